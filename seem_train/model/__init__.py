@@ -1,0 +1,1 @@
+"""SEEM itself: backbone, pixel decoder, text encoder, decoder; checkpoints in and out."""
