@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests: the folders of real and golden data that lie beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("SEEM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"{name}/ is not there: it lies in ../shared beside the repository (or in $SEEM_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_parity() -> Path:
+    """Golden outputs of the original SEEM (tiny random weights)."""
+    return _shared("parity")
+
+
+@pytest.fixture(scope="session")
+def shared_real() -> Path:
+    """Real photographs with annotations made by other people's tools."""
+    return _shared("real")
