@@ -1,0 +1,98 @@
+"""The neutral record every reader yields: one image and the regions somebody marked on it.
+
+Coordinates are (x, y) pixels of the image *as its annotation tool showed it* (see `ImageAnnotation.exif`),
+x to the right and y down; (0, 0) is the outer corner of the top-left pixel, so pixel (c, r) covers
+[c, c+1] × [r, r+1], as in COCO.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Label of a region nobody should be trained or scored on; it becomes 0 in panoptic, 255 in semantic PNGs.
+VOID = "__ignore__"
+#: Label of the ground nobody labelled (LabelMe's convention); it is treated as if it were not drawn.
+UNLABELED = "_background_"
+
+Ring = NDArray[np.float64]  #: [N, 2] closed polygon line, the last point joined to the first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polygon:
+    """One part of a region: an outer ring and the rings cut out of it, filled by the even-odd rule."""
+
+    outer: Ring
+    holes: tuple[Ring, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bitmap:
+    """One part of a region as pixels: a boolean window [h, w] whose top-left pixel is (left, top)."""
+
+    mask: NDArray[np.bool_]
+    left: int = 0
+    top: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words that mean one segment. `kind`: ``own`` (an annotator's), ``name``, ``position``, ``size``,
+    ``color``, ``relation`` (generated)."""
+
+    raw: str
+    kind: str = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What an annotator marked in one go, under one label.
+
+    Attributes:
+        label: the category name as written in the file, or `VOID` / `UNLABELED`.
+        parts: its polygons and bitmaps; their union is the region.
+        group: regions of one image with equal label and equal group are parts of one object
+            (None: an object of its own). Stuff regions are merged by category in any case.
+        z: drawing order before list order; higher is drawn later, on top.
+        iscrowd: a crowd of objects that nobody separated (COCO).
+        sentences: the annotator's own words for it.
+        where: where it stands in its file, e.g. ``"shapes[3]"``; used in problems.
+    """
+
+    label: str
+    parts: tuple[Polygon | Bitmap, ...]
+    group: str | int | None = None
+    z: int = 0
+    iscrowd: bool = False
+    sentences: tuple[Sentence, ...] = ()
+    where: str = ""
+
+
+@dataclass(slots=True)
+class ImageAnnotation:
+    """One image and its regions, in drawing order (later on top, unless `Region.z` says otherwise).
+
+    Attributes:
+        image: the photo's path, or its bytes where the annotation file embeds it.
+        name: unique name of the image within the input: its path relative to the images folder, with
+            forward slashes and extension, e.g. ``"kitchen/001.jpg"``.
+        source: the annotation file, for problems.
+        size: (width, height) the annotation file claims, if it does.
+        exif: ``"applied"`` if the tool showed the image turned upright by its EXIF orientation and the
+            coordinates mean that view, ``"ignored"`` if they mean the pixels as stored.
+        split: the split the input assigns (sub-folder, image list, attribute), or None.
+        tags: words about the whole image.
+    """
+
+    image: Path | bytes
+    name: str
+    source: Path
+    size: tuple[int, int] | None = None
+    regions: list[Region] = field(default_factory=list)
+    exif: Literal["applied", "ignored"] = "ignored"
+    split: str | None = None
+    tags: tuple[str, ...] = ()

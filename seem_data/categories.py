@@ -1,0 +1,262 @@
+"""The colour map: which categories exist, what colour each is painted in, which of them are things.
+
+Read from COCO panoptic categories (a list, or under a ``categories`` key) or from the short form
+``{"person": {"color": "#dc143c", "isthing": true}, …}``. Checked as a whole: all faults are told at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+from seem_data.problems import DataError, Problem, did_you_mean
+
+Color = tuple[int, int, int]
+
+_KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases")
+_HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
+_LARGEST_ID = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A name for pixels. Things are counted one by one; stuff (ground, wall, sky) is one mass an image."""
+
+    id: int
+    name: str
+    color: Color
+    isthing: bool
+    supercategory: str = ""
+    aliases: tuple[str, ...] = ()
+
+    def as_coco(self) -> dict[str, Any]:
+        """The category as COCO panoptic writes it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "supercategory": self.supercategory or self.name,
+            "isthing": int(self.isthing),
+            "color": list(self.color),
+        }
+
+
+class Categories(Sequence[Category]):
+    """The categories of a dataset in their order; the order decides the contiguous index (semantic PNGs)."""
+
+    def __init__(self, categories: Iterable[Category]) -> None:
+        self._all = tuple(categories)
+
+    @overload
+    def __getitem__(self, index: int) -> Category: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Category]: ...
+    def __getitem__(self, index: int | slice) -> Category | Sequence[Category]:
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Category]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Categories) and self._all == other._all
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+    @cached_property
+    def by_id(self) -> dict[int, Category]:
+        return {category.id: category for category in self._all}
+
+    @cached_property
+    def by_color(self) -> dict[Color, Category]:
+        return {category.color: category for category in self._all}
+
+    @cached_property
+    def index_of(self) -> dict[int, int]:
+        """Category id ─▶ contiguous index 0..N-1."""
+        return {category.id: index for index, category in enumerate(self._all)}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Category]:
+        names = {alias.casefold().strip(): category for category in self._all for alias in category.aliases}
+        # Names win over other categories' aliases.
+        names.update({category.name.casefold().strip(): category for category in self._all})
+        return names
+
+    @property
+    def names(self) -> list[str]:
+        return [category.name for category in self._all]
+
+    def find(self, label: str) -> Category | None:
+        """The category of that name or alias, letter case and outer spaces aside."""
+        return self._by_name.get(label.casefold().strip())
+
+    def suggest(self, label: str) -> str:
+        """``"Did you mean 'cat'?"`` or ""."""
+        known = [word for category in self._all for word in (category.name, *category.aliases)]
+        return did_you_mean(label, known)
+
+    def as_coco(self) -> list[dict[str, Any]]:
+        return [category.as_coco() for category in self._all]
+
+
+def load(path: Path) -> Categories:
+    """Read a colour map.
+
+    Raises:
+        DataError: with every fault of the file.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError(
+            Problem(
+                "no-colour-map",
+                "there is no such file.",
+                "'seem-data init ANNOTATIONS > cats.json' writes one from the labels found.",
+                str(path),
+            )
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            Problem("bad-json", f"cannot be read as JSON ({error}).", "Mend or re-export it.", str(path))
+        ) from None
+    return parse(data, str(path))
+
+
+def parse(data: Any, file: str = "") -> Categories:
+    """The colour map in any of its forms, checked.
+
+    Raises:
+        DataError: with every fault found.
+    """
+    problems: list[Problem] = []
+
+    def fault(code: str, where: str, message: str, remedy: str) -> None:
+        problems.append(Problem(code, message, remedy, file, where))
+
+    records = _records(data, fault)
+    categories = [
+        category
+        for index, record in enumerate(records)
+        if (category := _category(index, record, fault)) is not None
+    ]
+    if not problems and not categories:
+        fault("no-categories", "", "holds no category.", "List at least one.")
+    _check_unique(categories, fault)
+    if problems:
+        raise DataError(problems)
+    return Categories(categories)
+
+
+def _records(data: Any, fault: Any) -> list[dict[str, Any]]:
+    """Any of the accepted forms as a list of records that all have an id."""
+    if isinstance(data, dict) and isinstance(data.get("categories"), list):
+        data = data["categories"]
+    if isinstance(data, dict):
+        data = [
+            {"name": name, **(value if isinstance(value, dict) else {"color": value})}
+            for name, value in data.items()
+        ]
+    if not isinstance(data, list):
+        fault(
+            "bad-colour-map",
+            "",
+            "is neither a list of categories nor a map of names to colours.",
+            'Write e.g. {"person": {"color": "#dc143c", "isthing": true}}.',
+        )
+        return []
+    taken = {r["id"] for r in data if isinstance(r, dict) and isinstance(r.get("id"), int)}
+    free = (number for number in range(1, _LARGEST_ID) if number not in taken)
+    return [
+        {"id": next(free), **record} if isinstance(record, dict) and "id" not in record else record
+        for record in data
+    ]
+
+
+def _category(index: int, record: Any, fault: Any) -> Category | None:
+    if not isinstance(record, dict):
+        fault(
+            "bad-category", f"[{index}]", f"is {record!r}, not a category.", "Give name, color and isthing."
+        )
+        return None
+    name = record.get("name")
+    where = f"category {name!r}" if isinstance(name, str) and name else f"[{index}]"
+    for key in record:
+        if key not in _KEYS:
+            hint = did_you_mean(str(key), _KEYS) or f"Known keys: {', '.join(_KEYS)}."
+            fault("unknown-key", where, f"has the unknown key {key!r}.", hint)
+    if not isinstance(name, str) or not name.strip():
+        fault("bad-name", where, f"has the name {name!r}.", "Give a name that is not empty.")
+        return None
+    number = record["id"]
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _LARGEST_ID:
+        fault("bad-id", where, f"has the id {number!r}.", "Use a whole number from 0 on, or leave ids out.")
+        return None
+    color = parse_color(record.get("color"))
+    if color is None:
+        fault(
+            "bad-color",
+            where,
+            f"has the colour {record.get('color')!r}." if "color" in record else "has no colour.",
+            'Write "color" as [r, g, b] with 0 to 255 each or as "#rrggbb".',
+        )
+        return None
+    isthing = record.get("isthing")
+    if isthing not in (0, 1, True, False) or isinstance(isthing, float):
+        fault(
+            "no-isthing",
+            where,
+            "does not say whether it is a thing." if isthing is None else f"has isthing {isthing!r}.",
+            'Add "isthing": true for countable objects, false for stuff such as ground and wall.',
+        )
+        return None
+    aliases = record.get("aliases", ())
+    if not isinstance(aliases, list | tuple) or not all(isinstance(alias, str) for alias in aliases):
+        fault("bad-aliases", where, f"has aliases {aliases!r}.", 'Write e.g. "aliases": ["people", "human"].')
+        aliases = ()
+    supercategory = record.get("supercategory") or ""
+    return Category(number, name.strip(), color, bool(isthing), str(supercategory), tuple(aliases))
+
+
+def parse_color(value: Any) -> Color | None:
+    """``[r, g, b]`` or ``"#rrggbb"`` / ``"#rgb"`` as (r, g, b); None when it is neither."""
+    if isinstance(value, str) and (match := _HEX.fullmatch(value.strip())):
+        digits = match[1] if len(match[1]) == 6 else "".join(2 * digit for digit in match[1])
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+    if isinstance(value, list | tuple) and len(value) == 3:
+        if all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in value):
+            return value[0], value[1], value[2]
+    return None
+
+
+def _check_unique(categories: list[Category], fault: Any) -> None:
+    """Colours decide categories, ids name them in files, names find them: none may be used twice."""
+    ids: dict[int, str] = {}
+    names: dict[str, str] = {}
+    colors: dict[Color, str] = {}
+    for category in categories:
+        where = f"category {category.name!r}"
+        if category.color == (0, 0, 0):
+            fault("black", where, "is black (0, 0, 0), which means unlabelled.", "Give it another colour.")
+        if (other := ids.setdefault(category.id, category.name)) is not category.name:
+            fault("duplicate-id", where, f"has id {category.id}, as {other!r}.", "Give each its own id.")
+        if (other := colors.setdefault(category.color, category.name)) is not category.name:
+            fault(
+                "duplicate-color",
+                where,
+                f"has colour {list(category.color)}, as {other!r}.",
+                "Colours decide categories: give each its own.",
+            )
+        for word in (category.name, *category.aliases):
+            if (other := names.setdefault(word.casefold().strip(), category.name)) is not category.name:
+                fault(
+                    "duplicate-name", where, f"uses the name {word!r}, as {other!r}.", "Use each name once."
+                )

@@ -1,0 +1,63 @@
+"""What is wrong, in which file and field, and what to do about it.
+
+A `Problem` is one finding about a user's input or a dataset. Readers and checks collect problems and go
+on, so that a user meets all of them in one run; `DataError` carries those that stop the work.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding.
+
+    Attributes:
+        code: short stable name of the kind of problem, e.g. ``"unknown-label"``; problems are grouped by it.
+        message: what is wrong, one sentence without the file name, showing the bad value.
+        remedy: what to do about it, one sentence; may be empty where the message says it all.
+        file: the file as the user named it (relative where possible), or "" when it is about no file.
+        where: place inside the file, e.g. ``"shapes[3].points"`` or ``"annotation 17"``.
+        severity: ``error`` (the image, object or file is left out), ``warning`` (built, but look at it),
+            ``note`` (done silently right, told for the record).
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
+    file: str = ""
+    where: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (self.file, self.where) if part)
+        sentence = f"{place}: {self.message}" if place else self.message
+        return f"{sentence} {self.remedy}".rstrip()
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class DataError(Exception):
+    """Input that cannot be used. Carries every problem found, not only the first."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: list[Problem] = [problems] if isinstance(problems, Problem) else list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[list[Problem]]]:
+        return (DataError, (self.problems,))  # the default would pickle the text: workers send problems home
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"Did you mean 'cat'?"`` for the closest of the known words, or "" when none is close."""
+    close = difflib.get_close_matches(word.casefold(), {k.casefold(): k for k in known}, n=1, cutoff=0.6)
+    if not close:
+        return ""
+    return f"Did you mean '{next(k for k in known if k.casefold() == close[0])}'?"

@@ -1,0 +1,111 @@
+"""Annotation formats in. One reader a file; each turns files of one tool into `ImageAnnotation` records.
+
+A reader works in two steps, so that a large input streams and worker processes share the parsing:
+
+* `Reader.scan` walks the input once, cheaply, in the parent process, and yields one `Item` per image in a
+  stable order. It reads no pixels, and parses only what it must to tell images apart.
+* `Reader.load` turns one `Item` into an `ImageAnnotation`. It runs in a worker, one image at a time.
+
+Both report what is wrong to a `list[Problem]` they are handed and go on; they raise `DataError` only when
+nothing of the file or image can be used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from seem_data.annotations import ImageAnnotation
+from seem_data.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the input lies. `images` is the photos' folder when it is not the annotations' own."""
+
+    polys: Path
+    images: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image to load, small enough to send to a worker and enough to tell whether it changed.
+
+    Attributes:
+        name: as `ImageAnnotation.name`: unique, with forward slashes.
+        payload: the annotation of this image: a file to read, or the bytes of its part of a larger file
+            (whatever encoding the reader's own `load` understands). Its content is hashed for resuming.
+        image: the photo, or None when the payload embeds it.
+        source: the annotation file as shown to the user.
+        split: split assigned by the input, if any.
+    """
+
+    name: str
+    payload: Path | bytes
+    image: Path | None
+    source: Path
+    split: str | None = None
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What a format needs. Implement it in `readers/<format>.py` as a module-level ``READER`` object."""
+
+    name: str  #: the word for ``--format``, e.g. ``"labelme"``
+    title: str  #: e.g. ``"LabelMe JSON"``
+    recognised_by: str  #: one sentence for ``seem-data formats``: how `recognises` tells
+    shapes: str  #: what is read: shape types, options, and what is left out
+    exif: str  #: ``"applied"`` or ``"ignored"``: how this tool shows photos with an EXIF orientation
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the file or folder looks like this format. Cheap: looks at names and a first file's head."""
+        ...
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]: ...
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation: ...
+
+
+#: In the order in which detection asks: formats with an unmistakable mark before those told by file names.
+FORMATS = ("labelme", "coco", "labelstudio", "via", "supervisely", "cvat", "voc", "yolo")
+
+
+def get(name: str) -> Reader:
+    """The reader of a format. Imported on first use: the command line starts without any of them."""
+    return importlib.import_module(f"seem_data.readers.{name}").READER
+
+
+def all_readers() -> list[Reader]:
+    return [get(name) for name in FORMATS]
+
+
+def detect(path: Path) -> Reader:
+    """The reader that recognises the file or folder.
+
+    Raises:
+        DataError: none or several do; the message lists the formats and ``--format``.
+    """
+    from seem_data.problems import DataError
+
+    found = [reader for reader in all_readers() if reader.recognises(path)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(FORMATS)
+    if not found:
+        problem = Problem(
+            code="unknown-format",
+            message="no annotations of a known format found here.",
+            remedy=f"Name the format with --format ({names}); 'seem-data formats' tells how each is recognised.",
+            file=str(path),
+        )
+    else:
+        problem = Problem(
+            code="ambiguous-format",
+            message=f"looks like {' and '.join(reader.title for reader in found)}.",
+            remedy="Name the one you mean with --format.",
+            file=str(path),
+        )
+    raise DataError(problem)
