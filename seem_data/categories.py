@@ -231,32 +231,38 @@ def parse_color(value: Any) -> Color | None:
     if isinstance(value, str) and (match := _HEX.fullmatch(value.strip())):
         digits = match[1] if len(match[1]) == 6 else "".join(2 * digit for digit in match[1])
         return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
-    if isinstance(value, list | tuple) and len(value) == 3:
-        if all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in value):
-            return value[0], value[1], value[2]
-    return None
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        return None
+    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in value):
+        return None
+    return value[0], value[1], value[2]
 
 
 def _check_unique(categories: list[Category], fault: Any) -> None:
     """Colours decide categories, ids name them in files, names find them: none may be used twice."""
-    ids: dict[int, str] = {}
-    names: dict[str, str] = {}
-    colors: dict[Color, str] = {}
-    for category in categories:
+    ids: dict[int, int] = {}
+    names: dict[str, int] = {}
+    colors: dict[Color, int] = {}
+    for index, category in enumerate(categories):
         where = f"category {category.name!r}"
         if category.color == (0, 0, 0):
             fault("black", where, "is black (0, 0, 0), which means unlabelled.", "Give it another colour.")
-        if (other := ids.setdefault(category.id, category.name)) is not category.name:
-            fault("duplicate-id", where, f"has id {category.id}, as {other!r}.", "Give each its own id.")
-        if (other := colors.setdefault(category.color, category.name)) is not category.name:
+        if (first := ids.setdefault(category.id, index)) != index:
+            other = categories[first].name
+            fault("duplicate-id", where, f"has id {category.id}, as {other!r} has.", "Give each its own id.")
+        if (first := colors.setdefault(category.color, index)) != index:
             fault(
                 "duplicate-color",
                 where,
-                f"has colour {list(category.color)}, as {other!r}.",
+                f"has colour {list(category.color)}, as {categories[first].name!r} has.",
                 "Colours decide categories: give each its own.",
             )
         for word in (category.name, *category.aliases):
-            if (other := names.setdefault(word.casefold().strip(), category.name)) is not category.name:
+            if (first := names.setdefault(word.casefold().strip(), index)) != index:
+                other = f"id {categories[first].id}"
                 fault(
-                    "duplicate-name", where, f"uses the name {word!r}, as {other!r}.", "Use each name once."
+                    "duplicate-name",
+                    where,
+                    f"uses the name {word!r}, as {other} does.",
+                    "Use each name once.",
                 )

@@ -61,7 +61,7 @@ class Reader(Protocol):
     exif: str  #: ``"applied"`` or ``"ignored"``: how this tool shows photos with an EXIF orientation
 
     def recognises(self, path: Path) -> bool:
-        """Whether the file or folder looks like this format. Cheap: looks at names and a first file's head."""
+        """Whether the file or folder looks like this format. Cheap: names and a first file's head."""
         ...
 
     def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]: ...
@@ -98,7 +98,7 @@ def detect(path: Path) -> Reader:
         problem = Problem(
             code="unknown-format",
             message="no annotations of a known format found here.",
-            remedy=f"Name the format with --format ({names}); 'seem-data formats' tells how each is recognised.",
+            remedy=f"Name the format with --format ({names}); 'seem-data formats' tells how each is told.",
             file=str(path),
         )
     else:
