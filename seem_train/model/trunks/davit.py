@@ -1,0 +1,126 @@
+"""DaViT trunk: timm's module with the original's channel attention, under the official parameter names.
+
+Window attention over pixels, then attention over channels (queries scaled by 1/sqrt(number of pixels)),
+each with two residual depthwise convolutions. Source: https://arxiv.org/abs/2204.03645; SEEM.md section 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from timm.layers.drop import DropPath
+from timm.models.davit import DaVit as TimmDaViT
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from seem_train.errors import UserError
+
+
+@dataclass(frozen=True)
+class DaViTConfig:
+    """Sizes of a DaViT trunk; the defaults are DaViT-d3."""
+
+    dims: tuple[int, ...] = (128, 256, 512, 1024)
+    depths: tuple[int, ...] = (1, 1, 9, 1)
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    groups: tuple[int, ...] = (4, 8, 16, 32)  #: groups of the channel attention
+    window: int = 7
+    down_kernel: int = 2  #: of the strided convolution between stages: 2 (d3) or 3 (d5)
+    mlp_ratio: float = 4.0
+    drop_path_rate: float = 0.3
+
+
+#: one block's names in the original and in timm
+_BLOCK_NAMES = (
+    ("conv1.fn.dw.", "cpe1.proj."),
+    ("window_attn.norm.", "norm1."),
+    ("window_attn.fn.", "attn."),
+    ("channel_attn.norm.", "norm1."),
+    ("channel_attn.fn.", "attn."),
+    ("conv2.fn.dw.", "cpe2.proj."),
+    ("ffn.norm.", "norm2."),
+    ("ffn.fn.net.", "mlp."),
+)
+
+
+class DaViT(nn.Module):
+    """Four stages at strides 4, 8, 16, 32; the stages' outputs as they are, without norms."""
+
+    def __init__(self, config: DaViTConfig) -> None:
+        super().__init__()
+        if config.down_kernel not in (2, 3):
+            raise UserError(f"davit: down_kernel is 2 or 3, not {config.down_kernel}")
+        self.config = config
+        self.activation_checkpointing = False
+        self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.dims)}
+        self.trunk = TimmDaViT(
+            depths=config.depths,
+            embed_dims=config.dims,
+            num_heads=config.heads,
+            window_size=config.window,
+            mlp_ratio=config.mlp_ratio,
+            down_kernel_size=config.down_kernel,
+            channel_attn_v2=True,
+            named_blocks=True,
+            num_classes=0,
+        )
+        self.trunk.norm_pre = nn.Identity()
+        self.trunk.head = nn.Identity()
+        self._set_groups_and_drop_path()
+
+    def _set_groups_and_drop_path(self) -> None:
+        """timm has one number for heads and groups, and one drop rate per pair of blocks; the original two."""
+        halves = 2 * sum(self.config.depths)
+        rates = iter([self.config.drop_path_rate * i / max(halves - 1, 1) for i in range(halves)])
+        for groups, stage in zip(self.config.groups, self.trunk.stages, strict=True):
+            for pair in stage.blocks:
+                pair.channel_block.attn.groups = groups
+                for half in (pair.spatial_block, pair.channel_block):
+                    half.drop_path1 = half.drop_path2 = DropPath(next(rates))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.trunk.stem(x)
+        features = {}
+        for i, stage in enumerate(self.trunk.stages):
+            if self.activation_checkpointing and self.training:
+                x = checkpoint(stage, x, use_reentrant=False)
+            else:
+                x = stage(x)
+            features[f"res{i + 2}"] = x
+        return features
+
+    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {_official_name(name): tensor for name, tensor in state.items()}
+
+    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {_timm_name(name): tensor for name, tensor in state.items()}
+
+
+def _timm_name(official: str) -> str:
+    if match := re.match(r"convs\.(\d+)\.(proj|norm)\.(.*)", official):
+        stage, part, rest = match.groups()
+        place = "stem" if stage == "0" else f"stages.{stage}.downsample"
+        return f"trunk.{place}.{'conv' if part == 'proj' else 'norm'}.{rest}"
+    if match := re.match(r"blocks\.(\d+)\.(\d+)\.(spatial_block|channel_block)\.(.*)", official):
+        stage, block, half, rest = match.groups()
+        for theirs, timms in _BLOCK_NAMES:
+            if rest.startswith(theirs):
+                return f"trunk.stages.{stage}.blocks.{block}.{half}.{timms}{rest.removeprefix(theirs)}"
+    return official
+
+
+def _official_name(name: str) -> str:
+    name = name.removeprefix("trunk.")
+    if match := re.match(r"(?:stem|stages\.(\d+)\.downsample)\.(conv|norm)\.(.*)", name):
+        stage, part, rest = match.groups()
+        return f"convs.{stage or 0}.{'proj' if part == 'conv' else 'norm'}.{rest}"
+    if match := re.match(r"stages\.(\d+)\.blocks\.(\d+)\.(spatial_block|channel_block)\.(.*)", name):
+        stage, block, half, rest = match.groups()
+        kind = "window_attn" if half == "spatial_block" else "channel_attn"
+        for theirs, timms in _BLOCK_NAMES:
+            other_half = "attn" in theirs and not theirs.startswith(kind)
+            if rest.startswith(timms) and not other_half:
+                return f"blocks.{stage}.{block}.{half}.{theirs}{rest.removeprefix(timms)}"
+    return name

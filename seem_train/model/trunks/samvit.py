@@ -1,0 +1,128 @@
+"""SAM's ViT as SEEM uses it: timm's encoder and a neck that makes four levels of its one.
+
+Blocks with windows of 14 and a few global ones, all with decomposed relative positions
+(https://arxiv.org/abs/2203.16527); the neck is a simple feature pyramid of transposed and strided
+convolutions with GroupNorm(1) and GELU (https://arxiv.org/abs/2210.11006); SEEM.md section 12.
+
+The original adds its 64 × 64 absolute positions as they are and so takes 1024 × 1024 pixels only. Other
+sizes work here, by interpolating the tables of absolute and relative positions: an extension of ours,
+without effect at the size of the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
+from timm.models.vision_transformer_sam import VisionTransformerSAM
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+@dataclass(frozen=True)
+class SamViTConfig:
+    """Sizes of a SAM-ViT trunk; the defaults are SAM-ViT-B."""
+
+    embed_dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)  #: blocks whose attention spans the whole image
+    image_size: int = 1024  #: pixels a side that the position tables are made for
+    patch_size: int = 16
+    window: int = 14
+    mlp_ratio: float = 4.0
+    out_dims: tuple[int, ...] = (128, 256, 512, 1024)  #: channels of res2…res5
+
+
+class SimpleFPN(nn.Module):
+    """One map of stride 16 → four of strides 4, 8, 16, 32 (`neck` in the official names)."""
+
+    def __init__(self, dim: int, out_dims: tuple[int, ...]) -> None:
+        super().__init__()
+        d4, d8, d16, d32 = out_dims
+        wide4, wide8, wide32 = max(2 * d4, dim // 2), max(d8, dim // 2), max(d32, 2 * dim)
+        self.down_4 = nn.Sequential(
+            nn.ConvTranspose2d(dim, wide4, 2, stride=2),
+            nn.GroupNorm(1, wide4),
+            nn.GELU(),
+            nn.ConvTranspose2d(wide4, wide4 // 2, 2, stride=2),
+            nn.GroupNorm(1, wide4 // 2),
+            nn.Conv2d(wide4 // 2, d4, 1),
+            nn.GroupNorm(1, d4),
+            nn.GELU(),
+        )
+        self.down_8 = nn.Sequential(
+            nn.ConvTranspose2d(dim, wide8, 2, stride=2),
+            nn.GroupNorm(1, wide8),
+            nn.Conv2d(wide8, d8, 1),
+            nn.GroupNorm(1, d8),
+            nn.GELU(),
+        )
+        self.down_16 = nn.Sequential(nn.Conv2d(dim, d16, 1), nn.GroupNorm(1, d16), nn.GELU())
+        self.down_32 = nn.Sequential(
+            nn.Conv2d(dim, wide32, 2, stride=2),
+            nn.GroupNorm(1, wide32),
+            nn.Conv2d(wide32, d32, 1),
+            nn.GroupNorm(1, d32),
+            nn.GELU(),
+        )
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {
+            "res2": self.down_4(x),
+            "res3": self.down_8(x),
+            "res4": self.down_16(x),
+            "res5": self.down_32(x),
+        }
+
+
+class SamViT(nn.Module):
+    """The encoder's last block through the neck; the sides must be multiples of 2 · patch_size."""
+
+    def __init__(self, config: SamViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.activation_checkpointing = False
+        self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.out_dims)}
+        self.vit = VisionTransformerSAM(
+            img_size=config.image_size,
+            patch_size=config.patch_size,
+            embed_dim=config.embed_dim,
+            depth=config.depth,
+            num_heads=config.heads,
+            mlp_ratio=config.mlp_ratio,
+            window_size=config.window,
+            global_attn_indexes=config.global_blocks,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            num_classes=0,
+        )
+        self.vit.neck = nn.Identity()
+        self.vit.head = nn.Identity()
+        self.neck = SimpleFPN(config.embed_dim, config.out_dims)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.vit.patch_embed(x)
+        positions = self.vit.pos_embed
+        assert positions is not None
+        height, width = x.shape[1:3]
+        x = x + resample_abs_pos_embed_nhwc(positions, [height, width])
+        for block in self.vit.blocks:
+            if self.activation_checkpointing and self.training:
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return self.neck(x.permute(0, 3, 1, 2))
+
+    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            name.removeprefix("vit.").replace(".mlp.fc", ".mlp.lin"): tensor for name, tensor in state.items()
+        }
+
+    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            name if name.startswith("neck.") else "vit." + name.replace(".mlp.lin", ".mlp.fc"): tensor
+            for name, tensor in state.items()
+        }
