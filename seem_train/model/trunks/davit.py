@@ -71,7 +71,7 @@ class DaViT(nn.Module):
         self._set_groups_and_drop_path()
 
     def _set_groups_and_drop_path(self) -> None:
-        """timm has one number for heads and groups, and one drop rate per pair of blocks; the original two."""
+        """timm has one number for heads and groups, and one drop rate for both blocks of a pair."""
         halves = 2 * sum(self.config.depths)
         rates = iter([self.config.drop_path_rate * i / max(halves - 1, 1) for i in range(halves)])
         for groups, stage in zip(self.config.groups, self.trunk.stages, strict=True):

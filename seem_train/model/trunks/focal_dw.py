@@ -30,7 +30,7 @@ class FocalDWConfig:
 
 
 class FocalModulation(nn.Module):
-    """Each pixel's query times a modulator that sums gated contexts of growing size; [B, H, W, C] in and out."""
+    """Each pixel's query times the gated sum of contexts of growing size; [B, H, W, C] in and out."""
 
     def __init__(self, dim: int, window: int, levels: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """dw1 → modulation → norm1 → dw2 → MLP → norm2, each added to its input; norms come after the addition."""
+    """dw1 → modulation → norm1 → dw2 → MLP → norm2; norms come after the residual sums."""
 
     def __init__(self, dim: int, window: int, levels: int, config: FocalDWConfig, drop_path: float) -> None:
         super().__init__()
