@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from timm.layers.drop import DropPath
+from timm.models.davit import ChannelAttentionV2, ChannelBlock, SpatialBlock
 from timm.models.davit import DaVit as TimmDaViT
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -66,8 +67,7 @@ class DaViT(nn.Module):
             named_blocks=True,
             num_classes=0,
         )
-        self.trunk.norm_pre = nn.Identity()
-        self.trunk.head = nn.Identity()
+        del self.trunk.norm_pre, self.trunk.head  # the original has neither
         self._set_groups_and_drop_path()
 
     def _set_groups_and_drop_path(self) -> None:
@@ -75,10 +75,11 @@ class DaViT(nn.Module):
         halves = 2 * sum(self.config.depths)
         rates = iter([self.config.drop_path_rate * i / max(halves - 1, 1) for i in range(halves)])
         for groups, stage in zip(self.config.groups, self.trunk.stages, strict=True):
-            for pair in stage.blocks:
-                pair.channel_block.attn.groups = groups
-                for half in (pair.spatial_block, pair.channel_block):
-                    half.drop_path1 = half.drop_path2 = DropPath(next(rates))
+            for module in stage.modules():
+                if isinstance(module, ChannelAttentionV2):
+                    module.groups = groups
+                elif isinstance(module, SpatialBlock | ChannelBlock):
+                    module.drop_path1 = module.drop_path2 = DropPath(next(rates))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         x = self.trunk.stem(x)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
 from timm.models.vision_transformer_sam import VisionTransformerSAM
@@ -34,6 +34,11 @@ class SamViTConfig:
     window: int = 14
     mlp_ratio: float = 4.0
     out_dims: tuple[int, ...] = (128, 256, 512, 1024)  #: channels of res2…res5
+
+
+class _LayerNorm(nn.LayerNorm):
+    def __init__(self, dim: int, **kwargs: Any) -> None:
+        super().__init__(dim, eps=1e-6, **kwargs)
 
 
 class SimpleFPN(nn.Module):
@@ -95,12 +100,11 @@ class SamViT(nn.Module):
             mlp_ratio=config.mlp_ratio,
             window_size=config.window,
             global_attn_indexes=config.global_blocks,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            norm_layer=_LayerNorm,
             use_rel_pos=True,
             num_classes=0,
         )
-        self.vit.neck = nn.Identity()
-        self.vit.head = nn.Identity()
+        del self.vit.neck, self.vit.head  # the original has its own neck
         self.neck = SimpleFPN(config.embed_dim, config.out_dims)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
