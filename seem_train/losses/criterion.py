@@ -1,0 +1,298 @@
+"""The training loss of SEEM: objects, grounding and spatial prompts, after every decoder layer.
+
+The original (UX-Decoder v1.0) is followed number for number where it is sound. Its faults are not inherited; where
+numbers depend on one, an option of `LossConfig` brings it back (`LossConfig.as_executed()` sets all of them):
+
+- its matcher ignored COST_SPATIAL (5/2/2) and matched spatial prompts with the object costs (2/5/5): `spatial_costs`;
+- one image without phrases silenced the grounding loss of the whole batch: `grounding_all_or_nothing`;
+- queries of padding places competed in a prompt's softmax: `padded_prompts_compete`;
+- masks of phrases held 255 in padded areas, and their texts were compared by salted hashes: see `targets`;
+- every micro-batch and rank was divided by its own counts: see `targets.Counts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seem_train.model.predictions import LayerPredictions, ObjectPredictions, Predictions, SpatialPredictions
+
+from .grounding import contrastive_loss, text_costs, text_logits
+from .masks import mask_losses
+from .matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
+from .points import PointSource, RandomPoints, Task
+from .spatial import choice_loss, choose_own, only, prompt_logits
+from .targets import Counts, GroundingTargets, ObjectTargets, SpatialTargets, Targets
+
+
+@dataclass(frozen=True)
+class TaskWeights:
+    """Weights of a task's cross entropy, mask BCE and dice in the total."""
+
+    ce: float
+    bce: float
+    dice: float
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the original's shipped configurations."""
+
+    objects: TaskWeights = TaskWeights(2.0, 5.0, 5.0)
+    grounding: TaskWeights = TaskWeights(0.4, 1.0, 1.0)
+    spatial: TaskWeights = TaskWeights(0.4, 1.0, 1.0)
+    costs: MatchCosts = MatchCosts(2.0, 5.0, 5.0)  #: matching of object and grounding queries
+    spatial_costs: MatchCosts = MatchCosts(5.0, 2.0, 2.0)
+    no_object: float = 0.1  #: class weight of the background
+    mode_weights: dict[str, float] = field(default_factory=lambda: {"text": 2.0, "class": 0.5})
+    grounding_all_or_nothing: bool = False
+    padded_prompts_compete: bool = False
+
+    def as_executed(self) -> LossConfig:
+        """With the original's faults, to reproduce its numbers."""
+        return replace(
+            self, spatial_costs=self.costs, grounding_all_or_nothing=True, padded_prompts_compete=True
+        )
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss term or matching cost is NaN or infinite: `terms` names them (``loss_mask_bce_0`` is the final layer's).
+
+    Knows nothing of steps, files or learning rates; the trainer adds them.
+    """
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        shown = ", ".join(terms[:6]) + (f" and {len(terms) - 6} more" if len(terms) > 6 else "")
+        super().__init__(f"not finite: {shown}")
+        self.terms = tuple(terms)
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The parts of a loss. Each of `raw` is [L], final layer first, unweighted and with gradient."""
+
+    raw: dict[str, Tensor]
+    weights: dict[str, float]
+    pairs: dict[Task, Pairs]
+
+    @property
+    def total(self) -> Tensor:
+        """The weighted sum, a scalar."""
+        return torch.stack([self.weights[name] * values.sum() for name, values in self.raw.items()]).sum()
+
+    @property
+    def names(self) -> list[str]:
+        """Official names, layer by layer within each kind: the suffix _0 is the final layer, the last one the
+        learned queries before any layer."""
+        return [f"{name}_{layer}" for name, values in self.raw.items() for layer in range(len(values))]
+
+    def stacked(self) -> Tensor:
+        """All raw terms in the order of `names`, detached, still on the device: one copy reads them all."""
+        return torch.cat([values.detach() for values in self.raw.values()])
+
+    def check_finite(self) -> None:
+        """Raise `NonFiniteLoss` naming every bad term. Copies the terms to the host, so it waits for the device."""
+        finite = torch.isfinite(self.stacked()).tolist()
+        bad = [name for name, good in zip(self.names, finite, strict=True) if not good]
+        if bad:
+            raise NonFiniteLoss(bad)
+
+
+class Criterion:
+    """Predictions and targets → `LossTerms`. Computes in float32 whatever autocast says."""
+
+    def __init__(self, config: LossConfig | None = None, points: PointSource | None = None) -> None:
+        self.config = config or LossConfig()
+        self.points = points or RandomPoints()
+
+    def count(self, targets: Targets, queries: int) -> Counts:
+        """The divisors of this batch, from sizes known on the host. `queries`: object queries of the model."""
+        matched = sum(min(queries, count) for count in targets.objects.counts)
+        unmatched = queries * len(targets.objects.counts) - matched
+        grounding, spatial = self._grounding(targets), targets.spatial
+        return Counts(
+            segments=sum(targets.objects.counts),
+            labels=matched + self.config.no_object * unmatched,
+            phrases=sum(min(queries, count) for count in grounding.counts) if grounding else 0,
+            grounded_images=sum(count > 0 for count in grounding.counts) if grounding else 0,
+            prompts=sum(spatial.present) if spatial else 0,
+        )
+
+    def __call__(
+        self, predictions: Predictions, targets: Targets, logit_scale: Tensor, counts: Counts | None = None
+    ) -> LossTerms:
+        """`logit_scale`: the model's learned log temperature, for grounding. `counts`: the divisors of the whole
+        step (see `Counts`); this batch's own where None. Raises `NonFiniteLoss` where a matching cost is not finite.
+        """
+        layers = predictions.layers[::-1]
+        device = layers[0].objects.masks.device
+        with torch.autocast(device.type, enabled=False):
+            return self._terms(layers, targets, logit_scale, counts)
+
+    def _terms(
+        self,
+        layers: Sequence[LayerPredictions],
+        targets: Targets,
+        logit_scale: Tensor,
+        counts: Counts | None,
+    ) -> LossTerms:
+        objects = [layer.objects for layer in layers]
+        divide = counts or self.count(targets, objects[0].masks.shape[1])
+        grounding_predicted = [layer.grounding for layer in layers if layer.grounding is not None]
+        spatial_predicted = [layer.spatial for layer in layers if layer.spatial is not None]
+        grounding = self._grounding(targets) if grounding_predicted else None
+
+        class_logits = torch.stack([_logits(o).float() for o in objects])
+        queued: list[tuple[Task, Tensor, Sequence[int]]] = []
+        queued.append(
+            ("objects", self._object_costs(class_logits, objects, targets.objects), targets.objects.counts)
+        )
+        similarity = None
+        if grounding is not None:
+            similarity = text_logits([g.class_vectors for g in grounding_predicted], grounding, logit_scale)
+            masks = [g.masks.detach() for g in grounding_predicted]
+            cost = self.config.costs.category * text_costs(similarity.detach())
+            cost = cost + self._mask_costs("grounding", masks, grounding, self.config.costs)
+            queued.append(("grounding", cost, grounding.counts))
+        try:
+            solved = assign([(cost, per_image) for _, cost, per_image in queued])
+        except NonFiniteCosts as bad:
+            number, layer, _ = bad.place
+            raise NonFiniteLoss([f"matching_{queued[number][0]}_{layer}"]) from bad
+        pairs: dict[Task, Pairs] = {task: found for (task, _, _), found in zip(queued, solved, strict=True)}
+
+        raw: dict[str, Tensor] = {}
+        raw["loss_mask_ce"] = self._label_loss(class_logits, pairs["objects"], targets.objects) / max(
+            divide.labels, 1e-6
+        )
+        bce, dice = mask_losses(
+            "objects", [o.masks for o in objects], pairs["objects"], targets.objects.masks, self.points
+        )
+        segments = max(divide.segments, 1.0)
+        raw["loss_mask_bce"], raw["loss_mask_dice"] = bce / segments, dice / segments
+
+        if spatial_predicted and targets.spatial is not None:
+            raw.update(
+                self._spatial_terms(spatial_predicted, targets.spatial, pairs, max(divide.prompts, 1.0))
+            )
+        if grounding is not None and similarity is not None:
+            found = pairs["grounding"]
+            masks = [g.masks for g in grounding_predicted]
+            bce, dice = mask_losses("grounding", masks, found, grounding.masks, self.points)
+            phrases = max(divide.phrases, 1.0)
+            ce = contrastive_loss(similarity, found, grounding, self.config.mode_weights)
+            raw["loss_grounding_ce"] = ce / max(divide.grounded_images, 1.0)
+            raw["loss_grounding_bce"], raw["loss_grounding_dice"] = bce / phrases, dice / phrases
+        elif grounding_predicted:
+            zeros = torch.stack([_nothing(g.masks) + _nothing(g.class_vectors) for g in grounding_predicted])
+            raw.update({f"loss_grounding_{kind}": zeros for kind in ("ce", "bce", "dice")})
+        return LossTerms(raw, self._weights(), pairs)
+
+    def _grounding(self, targets: Targets) -> GroundingTargets | None:
+        """The grounding targets to learn from, if any."""
+        grounding = targets.grounding
+        if grounding is None or not sum(grounding.counts):
+            return None
+        if self.config.grounding_all_or_nothing and not all(grounding.counts):
+            return None
+        return grounding
+
+    def _object_costs(
+        self, logits: Tensor, predicted: Sequence[ObjectPredictions], targets: ObjectTargets
+    ) -> Tensor:
+        rows, _ = padded_rows(targets.counts, logits.device)
+        layers, images, queries, _ = logits.shape
+        if rows.shape[1] == 0:
+            return logits.new_zeros(layers, images, queries, 0)
+        categories = targets.categories.index_select(0, rows.reshape(-1)).view_as(rows)
+        probability = logits.detach().softmax(-1)
+        chosen = probability.gather(-1, categories[None, :, None].expand(layers, -1, queries, -1))
+        masks = [o.masks.detach() for o in predicted]
+        return (
+            self._mask_costs("objects", masks, targets, self.config.costs)
+            - self.config.costs.category * chosen
+        )
+
+    def _mask_costs(
+        self,
+        task: Task,
+        masks: Sequence[Tensor],
+        targets: ObjectTargets | GroundingTargets | SpatialTargets,
+        costs: MatchCosts,
+    ) -> Tensor:
+        return mask_costs(task, masks, targets.masks, targets.counts, costs, self.points)
+
+    def _label_loss(self, logits: Tensor, pairs: Pairs, targets: ObjectTargets) -> Tensor:
+        """Weighted cross entropy of every object query; the background where it is unmatched: [L], summed."""
+        background = logits.shape[-1] - 1
+        labels = torch.full(
+            (len(logits), logits.shape[1] * logits.shape[2]), background, device=logits.device
+        )
+        labels.scatter_(1, pairs.query, targets.categories[pairs.target])
+        weight = torch.where(labels == background, self.config.no_object, 1.0)
+        losses = F.cross_entropy(logits.flatten(0, 2), labels.reshape(-1), reduction="none")
+        return (losses.view_as(labels) * weight).sum(1)
+
+    def _spatial_terms(
+        self,
+        predicted: Sequence[SpatialPredictions],
+        targets: SpatialTargets,
+        pairs: dict[Task, Pairs],
+        prompts: float,
+    ) -> dict[str, Tensor]:
+        """Matches every prompt with one of its own queries (into `pairs`); prompts without a mask teach nothing."""
+        if not sum(targets.counts):
+            zeros = torch.stack([_nothing(p.masks) + _nothing(p.mask_vectors) for p in predicted])
+            return {f"loss_spatial_{kind}": zeros for kind in ("ce", "bce", "dice")}
+        logits = prompt_logits(predicted, targets.counts, self.config.padded_prompts_compete)
+        costs = self.config.spatial_costs
+        cost = self._mask_costs("spatial", [p.masks.detach() for p in predicted], targets, costs)
+        cost = cost - costs.category * logits.detach().softmax(dim=2)
+        pairs["spatial"] = choose_own(cost, targets.counts)
+        kept = only(pairs["spatial"], targets.present)
+        bce, dice = mask_losses("spatial", [p.masks for p in predicted], kept, targets.masks, self.points)
+        ce = choice_loss(logits, kept, targets.counts)
+        return {
+            "loss_spatial_ce": ce / prompts,
+            "loss_spatial_bce": bce / prompts,
+            "loss_spatial_dice": dice / prompts,
+        }
+
+    def _weights(self) -> dict[str, float]:
+        tasks = {
+            "mask": self.config.objects,
+            "grounding": self.config.grounding,
+            "spatial": self.config.spatial,
+        }
+        return {
+            f"loss_{name}_{kind}": getattr(weights, kind)
+            for name, weights in tasks.items()
+            for kind in ("ce", "bce", "dice")
+        }
+
+
+def touch(parameters: Iterable[Tensor]) -> Tensor:
+    """Zero, but depending on every one of `parameters`.
+
+    Added to the loss it gives parameters that a step did not use (the memory queries when there was no refinement
+    round, the prompt projections when no image had a prompt) a zero gradient on every rank, so DDP needs no search
+    for unused parameters. The original leaves them without one (SEEM.md section 8, fault 6).
+    """
+    return torch.stack([p.reshape(-1)[0].float() * 0.0 for p in parameters]).sum()
+
+
+def _logits(objects: ObjectPredictions) -> Tensor:
+    if objects.logits is None:
+        raise ValueError(
+            "the predictions have no class logits: decode with the text embeddings of the categories"
+        )
+    return objects.logits
+
+
+def _nothing(values: Tensor) -> Tensor:
+    """Zero, connected to the graph."""
+    return values.reshape(-1)[:1].float().sum() * 0.0

@@ -1,0 +1,124 @@
+"""Point sampling: masks are compared at a few thousand points instead of at every pixel (PointRend, arXiv:1912.08193).
+
+Points are (x, y) in [0, 1], measured from the top-left corner of the image to its bottom-right corner, so one set
+of points reads predictions (stride 4) and ground truth (full size) alike. L decoder layers, final layer first;
+B images; P points; Q queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Task = Literal["objects", "grounding", "spatial"]
+
+
+class PointSource(Protocol):
+    """Where points come from: random in training, fixed or recorded when numbers must repeat."""
+
+    def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:
+        """[L, B, P, 2]: the points at which the matching compares all queries and targets of an image."""
+        ...
+
+    def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:
+        """[R, P, 2]: the points of each matched mask. `logits` [R, h, w] holds the masks of `layers` (0 is the
+        final layer), as many of each, layer after layer."""
+        ...
+
+
+@dataclass(frozen=True)
+class RandomPoints:
+    """The recipe of PointRend and Mask2Former: uniform for matching; for the losses mostly where masks are unsure.
+
+    For the losses, `oversample`·P uniform candidates are drawn for each mask, the `importance` share of P with the
+    logits nearest to zero is kept, and the rest is drawn afresh.
+    """
+
+    points: int = 12544
+    oversample: float = 3.0
+    importance: float = 0.75
+    generator: torch.Generator | None = None  #: of the masks' device; None: torch's global one
+
+    def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:  # noqa: ARG002
+        return torch.rand(layers, images, self.points, 2, device=device, generator=self.generator)
+
+    def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:  # noqa: ARG002
+        rows, device = logits.shape[0], logits.device
+        certain = int(self.importance * self.points)
+        candidates = torch.rand(
+            rows, int(self.points * self.oversample), 2, device=device, generator=self.generator
+        )
+        margin = sample_maps(logits[:, None], candidates)[:, 0].abs()
+        nearest = margin.topk(certain, dim=1, largest=False, sorted=False).indices
+        chosen = candidates.gather(1, nearest[..., None].expand(-1, -1, 2))
+        fresh = torch.rand(rows, self.points - certain, 2, device=device, generator=self.generator)
+        return torch.cat([chosen, fresh], dim=1)
+
+
+@dataclass(frozen=True)
+class GridPoints:
+    """The same cell centres for every mask, row by row: nothing is random."""
+
+    height: int
+    width: int
+
+    def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:  # noqa: ARG002
+        return self._grid(device).expand(layers, images, -1, 2)
+
+    def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:  # noqa: ARG002
+        return self._grid(logits.device).expand(logits.shape[0], -1, 2)
+
+    def _grid(self, device: torch.device) -> Tensor:
+        y, x = torch.meshgrid(
+            (torch.arange(self.height, device=device) + 0.5) / self.height,
+            (torch.arange(self.width, device=device) + 0.5) / self.width,
+            indexing="ij",
+        )
+        return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear values of float `maps` [N, C, h, w] at `points` [N, P, 2]: [N, C, P]; zero beyond the border.
+
+    Differentiable in `maps`. CUDA's ``grid_sample`` has no deterministic backward pass; under
+    ``torch.use_deterministic_algorithms`` the corners are read one by one instead.
+    """
+    if maps.is_cuda and maps.requires_grad and torch.are_deterministic_algorithms_enabled():
+        flat = maps.flatten(2)
+        index, weight = _corners(points, maps.shape[-2:])
+        rows = torch.arange(len(maps), device=maps.device)[:, None]
+        return sum(flat[rows, :, i].transpose(1, 2) * w[:, None] for i, w in zip(index, weight, strict=True))  # type: ignore[return-value]
+    return F.grid_sample(maps, 2.0 * points[:, :, None] - 1.0, align_corners=False)[..., 0]
+
+
+def sample_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
+    """Bilinear values of the masks ``masks[rows]`` at `points`: [R, P] float, zero beyond the border.
+
+    Reads only the four pixels around each point, so masks [N, H, W] (bool or uint8) are neither copied for every
+    layer nor made float. `rows` [R] int64, `points` [R, P, 2].
+    """
+    flat = masks.reshape(-1)
+    base = (rows * (masks.shape[-2] * masks.shape[-1]))[:, None]
+    index, weight = _corners(points, masks.shape[-2:])
+    total = torch.zeros(points.shape[:-1], dtype=points.dtype, device=points.device)
+    for i, w in zip(index, weight, strict=True):
+        total += flat[base + i] * w
+    return total
+
+
+def _corners(points: Tensor, size: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """The four pixels around each point as indices into a flattened map, and their weights (0 outside)."""
+    height, width = size
+    x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5
+    left, top = x.floor(), y.floor()
+    indices, weights = [], []
+    for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        weights.append((1 - (x - column).abs()) * (1 - (y - row).abs()) * inside)
+        indices.append((row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long())
+    return indices, weights
