@@ -46,7 +46,7 @@ _BLOCK_NAMES = (
 )
 
 
-class DaViT(nn.Module):
+class DaViTTrunk(nn.Module):
     """Four stages at strides 4, 8, 16, 32; the stages' outputs as they are, without norms."""
 
     def __init__(self, config: DaViTConfig) -> None:
@@ -54,7 +54,7 @@ class DaViT(nn.Module):
         if config.down_kernel not in (2, 3):
             raise UserError(f"davit: down_kernel is 2 or 3, not {config.down_kernel}")
         self.config = config
-        self.activation_checkpointing = False
+        self.checkpointing = False
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.dims)}
         self.trunk = TimmDaViT(
             depths=config.depths,
@@ -85,12 +85,15 @@ class DaViT(nn.Module):
         x = self.trunk.stem(x)
         features = {}
         for i, stage in enumerate(self.trunk.stages):
-            if self.activation_checkpointing and self.training:
+            if self.checkpointing and self.training:
                 x = checkpoint(stage, x, use_reentrant=False)
             else:
                 x = stage(x)
             features[f"res{i + 2}"] = x
         return features
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        self.checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {_official_name(name): tensor for name, tensor in state.items()}

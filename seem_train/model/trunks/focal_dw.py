@@ -113,7 +113,7 @@ class Stage(nn.Module):
         return x
 
 
-class FocalDW(nn.Module):
+class FocalDWTrunk(nn.Module):
     """Four stages at strides 4, 8, 16, 32; every output is a LayerNorm of its stage's last block.
 
     The un-normed tensor goes on to the next stage. Tensors stay [B, H, W, C] between blocks, which is
@@ -123,7 +123,7 @@ class FocalDW(nn.Module):
     def __init__(self, config: FocalDWConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
+        self.checkpointing = False
         dims = [config.embed_dim * 2**i for i in range(4)]
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(dims)}
         self.patch_embed = PatchEmbed(3, dims[0], kernel=7, stride=4, padding=3)
@@ -147,7 +147,7 @@ class FocalDW(nn.Module):
         features = {}
         for i, stage in enumerate(self.layers):
             assert isinstance(stage, Stage)
-            if self.activation_checkpointing and self.training:
+            if self.checkpointing and self.training:
                 x = checkpoint(stage, x, use_reentrant=False)
             else:
                 x = stage(x)
@@ -155,6 +155,9 @@ class FocalDW(nn.Module):
             if stage.downsample is not None:
                 x = stage.downsample(x.permute(0, 3, 1, 2))
         return features
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        self.checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(state)

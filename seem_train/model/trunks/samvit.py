@@ -83,13 +83,13 @@ class SimpleFPN(nn.Module):
         }
 
 
-class SamViT(nn.Module):
+class SamViTTrunk(nn.Module):
     """The encoder's last block through the neck; the sides must be multiples of 2 · patch_size."""
 
     def __init__(self, config: SamViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.activation_checkpointing = False
+        self.checkpointing = False
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.out_dims)}
         self.vit = VisionTransformerSAM(
             img_size=config.image_size,
@@ -114,11 +114,14 @@ class SamViT(nn.Module):
         height, width = x.shape[1:3]
         x = x + resample_abs_pos_embed_nhwc(positions, [height, width])
         for block in self.vit.blocks:
-            if self.activation_checkpointing and self.training:
+            if self.checkpointing and self.training:
                 x = checkpoint(block, x, use_reentrant=False)
             else:
                 x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        self.checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

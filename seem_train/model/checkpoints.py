@@ -1,0 +1,198 @@
+"""The official checkpoint files: names, addresses, sizes, checksums, licence; keeping and fetching them.
+
+Addresses: the model table in the README of https://github.com/UX-Decoder/Segment-Everything-Everywhere-All-At-Once.
+Sizes and checksums: the large-file pointers in the history of https://huggingface.co/xdecoder/SEEM (the
+checksum of such a pointer is the file's SHA-256). No SEEM checkpoint with a DaViT trunk was published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seem_train.errors import UserError
+
+_ROOT = "https://huggingface.co/xdecoder/SEEM/resolve/main/"
+_CHUNK = 1 << 20
+
+#: called with (bytes so far, bytes in all or None)
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One official file. `size` in bytes and `sha256` are None where they are not known."""
+
+    file: str
+    preset: str
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    licence: str = "AFL-3.0 (as its Hugging Face repository states)"
+
+
+def _seem(file: str, preset: str, size: int, sha256: str) -> Checkpoint:
+    return Checkpoint(file, preset, _ROOT + file, size, sha256)
+
+
+CHECKPOINTS = {
+    checkpoint.file: checkpoint
+    for checkpoint in (
+        _seem(
+            "seem_focall_v1.pt",
+            "focal-l",
+            1365136278,
+            "06cad58bde442ce4f2b3ce00e3a218791dfb060a2d7f2d709ff509669c28a705",
+        ),
+        _seem(
+            "seem_focalt_v1.pt",
+            "focal-t",
+            658792514,
+            "675e86a033a3cc4bc6fa906e4c7e1878dd11728ef8858a457a4a45cf3f2987b2",
+        ),
+        _seem(
+            "seem_samvitb_v1.pt",
+            "samvit-b",
+            862528935,
+            "fd6f9eb3d73917d0465dc35c4bc9f2f1019dccc0e741d31ced42f5333cbb35da",
+        ),
+        _seem(
+            "seem_samvitl_v1.pt",
+            "samvit-l",
+            1762490751,
+            "5ef8c573b54ea820a2fe6d5b81962def9f5bf693e120b8a4778b2848d604f75c",
+        ),
+        _seem(
+            "seem_focall_v0.pt",
+            "focal-l-v0",
+            1365136278,
+            "b907a76b74fe047507d18c1a3fda7e89c75133f97af4457767db78440ebb1761",
+        ),
+        _seem(
+            "seem_focalt_v0.pt",
+            "focal-t-v0",
+            658792514,
+            "871a24064bc27136432f04f510fb0463ce8d2b3e0d4bd3a358b80d908f5c447f",
+        ),
+    )
+}
+
+
+def weights_folder() -> Path:
+    """Where official checkpoints are kept: `$SEEM_WEIGHTS`, else `~/.cache/seem-tools/weights`."""
+    chosen = os.environ.get("SEEM_WEIGHTS")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "seem-tools" / "weights"
+
+
+def known_checkpoint(name: str) -> Checkpoint:
+    """The official file of a preset (`focal-l`) or by its name (`seem_focall_v1.pt`); UserError if there is none."""
+    for checkpoint in CHECKPOINTS.values():
+        if name in (checkpoint.file, checkpoint.preset):
+            return checkpoint
+    raise UserError(
+        f"no official checkpoint is known for {name!r}; there are "
+        + ", ".join(f"{c.file} ({c.preset})" for c in CHECKPOINTS.values())
+    )
+
+
+def checkpoint_of_preset(preset: str) -> Checkpoint | None:
+    return next((c for c in CHECKPOINTS.values() if c.preset == preset), None)
+
+
+def find_weights(name: str | os.PathLike[str]) -> Path:
+    """The file that `--weights` means: a path, or the bare name of a file in `weights_folder()`.
+
+    Raises UserError, saying where to put or how to get the file, where neither exists.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    kept = weights_folder() / path.name
+    if path.name == str(name) and kept.is_file():
+        return kept
+    message = f"weights file {path} does not exist"
+    if path.name in CHECKPOINTS:
+        message += f"; get it with: seem-train weights get {path.name}, or place it in {weights_folder()}"
+    raise UserError(message)
+
+
+def sha256_of(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    done = 0
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, size)
+    return digest.hexdigest()
+
+
+def download(checkpoint: Checkpoint, folder: Path | None = None, progress: Progress | None = None) -> Path:
+    """Fetch an official file into `folder` (default `weights_folder()`) and return its path.
+
+    A file that is already there with the right size is kept. What an interrupted download left (`….part`) is
+    continued by an HTTP range request. The file gets its name only when size and checksum, where known, are
+    right. Raises UserError with the address and the place where the network does not allow it.
+    """
+    folder = folder or weights_folder()
+    target = folder / checkpoint.file
+    if target.is_file() and checkpoint.size in (None, target.stat().st_size):
+        return target
+    part = folder / f"{checkpoint.file}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for done, total in _fetch(checkpoint, part):
+            if progress is not None:
+                progress(done, total)
+    except urllib.error.HTTPError as error:
+        raise _by_hand(checkpoint, folder, f"the server answered {error.code} {error.reason}") from None
+    except (OSError, ValueError) as error:  # URLError, timeouts and a full disk are OSErrors
+        raise _by_hand(checkpoint, folder, str(getattr(error, "reason", error))) from None
+    size = part.stat().st_size
+    if checkpoint.size is not None and size < checkpoint.size:
+        raise UserError(
+            f"{checkpoint.file}: the connection ended after {size:,} of {checkpoint.size:,} bytes; "
+            "run the same command again to continue"
+        )
+    if checkpoint.sha256 is not None and sha256_of(part) != checkpoint.sha256:
+        part.unlink()
+        raise UserError(
+            f"{checkpoint.file}: what came from {checkpoint.url} has another SHA-256; it was deleted"
+        )
+    part.replace(target)
+    return target
+
+
+def _fetch(checkpoint: Checkpoint, part: Path) -> Iterator[tuple[int, int | None]]:
+    """Append what is missing to `part`; yields (bytes so far, bytes in all or None)."""
+    done = part.stat().st_size if part.exists() else 0
+    if checkpoint.size is not None and done == checkpoint.size:
+        return
+    request = urllib.request.Request(checkpoint.url, headers={"User-Agent": "seem-tools"})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        if answer.status != 206:  # the server sends the whole file, whatever was asked for
+            done = 0
+        length = answer.headers.get("Content-Length")
+        total = checkpoint.size or (done + int(length) if length else None)
+        with part.open("ab" if done else "wb") as file:
+            while piece := answer.read(_CHUNK):
+                file.write(piece)
+                done += len(piece)
+                yield done, total
+
+
+def _by_hand(checkpoint: Checkpoint, folder: Path, why: str) -> UserError:
+    return UserError(
+        f"{checkpoint.file} cannot be downloaded here ({why}); fetch {checkpoint.url} on another machine and "
+        f"place it at {folder / checkpoint.file}, or name it with --weights PATH"
+    )
