@@ -1,0 +1,195 @@
+"""Mask logits and class logits ─▶ semantic, panoptic and instance results, as the original computes them.
+
+Q queries, C categories (the class logits hold one more column, the background), (h, w) the decoder's mask
+resolution, (H, W) the size of the result. Everything runs on the device of the masks; only the few numbers
+a segment needs travel to the host. See section 3.4 of X-Decoder (arXiv 2212.11270) and MaskFormer
+(arXiv 2107.06278), appendix A, for the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+OBJECT_THRESHOLD = 0.8
+OVERLAP_THRESHOLD = 0.8
+TOP_K = 100
+
+
+@dataclass(frozen=True)
+class PanopticSegment:
+    """One segment of a panoptic result; `id` is its value in the id map, counting from 1."""
+
+    id: int
+    category_index: int
+    isthing: bool
+    score: float  #: class probability; of a stuff region merged from several queries, the greatest
+    area: int  #: pixels in the id map
+
+
+@dataclass(frozen=True)
+class PanopticResult:
+    id_map: Tensor  #: [H, W] int32, 0 where nothing was predicted
+    segments: list[PanopticSegment]
+
+
+@dataclass(frozen=True)
+class Instances:
+    """N instances, best first."""
+
+    scores: Tensor  #: [N] class probability × mean mask probability inside the mask
+    category_index: Tensor  #: [N] int64
+    masks: Tensor  #: [N, H, W] bool
+
+
+def resize_masks(
+    masks: Tensor,
+    padded_hw: tuple[int, int],
+    image_hw: tuple[int, int],
+    out_hw: tuple[int, int],
+    mode: Literal["bicubic", "bilinear"] = "bicubic",
+) -> Tensor:
+    """Mask logits [Q, h, w] at the size of the result [Q, H, W].
+
+    Args:
+        padded_hw: size of the batch the image lay in, whose right and bottom borders are padding.
+        image_hw: size of the image inside it.
+        out_hw: size wanted, normally that of the image before it was scaled for the model.
+        mode: how the last step interpolates; the original's interactive evaluation is the one bilinear case.
+    """
+    if len(masks) == 0:
+        return masks.new_zeros(0, *out_hw)
+    masks = masks.float()[None]
+    if masks.shape[-2:] != tuple(padded_hw):
+        masks = F.interpolate(masks, size=padded_hw, mode="bilinear", align_corners=False)
+    masks = masks[..., : image_hw[0], : image_hw[1]]
+    if tuple(out_hw) != tuple(image_hw):
+        smooth = mode == "bicubic"
+        masks = F.interpolate(masks, size=out_hw, mode=mode, align_corners=False, antialias=smooth)
+    return masks[0]
+
+
+def semantic(logits: Tensor, masks: Tensor) -> Tensor:
+    """Score of every category at every pixel [C, H, W], from logits [Q, C+1] and mask logits [Q, H, W]."""
+    probabilities = logits.float().softmax(-1)[:, :-1]
+    return torch.einsum("qc,qhw->chw", probabilities, masks.float().sigmoid())
+
+
+def confident(logits: Tensor, object_threshold: float = OBJECT_THRESHOLD) -> Tensor:
+    """Which queries [Q] `panoptic` would look at: resizing only their masks saves most of its work."""
+    scores, labels = logits.float().softmax(-1).max(-1)
+    return (labels != logits.shape[-1] - 1) & (scores > object_threshold)
+
+
+def panoptic(
+    logits: Tensor,
+    masks: Tensor,
+    is_thing: Sequence[bool] | Tensor,
+    object_threshold: float = OBJECT_THRESHOLD,
+    overlap_threshold: float = OVERLAP_THRESHOLD,
+) -> PanopticResult:
+    """Give each pixel to the query that claims it most strongly.
+
+    A query speaks when its best category is not the background and scores above `object_threshold`. It keeps
+    the pixels it wins and itself calls foreground, unless it wins less than `overlap_threshold` of all it
+    calls foreground. Stuff of one category becomes one segment; things are numbered one by one.
+
+    Args:
+        logits: [Q, C+1], background last.
+        masks: [Q, H, W] logits.
+        is_thing: [C], by category index.
+    """
+    keep = confident(logits, object_threshold)
+    empty = torch.zeros(masks.shape[-2:], dtype=torch.int32, device=masks.device)
+    scores, labels = logits[keep].float().softmax(-1).max(-1)
+    if len(scores) == 0:
+        return PanopticResult(empty, [])
+    probabilities = masks[keep].float().sigmoid()
+    count = len(scores)
+    winner = (scores[:, None, None] * probabilities).argmax(0)
+    foreground = probabilities >= 0.5
+    is_won = foreground.gather(0, winner[None])[0]
+    per_query = torch.stack(  # all a segment needs, in one transfer to the host
+        (
+            labels.double(),
+            scores.double(),
+            torch.bincount(winner.flatten(), minlength=count).double(),
+            foreground.flatten(1).sum(1).double(),
+            torch.bincount(winner[is_won], minlength=count).double(),
+        )
+    )
+    things = torch.as_tensor(is_thing).tolist()
+    segments: list[PanopticSegment] = []
+    stuff: dict[int, int] = {}  # category index ─▶ position in segments
+    segment_of = [0] * count
+    for query, (label, score, area, claimed, area_won) in enumerate(per_query.T.tolist()):
+        if not area_won or area / claimed < overlap_threshold:
+            continue
+        category = int(label)
+        position = stuff.get(category)
+        if position is None:
+            segments.append(
+                PanopticSegment(len(segments) + 1, category, bool(things[category]), score, int(area_won))
+            )
+            position = len(segments) - 1
+            if not things[category]:
+                stuff[category] = position
+        else:
+            first = segments[position]
+            segments[position] = PanopticSegment(
+                first.id, category, False, max(first.score, score), first.area + int(area_won)
+            )
+        segment_of[query] = position + 1
+    lookup = torch.tensor(segment_of, dtype=torch.int32, device=masks.device)
+    return PanopticResult(torch.where(is_won, lookup[winner], empty), segments)
+
+
+def instances(
+    logits: Tensor, masks: Tensor, top_k: int = TOP_K, is_thing: Sequence[bool] | Tensor | None = None
+) -> Instances:
+    """The `top_k` best pairs of query and category.
+
+    One query may appear under several categories. With `is_thing` [C] the pairs whose category is stuff are
+    dropped after the choice (so fewer than `top_k` may remain), as the original does.
+    """
+    categories = logits.shape[-1] - 1
+    scores = logits.float().softmax(-1)[:, :-1].flatten()
+    scores, pairs = scores.topk(min(top_k, len(scores)))
+    query = pairs.div(max(categories, 1), rounding_mode="floor")
+    category = pairs % max(categories, 1)
+    if is_thing is not None:
+        keep = torch.as_tensor(is_thing, device=logits.device).bool()[category]
+        scores, query, category = scores[keep], query[keep], category[keep]
+    # Mask quality once a query, not once a pair.
+    used, slot = query.unique(return_inverse=True)
+    chosen = masks[used].float()
+    foreground = chosen > 0
+    inside = (chosen.sigmoid() * foreground).flatten(1).sum(1) / (foreground.flatten(1).sum(1) + 1e-6)
+    scores = scores * inside[slot]
+    order = scores.argsort(descending=True, stable=True)
+    return Instances(scores[order], category[order], foreground[slot[order]])
+
+
+def select_grounding(
+    class_vectors: Tensor, text_vectors: Tensor, logit_scale: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Which query each text means.
+
+    Args:
+        class_vectors: [Q, D] of the grounding queries.
+        text_vectors: [T, D] embeddings of whole texts.
+        logit_scale: the model's logarithmic temperature; its exponential is capped at 100.
+
+    Returns:
+        similarity [Q, T] and, for each text, the query most like it [T] int64.
+    """
+    queries = class_vectors / (class_vectors.norm(dim=-1, keepdim=True) + 1e-7)
+    texts = text_vectors / (text_vectors.norm(dim=-1, keepdim=True) + 1e-7)
+    scale = torch.as_tensor(logit_scale, device=queries.device).exp().clamp(max=100)
+    similarity = scale * queries @ texts.T
+    return similarity, similarity.argmax(0)
