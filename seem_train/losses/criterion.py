@@ -1,9 +1,11 @@
 """The training loss of SEEM: objects, grounding and spatial prompts, after every decoder layer.
 
-The original (UX-Decoder v1.0) is followed number for number where it is sound. Its faults are not inherited; where
-numbers depend on one, an option of `LossConfig` brings it back (`LossConfig.as_executed()` sets all of them):
+The original (UX-Decoder v1.0) is followed number for number where it is sound. Its faults are not inherited;
+where numbers depend on one, an option of `LossConfig` brings it back (`LossConfig.as_executed()` sets all of
+them):
 
-- its matcher ignored COST_SPATIAL (5/2/2) and matched spatial prompts with the object costs (2/5/5): `spatial_costs`;
+- its matcher ignored COST_SPATIAL (5/2/2) and matched spatial prompts with the object costs (2/5/5):
+  `spatial_costs`;
 - one image without phrases silenced the grounding loss of the whole batch: `grounding_all_or_nothing`;
 - queries of padding places competed in a prompt's softmax: `padded_prompts_compete`;
 - masks of phrases held 255 in padded areas, and their texts were compared by salted hashes: see `targets`;
@@ -42,11 +44,11 @@ class TaskWeights:
 class LossConfig:
     """Weights of the original's shipped configurations."""
 
-    objects: TaskWeights = TaskWeights(2.0, 5.0, 5.0)
-    grounding: TaskWeights = TaskWeights(0.4, 1.0, 1.0)
-    spatial: TaskWeights = TaskWeights(0.4, 1.0, 1.0)
-    costs: MatchCosts = MatchCosts(2.0, 5.0, 5.0)  #: matching of object and grounding queries
-    spatial_costs: MatchCosts = MatchCosts(5.0, 2.0, 2.0)
+    objects: TaskWeights = TaskWeights(ce=2.0, bce=5.0, dice=5.0)
+    grounding: TaskWeights = TaskWeights(ce=0.4, bce=1.0, dice=1.0)
+    spatial: TaskWeights = TaskWeights(ce=0.4, bce=1.0, dice=1.0)
+    costs: MatchCosts = field(default_factory=lambda: MatchCosts(2.0, 5.0, 5.0))  #: objects and grounding
+    spatial_costs: MatchCosts = field(default_factory=lambda: MatchCosts(5.0, 2.0, 2.0))
     no_object: float = 0.1  #: class weight of the background
     mode_weights: dict[str, float] = field(default_factory=lambda: {"text": 2.0, "class": 0.5})
     grounding_all_or_nothing: bool = False
@@ -60,7 +62,8 @@ class LossConfig:
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss term or matching cost is NaN or infinite: `terms` names them (``loss_mask_bce_0`` is the final layer's).
+    """A loss term or matching cost is NaN or infinite: `terms` names them (``loss_mask_bce_0`` is the final
+    layer's).
 
     Knows nothing of steps, files or learning rates; the trainer adds them.
     """
@@ -95,7 +98,9 @@ class LossTerms:
         return torch.cat([values.detach() for values in self.raw.values()])
 
     def check_finite(self) -> None:
-        """Raise `NonFiniteLoss` naming every bad term. Copies the terms to the host, so it waits for the device."""
+        """Raise `NonFiniteLoss` naming every bad term. Copies the terms to the host, so it waits for the
+        device.
+        """
         finite = torch.isfinite(self.stacked()).tolist()
         bad = [name for name, good in zip(self.names, finite, strict=True) if not good]
         if bad:
@@ -110,7 +115,7 @@ class Criterion:
         self.points = points or RandomPoints()
 
     def count(self, targets: Targets, queries: int) -> Counts:
-        """The divisors of this batch, from sizes known on the host. `queries`: object queries of the model."""
+        """This batch's divisors, from sizes known on the host; `queries`: object queries of the model."""
         matched = sum(min(queries, count) for count in targets.objects.counts)
         unmatched = queries * len(targets.objects.counts) - matched
         grounding, spatial = self._grounding(targets), targets.spatial
@@ -125,8 +130,9 @@ class Criterion:
     def __call__(
         self, predictions: Predictions, targets: Targets, logit_scale: Tensor, counts: Counts | None = None
     ) -> LossTerms:
-        """`logit_scale`: the model's learned log temperature, for grounding. `counts`: the divisors of the whole
-        step (see `Counts`); this batch's own where None. Raises `NonFiniteLoss` where a matching cost is not finite.
+        """`logit_scale`: the model's learned log temperature, for grounding. `counts`: the divisors of the
+        whole step (see `Counts`); this batch's own where None. Raises `NonFiniteLoss` where a matching cost
+        is not finite.
         """
         layers = predictions.layers[::-1]
         device = layers[0].objects.masks.device
@@ -244,7 +250,9 @@ class Criterion:
         pairs: dict[Task, Pairs],
         prompts: float,
     ) -> dict[str, Tensor]:
-        """Matches every prompt with one of its own queries (into `pairs`); prompts without a mask teach nothing."""
+        """Matches every prompt with one of its own queries (into `pairs`); prompts without a mask teach
+        nothing.
+        """
         if not sum(targets.counts):
             zeros = torch.stack([_nothing(p.masks) + _nothing(p.mask_vectors) for p in predicted])
             return {f"loss_spatial_{kind}": zeros for kind in ("ce", "bce", "dice")}
@@ -278,9 +286,9 @@ class Criterion:
 def touch(parameters: Iterable[Tensor]) -> Tensor:
     """Zero, but depending on every one of `parameters`.
 
-    Added to the loss it gives parameters that a step did not use (the memory queries when there was no refinement
-    round, the prompt projections when no image had a prompt) a zero gradient on every rank, so DDP needs no search
-    for unused parameters. The original leaves them without one (SEEM.md section 8, fault 6).
+    Added to the loss it gives parameters that a step did not use (the memory queries when there was no
+    refinement round, the prompt projections when no image had a prompt) a zero gradient on every rank, so DDP
+    needs no search for unused parameters. The original leaves them without one (SEEM.md section 8, fault 6).
     """
     return torch.stack([p.reshape(-1)[0].float() * 0.0 for p in parameters]).sum()
 

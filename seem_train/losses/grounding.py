@@ -1,6 +1,8 @@
-"""Grounding: which query is each phrase about? Text–query similarities, their matching cost and contrastive loss.
+"""Grounding: which query is each phrase about? Text–query similarities, their matching cost and contrastive
+loss.
 
-L decoder layers, final first; B images; Q queries; N phrases of the batch, T of the fullest image; D text width.
+L decoder layers, final first; B images; Q queries; N phrases of the batch, T of the fullest image; D text
+width.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ MAX_SCALE = 100.0  #: ceiling of the learned temperature exp(logit_scale), as in
 def text_logits(vectors: Sequence[Tensor], targets: GroundingTargets, logit_scale: Tensor) -> Tensor:
     """Scaled cosine of every grounding query with every phrase of its image: [L, B, Q, T] float32.
 
-    `vectors`: class vectors [B, Q, D] of each layer; `logit_scale`: the model's learned log temperature. Places
-    beyond an image's number of phrases repeat the batch's first phrase and mean nothing.
+    `vectors`: class vectors [B, Q, D] of each layer; `logit_scale`: the model's learned log temperature.
+    Places beyond an image's number of phrases repeat the batch's first phrase and mean nothing.
     """
     rows, _ = padded_rows(targets.counts, targets.texts.device)
     texts = _unit(targets.texts.float()).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
@@ -29,7 +31,9 @@ def text_logits(vectors: Sequence[Tensor], targets: GroundingTargets, logit_scal
 
 
 def text_costs(logits: Tensor) -> Tensor:
-    """Matching cost: minus the probability of each query (softmax over *queries*) to be the phrase's, [L, B, Q, T]."""
+    """Matching cost: minus the probability of each query (softmax over *queries*) to be the phrase's, [L, B,
+    Q, T].
+    """
     return -logits.softmax(dim=2)
 
 
@@ -38,9 +42,10 @@ def contrastive_loss(
 ) -> Tensor:
     """Cross entropy over queries of every phrase, for each layer: [L], summed over images.
 
-    A phrase's target is its own matched query; phrases that read the same share theirs equally (`targets.groups`;
-    the original compared per-process salted hashes of the texts). Averaged over the phrases of an image, then
-    weighted by the image's mode (`weight_of`: sentences count more than class names).
+    A phrase's target is its own matched query; phrases that read the same share theirs equally
+    (`targets.groups`; the original compared per-process salted hashes of the texts). Averaged over the
+    phrases of an image, then weighted by the image's mode (`weight_of`: sentences count more than class
+    names).
     """
     flat = logits.log_softmax(dim=2).flatten(1, 2)  # [L, B·Q, T]
     if pairs.query.shape[1] == 0:

@@ -15,13 +15,15 @@ from .points import PointSource, Task, sample_maps, sample_masks
 def mask_losses(
     task: Task, layers: Sequence[Tensor], pairs: Pairs, targets: Tensor, source: PointSource
 ) -> tuple[Tensor, Tensor]:
-    """Sums over matched pairs of the point-mean BCE and of the dice loss (+1 smooth), for each layer: [L], [L].
+    """Sums over matched pairs of the point-mean BCE and of the dice loss (+1 smooth), for each layer: [L],
+    [L].
 
-    `layers`: mask logits [B, Q, h, w] of each layer, final first; `targets` [N, H, W]. Without pairs both are zeros
-    that still belong to the graph, so every rank of a distributed run has the same parameters to synchronise.
+    `layers`: mask logits [B, Q, h, w] of each layer, final first; `targets` [N, H, W]. Without pairs both are
+    zeros that still belong to the graph, so every rank of a distributed run has the same parameters to
+    synchronise.
 
-    On an accelerator all layers go through together; on the CPU, where fewer launches gain nothing and the larger
-    arrays miss the cache, layer by layer.
+    On an accelerator all layers go through together; on the CPU, where fewer launches gain nothing and the
+    larger arrays miss the cache, layer by layer.
     """
     chosen = [
         masks.flatten(0, 1).index_select(0, q).float() for masks, q in zip(layers, pairs.query, strict=True)

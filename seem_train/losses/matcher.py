@@ -1,8 +1,9 @@
-"""Bipartite matching of queries and targets (DETR, arXiv:2005.12872), for all layers, images and tasks at once.
+"""Bipartite matching of queries and targets (DETR, arXiv:2005.12872), for all layers, images and tasks at
+once.
 
-The costs of every layer, image and task are computed where the predictions live, travel to the host in one copy,
-are solved there by SciPy, and the matches go back in one copy. The original stops the device once for each of them
-(layers × images × tasks).
+The costs of every layer, image and task are computed where the predictions live, travel to the host in one
+copy, are solved there by SciPy, and the matches go back in one copy. The original stops the device once for
+each of them (layers × images × tasks).
 
 L decoder layers, final first; B images; Q queries; N targets of the fullest image; P points.
 """
@@ -42,7 +43,9 @@ class Pairs:
     target: Tensor  #: [L, M] int64, index into the task's targets of the whole batch
 
     def per_image(self, queries: int, counts: Sequence[int]) -> list[list[tuple[list[int], list[int]]]]:
-        """For each layer and image the matched queries and targets, numbered within the image (copies to the host)."""
+        """For each layer and image the matched queries and targets, numbered within the image (copies to the
+        host).
+        """
         starts = offsets(counts)
         layers = []
         for query, target in zip(self.query.tolist(), self.target.tolist(), strict=True):
@@ -61,7 +64,7 @@ def offsets(counts: Sequence[int]) -> list[int]:
 
 
 def padded_rows(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Target index for each image and place, [B, N] (0 where padded), and which places are real, [B, N] bool."""
+    """Target of each image and place, [B, N] (0 where padded), and which places are real, [B, N] bool."""
     rows = torch.zeros(len(counts), max(counts, default=0), dtype=torch.long)
     real = torch.zeros_like(rows, dtype=torch.bool)
     for image, (start, count) in enumerate(zip(offsets(counts), counts, strict=True)):
@@ -112,7 +115,7 @@ def pair_dice(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 class NonFiniteCosts(ArithmeticError):
-    """The matching cost of some pair is NaN or infinite; `place` is (task's place in the list, layer, image)."""
+    """The matching cost of a pair is NaN or infinite; `place` is (task's place in the list, layer, image)."""
 
     def __init__(self, place: tuple[int, int, int]) -> None:
         super().__init__(f"matching cost not finite (task {place[0]}, layer {place[1]}, image {place[2]})")
@@ -122,8 +125,8 @@ class NonFiniteCosts(ArithmeticError):
 def assign(tasks: Sequence[tuple[Tensor, Sequence[int]]]) -> list[Pairs]:
     """The cheapest assignment for each task, layer and image; one copy to the host and one back.
 
-    Each task is its costs [L, B, Q, N] and the number of targets per image. Images with more targets than queries
-    leave targets unmatched. Raises `NonFiniteCosts` where a network has diverged.
+    Each task is its costs [L, B, Q, N] and the number of targets per image. Images with more targets than
+    queries leave targets unmatched. Raises `NonFiniteCosts` where a network has diverged.
     """
     if not tasks:
         return []

@@ -1,8 +1,9 @@
-"""Point sampling: masks are compared at a few thousand points instead of at every pixel (PointRend, arXiv:1912.08193).
+"""Point sampling: masks are compared at a few thousand points instead of at every pixel (PointRend,
+arXiv:1912.08193).
 
-Points are (x, y) in [0, 1], measured from the top-left corner of the image to its bottom-right corner, so one set
-of points reads predictions (stride 4) and ground truth (full size) alike. L decoder layers, final layer first;
-B images; P points; Q queries.
+Points are (x, y) in [0, 1], measured from the top-left corner of the image to its bottom-right corner, so one
+set of points reads predictions (stride 4) and ground truth (full size) alike. L decoder layers, final layer
+first; B images; P points; Q queries.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ class PointSource(Protocol):
         ...
 
     def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:
-        """[R, P, 2]: the points of each matched mask. `logits` [R, h, w] holds the masks of `layers` (0 is the
-        final layer), as many of each, layer after layer."""
+        """[R, P, 2]: the points of each matched mask. `logits` [R, h, w] holds the masks of `layers` (0 is
+        the final layer), as many of each, layer after layer."""
         ...
 
 
 @dataclass(frozen=True)
 class RandomPoints:
-    """The recipe of PointRend and Mask2Former: uniform for matching; for the losses mostly where masks are unsure.
+    """The recipe of PointRend and Mask2Former: uniform for matching; for the losses mostly where masks are
+    unsure.
 
-    For the losses, `oversample`·P uniform candidates are drawn for each mask, the `importance` share of P with the
-    logits nearest to zero is kept, and the rest is drawn afresh.
+    For the losses, `oversample`·P uniform candidates are drawn for each mask, the `importance` share of P
+    with the logits nearest to zero is kept, and the rest is drawn afresh.
     """
 
     points: int = 12544
@@ -89,18 +91,24 @@ def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
     ``torch.use_deterministic_algorithms`` the corners are read one by one instead.
     """
     if maps.is_cuda and maps.requires_grad and torch.are_deterministic_algorithms_enabled():
-        flat = maps.flatten(2)
-        index, weight = _corners(points, maps.shape[-2:])
-        rows = torch.arange(len(maps), device=maps.device)[:, None]
-        return sum(flat[rows, :, i].transpose(1, 2) * w[:, None] for i, w in zip(index, weight, strict=True))  # type: ignore[return-value]
+        return sample_by_corners(maps, points)
     return F.grid_sample(maps, 2.0 * points[:, :, None] - 1.0, align_corners=False)[..., 0]
+
+
+def sample_by_corners(maps: Tensor, points: Tensor) -> Tensor:
+    """What `sample_maps` returns, by indexing alone: slower, but its backward pass can be deterministic."""
+    flat = maps.flatten(2).transpose(1, 2)  # [N, h·w, C]
+    rows = torch.arange(len(maps), device=maps.device)[:, None]
+    index, weight = _corners(points, maps.shape[-2:])
+    parts = [flat[rows, i] * w[..., None] for i, w in zip(index, weight, strict=True)]
+    return torch.stack(parts).sum(0).transpose(1, 2)
 
 
 def sample_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
     """Bilinear values of the masks ``masks[rows]`` at `points`: [R, P] float, zero beyond the border.
 
-    Reads only the four pixels around each point, so masks [N, H, W] (bool or uint8) are neither copied for every
-    layer nor made float. `rows` [R] int64, `points` [R, P, 2].
+    Reads only the four pixels around each point, so masks [N, H, W] (bool or uint8) are neither copied for
+    every layer nor made float. `rows` [R] int64, `points` [R, P, 2].
     """
     flat = masks.reshape(-1)
     base = (rows * (masks.shape[-2] * masks.shape[-1]))[:, None]

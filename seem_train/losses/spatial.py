@@ -19,10 +19,12 @@ from .matcher import Pairs, padded_rows
 def prompt_logits(
     layers: Sequence[SpatialPredictions], counts: Sequence[int], padded_compete: bool
 ) -> Tensor:
-    """Dot product (no normalisation) of every query's mask vector with every prompt's mean feature: [L, B, n·K, K].
+    """Dot product (no normalisation) of every query's mask vector with every prompt's mean feature: [L, B,
+    n·K, K].
 
-    The queries of places without a prompt get the lowest number so that a prompt's probabilities do not depend on how many prompts
-    the *other* images of the batch happen to have; in the original they compete (`padded_compete`).
+    The queries of places without a prompt get the lowest number so that a prompt's probabilities do not
+    depend on how many prompts the *other* images of the batch happen to have; in the original they compete
+    (`padded_compete`).
     """
     logits = torch.stack([p.mask_vectors.float() @ p.positive.float().mT for p in layers])
     if padded_compete or min(counts) == max(counts):
@@ -35,8 +37,8 @@ def prompt_logits(
 def choose_own(costs: Tensor, counts: Sequence[int]) -> Pairs:
     """For every prompt the cheapest of its own queries; `costs` [L, B, n·K, K]. Stays on the device.
 
-    Blocks do not overlap, so the Hungarian assignment with every other query forbidden, which the original solves
-    on the host, is a minimum over n numbers.
+    Blocks do not overlap, so the Hungarian assignment with every other query forbidden, which the original
+    solves on the host, is a minimum over n numbers.
     """
     layers, images, queries, places = costs.shape
     per_prompt = queries // places
@@ -65,7 +67,7 @@ def choice_loss(logits: Tensor, pairs: Pairs, counts: Sequence[int]) -> Tensor:
 
     `pairs.target` numbers the prompts of the batch image after image.
     """
-    images, queries, places = logits.shape[1:]
+    queries, places = logits.shape[2:]
     columns = logits.log_softmax(dim=2).transpose(2, 3).flatten(1, 2)  # [L, B·K, n·K]
     where = torch.tensor(
         [b * places + k for b, count in enumerate(counts) for k in range(count)], dtype=torch.long

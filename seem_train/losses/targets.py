@@ -1,7 +1,7 @@
 """What the losses compare predictions with: the masks of a batch, image after image, and their meanings.
 
-All masks of a task lie in one tensor, the images' masks one after another; `counts` (Python integers) says how
-many belong to each image. Sizes are therefore known without asking the device anything.
+All masks of a task lie in one tensor, the images' masks one after another; `counts` (Python integers) says
+how many belong to each image. Sizes are therefore known without asking the device anything.
 
 N masks of the batch in all, (H, W) the padded image size (predictions may be coarser), D the text width.
 """
@@ -29,8 +29,8 @@ class ObjectTargets:
 class GroundingTargets:
     """The phrases of every image and the mask each of them means.
 
-    `groups` replaces the original's salted ``hash(text)`` (SEEM.md section 8, fault 14): phrases of an image with
-    equal numbers read the same and share each other's masks as positives.
+    `groups` replaces the original's salted ``hash(text)`` (SEEM.md section 8, fault 14): phrases of an image
+    with equal numbers read the same and share each other's masks as positives.
     """
 
     masks: Tensor  #: [N, H, W] bool or uint8 (0 and 1; the original let 255 in from padding)
@@ -60,10 +60,10 @@ class Targets:
 class Counts:
     """What the sums of a step are divided by. Counts of micro-batches and of ranks add up.
 
-    With gradient accumulation divide every micro-batch by the sum over them; under DDP, which averages gradients
-    over ranks, divide by ``total.over(world_size)``: then R ranks and A micro-batches give exactly the gradient of
-    one process with the whole batch. (The original averages only the number of segments over ranks, and divides
-    every micro-batch by its own.)
+    With gradient accumulation divide every micro-batch by the sum over them; under DDP, which averages
+    gradients over ranks, divide by ``total.over(world_size)``: then R ranks and A micro-batches give exactly
+    the gradient of one process with the whole batch. (The original averages only the number of segments over
+    ranks, and divides every micro-batch by its own.)
     """
 
     segments: float = 0.0  #: ground-truth segments

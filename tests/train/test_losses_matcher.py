@@ -1,0 +1,73 @@
+"""Matching: pairwise costs and the assignment of all tasks, layers and images at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+
+from seem_train.losses.matcher import (
+    MatchCosts,
+    NonFiniteCosts,
+    assign,
+    mask_costs,
+    pair_bce,
+    pair_dice,
+)
+from seem_train.losses.points import GridPoints
+
+
+def test_pairwise_bce_and_dice_equal_one_pair_at_a_time() -> None:
+    logits, truth = torch.randn(2, 5, 40) * 4, torch.rand(2, 3, 40)
+    bce, dice = pair_bce(logits, truth), pair_dice(logits, truth)
+    for b in range(2):
+        for q in range(5):
+            for n in range(3):
+                x, t = logits[b, q], truth[b, n]
+                expected = F.binary_cross_entropy_with_logits(x, t)
+                torch.testing.assert_close(bce[b, q, n], expected, atol=1e-5, rtol=1e-5)
+                share = x.sigmoid()
+                expected = 1 - (2 * (share * t).sum() + 1) / (share.sum() + t.sum() + 1)
+                torch.testing.assert_close(dice[b, q, n], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_bce_stays_finite_for_extreme_logits() -> None:
+    logits = torch.tensor([[[1e4, -1e4]]])
+    assert pair_bce(logits, torch.tensor([[[1.0, 0.0]]])).item() == 0.0
+    assert pair_bce(logits, torch.tensor([[[0.0, 1.0]]])).item() == 1e4
+
+
+def test_assignment_equals_scipy_for_every_layer_image_and_task() -> None:
+    torch.manual_seed(1)
+    many, none = torch.rand(3, 2, 4, 6), torch.rand(3, 2, 4, 2)  # 6 targets for 4 queries; an image without
+    first, second = assign([(many, (6, 3)), (none, (0, 2))])
+    assert first.query.shape == (3, 4 + 3)
+    assert second.query.shape == (3, 2)
+    images = first.per_image(4, (6, 3))
+    for layer in range(3):
+        for image, count in enumerate((6, 3)):
+            query, target = linear_sum_assignment(many[layer, image, :, :count])
+            assert images[layer][image] == (query.tolist(), target.tolist())
+    assert second.per_image(4, (0, 2))[0][0] == ([], [])
+
+
+def test_a_diverged_network_is_reported_with_its_place() -> None:
+    costs = torch.rand(2, 2, 4, 3)
+    costs[1, 0, 2, 2] = float("nan")
+    with pytest.raises(NonFiniteCosts) as caught:
+        assign([(torch.rand(2, 2, 4, 3), (3, 3)), (costs, (3, 1))])
+    assert caught.value.place == (1, 1, 0)
+    assign([(costs, (2, 1))])  # beyond the image's count nothing is read
+
+
+def test_mask_costs_match_the_mask_that_looks_alike() -> None:
+    masks = torch.zeros(3, 16, 16, dtype=torch.bool)
+    masks[0, :8], masks[1, 8:], masks[2, :, :8] = True, True, True
+    alike = masks.float() * 20 - 10
+    layer = torch.stack([alike[[1, 0, 2]], alike[[2, 2, 0]]])  # image 0: queries see 1, 0, 2
+    costs = mask_costs("objects", [layer], masks, (2, 1), MatchCosts(0, 5, 5), GridPoints(8, 8))
+    pairs = assign([(costs, (2, 1))])[0].per_image(3, (2, 1))[0]
+    assert pairs[0] == ([0, 1], [1, 0])
+    assert pairs[1][1] == [0]
+    assert pairs[1][0][0] in (0, 1)
