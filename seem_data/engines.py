@@ -1,0 +1,305 @@
+"""How the work on images is spread: in this process, over a pool of processes, or over a Ray cluster.
+
+An engine maps a function over chunks (lists of jobs) and yields what comes back, in no promised order.
+It holds a bounded number of chunks at a time, so neither a long input nor slow workers fill the memory.
+A worker that dies (out of memory, killed) costs at most the one job that kills it: the chunks that were
+under way are repeated job by job, and the job that fails alone comes back as a `Casualty`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from seem_data.problems import DataError, Problem, did_you_mean
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+ENGINES = ("auto", "local", "pool", "ray")
+#: Chunks under way for each worker: one that it works on and one that waits for it.
+CHUNKS_PER_WORKER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Casualty(Generic[Job]):
+    """A job whose process died twice, the second time with no other job beside it."""
+
+    job: Job
+
+
+class Engine(Protocol):
+    """Use it in a ``with`` block: leaving the block ends the workers, at once if an exception leaves it."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
+
+    def map(
+        self, work: Callable[[list[Job]], Result], chunks: Iterable[list[Job]]
+    ) -> Iterator[Result | Casualty[Job]]:
+        """`work` of every chunk. Chunks are drawn as they are needed; exceptions of `work` come out here."""
+        ...
+
+
+def cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_engine(name: str = "auto", workers: int | None = None, ray_address: str | None = None) -> Engine:
+    """The engine of that name; ``auto`` is a pool where there is more than one worker.
+
+    Raises:
+        DataError: no such engine, or it is not installed.
+    """
+    if name not in ENGINES:
+        hint = did_you_mean(name, ENGINES) or f"Choose from {', '.join(ENGINES)}."
+        raise DataError(Problem("bad-option", f"there is no engine {name!r}.", hint, where="--engine"))
+    if workers is not None and workers < 1:
+        raise DataError(Problem("bad-option", f"is {workers}.", "Use 1 or more.", where="--workers"))
+    if name == "ray":
+        return RayCluster(ray_address, workers)
+    workers = workers or cpu_count()
+    return ProcessPool(workers) if name == "pool" or (name == "auto" and workers > 1) else InProcess()
+
+
+class InProcess:
+    """Chunk by chunk, here."""
+
+    def __enter__(self) -> InProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        pass
+
+    def map(
+        self, work: Callable[[list[Job]], Result], chunks: Iterable[list[Job]]
+    ) -> Iterator[Result | Casualty[Job]]:
+        return map(work, chunks)
+
+
+class _WorkerDied(Exception):
+    pass
+
+
+class _Spread:
+    """What pool and cluster share: the bound on chunks under way, and what to do when a worker dies."""
+
+    limit: int
+
+    def _start(self, work: Callable[[Any], Any], chunk: list[Any]) -> Any:
+        """Hand a chunk to a worker."""
+        raise NotImplementedError
+
+    def _first(self, handles: Iterable[Any]) -> Any:
+        """Wait until one of them is done."""
+        raise NotImplementedError
+
+    def _result(self, handle: Any) -> Any:
+        """Raises: _WorkerDied, or what `work` raised."""
+        raise NotImplementedError
+
+    def _recover(self) -> None:
+        """Get ready for new work after a worker died."""
+
+    def map(
+        self, work: Callable[[list[Job]], Result], chunks: Iterable[list[Job]]
+    ) -> Iterator[Result | Casualty[Job]]:
+        waiting = iter(chunks)
+        running: dict[Any, list[Job]] = {}
+        while True:
+            while len(running) < self.limit and (chunk := next(waiting, None)) is not None:
+                running[self._start(work, chunk)] = chunk
+            if not running:
+                return
+            handle = self._first(running)
+            chunk = running.pop(handle)
+            try:
+                result = self._result(handle)
+            except _WorkerDied:
+                # Which of the chunks under way killed it cannot be told, and a pool loses them all.
+                suspects = [chunk, *running.values()]
+                running.clear()
+                yield from self._one_by_one(work, suspects)
+            else:
+                yield result
+
+    def _one_by_one(
+        self, work: Callable[[list[Job]], Result], chunks: list[list[Job]]
+    ) -> Iterator[Result | Casualty[Job]]:
+        self._recover()
+        for chunk in chunks:
+            for job in chunk:
+                try:
+                    result = self._result(self._start(work, [job]))
+                except _WorkerDied:
+                    self._recover()
+                    yield Casualty(job)
+                else:
+                    yield result
+
+
+class ProcessPool(_Spread):
+    """Processes of this machine."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.limit = workers * CHUNKS_PER_WORKER
+        # A fork of a process with threads (a progress bar, torch) may hang; a fork server has none.
+        methods = multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if "forkserver" in methods:
+            self._context.set_forkserver_preload(["seem_data.one_image"])
+        self._executor = self._new_executor()
+
+    def _new_executor(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.workers, mp_context=self._context, initializer=_begin_worker)
+
+    def __enter__(self) -> ProcessPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._stop_workers()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _stop_workers(self) -> None:
+        # `terminate_workers` is new in Python 3.14.
+        processes = getattr(self._executor, "_processes", None) or {}
+        for process in list(processes.values()):
+            process.terminate()
+
+    def _start(self, work: Callable[[Any], Any], chunk: list[Any]) -> Future[Any]:
+        with _main_left_alone():
+            try:
+                return self._executor.submit(work, chunk)
+            except BrokenProcessPool:  # since the last look; what was under way tells so itself
+                self._executor = self._new_executor()
+                return self._executor.submit(work, chunk)
+
+    def _first(self, handles: Iterable[Future[Any]]) -> Future[Any]:
+        return next(iter(wait(handles, return_when=FIRST_COMPLETED).done))
+
+    def _result(self, handle: Future[Any]) -> Any:
+        try:
+            return handle.result()
+        except BrokenProcessPool:
+            raise _WorkerDied from None
+
+    def _recover(self) -> None:
+        self._stop_workers()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._executor = self._new_executor()
+
+
+def _begin_worker() -> None:
+    """Ctrl-C is the parent's to handle; and a parent killed outright must not leave its workers behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Keep new workers from importing the caller's main script.
+
+    They need `seem_data` only, and a script that calls ``build(…)`` without an ``if __name__ == "__main__"``
+    around it would run again in every worker.
+    """
+    main = sys.modules["__main__"].__dict__
+    hidden = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
+
+
+class RayCluster(_Spread):
+    """A Ray cluster whose machines see input and output under the same paths, with seem-tools installed.
+
+    Args:
+        address: of a running cluster (``"auto"``: the one this machine belongs to); None starts Ray here.
+        workers: chunks worked on at a time; None: as many as the cluster has CPUs.
+    """
+
+    def __init__(self, address: str | None, workers: int | None) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise DataError(
+                Problem(
+                    "not-installed",
+                    "needs Ray, which is not installed.",
+                    "Install it with: pip install 'seem-tools[ray]'",
+                    where="--engine ray",
+                )
+            )
+        self._ray: Any = importlib.import_module("ray")
+        self._started_here = not self._ray.is_initialized()
+        if self._started_here:
+            try:
+                self._ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False)
+            except (ConnectionError, ValueError) as error:
+                raise DataError(
+                    Problem(
+                        "no-cluster",
+                        f"no Ray cluster answers at {address!r} ({error}).",
+                        "Start one with 'ray start --head', or leave --ray-address out to use this machine.",
+                        where="--ray-address",
+                    )
+                ) from error
+        self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        self.limit = self.workers * CHUNKS_PER_WORKER
+        self._remote = self._ray.remote(max_retries=0, scheduling_strategy="SPREAD")(_call)
+        self._shipped: tuple[Callable[[Any], Any], Any] | None = None
+
+    def __enter__(self) -> RayCluster:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._started_here:
+            self._ray.shutdown()
+
+    def _start(self, work: Callable[[Any], Any], chunk: list[Any]) -> Any:
+        if self._shipped is None or self._shipped[0] is not work:
+            self._shipped = (work, self._ray.put(work))  # once for all chunks
+        return self._remote.remote(self._shipped[1], chunk)
+
+    def _first(self, handles: Iterable[Any]) -> Any:
+        return self._ray.wait(list(handles), num_returns=1)[0][0]
+
+    def _result(self, handle: Any) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(handle)
+        except errors.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+        except (
+            errors.WorkerCrashedError,
+            errors.OutOfMemoryError,
+            errors.NodeDiedError,
+            errors.ObjectLostError,
+        ):
+            raise _WorkerDied from None
+
+
+def _call(work: Callable[[Any], Any], chunk: list[Any]) -> Any:
+    return work(chunk)

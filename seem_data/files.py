@@ -1,0 +1,129 @@
+"""Files written whole or not at all: a temporary name beside the target, then one rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from seem_data.problems import DataError, Problem
+
+#: Marks files in the making; whoever finds one may delete it.
+TEMPORARY_SUFFIX = ".part"
+
+_REMEDIES = {
+    errno.ENOSPC: (
+        "disk-full",
+        "Free some space and repeat the same command: it goes on where it stopped.",
+    ),
+    errno.EDQUOT: (
+        "disk-full",
+        "Your quota is used up: free some space and repeat the same command: it goes on where it stopped.",
+    ),
+    errno.EROFS: ("read-only", "The file system is read-only: choose another folder with --out."),
+    errno.EACCES: ("read-only", "You may not write here: choose another folder with --out."),
+    errno.EPERM: ("read-only", "You may not write here: choose another folder with --out."),
+}
+
+
+class OutputError(DataError):
+    """The output cannot be written. Unlike a bad image it stops the work: the next image would fail too."""
+
+    @classmethod
+    def of(cls, error: OSError, path: Path) -> OutputError:
+        code, remedy = _REMEDIES.get(
+            error.errno or 0, ("output-failed", "Mend that and repeat the same command.")
+        )
+        return cls(Problem(code, f"cannot be written ({error.strerror or error}).", remedy, str(path)))
+
+    def __reduce__(self) -> tuple[type[OutputError], tuple[list[Problem]]]:
+        return (OutputError, (self.problems,))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the block into an `OutputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError.of(error, path) from error
+
+
+def make_folder(path: Path) -> Path:
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def temporary_name(path: Path) -> Path:
+    """A name in the folder of `path` that no other process, on no other machine, uses."""
+    return path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that appears under its name when the block ends well, and not at all otherwise.
+
+    Raises:
+        OutputError: for any `OSError` of the block, so let it do nothing but write.
+    """
+    temporary = temporary_name(path)
+    with writing(path):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """
+    Raises:
+        OutputError: the disk is full, the folder is read-only, …
+    """
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put `source` at `target` as a hard link, or as a copy where the file system cannot link.
+
+    Raises:
+        OSError: the source cannot be read.
+        OutputError: the target cannot be written.
+    """
+    temporary = temporary_name(target)
+    try:
+        # A symbolic link is followed: a link to a link would break when the input moves.
+        os.link(source.resolve(), temporary)
+    except OSError:
+        write_atomically(target, source.read_bytes())
+        return
+    with writing(target):
+        temporary.replace(target)
+        # Renaming one link of a file over another of the same file does nothing, and leaves both.
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
