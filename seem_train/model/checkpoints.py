@@ -90,7 +90,7 @@ def weights_folder() -> Path:
 
 
 def known_checkpoint(name: str) -> Checkpoint:
-    """The official file of a preset (`focal-l`) or by its name (`seem_focall_v1.pt`); UserError if there is none."""
+    """The official file of a preset (`focal-l`) or by its name (`seem_focall_v1.pt`); else a UserError."""
     for checkpoint in CHECKPOINTS.values():
         if name in (checkpoint.file, checkpoint.preset):
             return checkpoint

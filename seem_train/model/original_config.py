@@ -233,7 +233,7 @@ def _only(source: str, found: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 class _Keys:
-    """Dotted look-up that collects the missing keys, so that one message names them all; lists become tuples."""
+    """Dotted look-up that collects the missing keys for one message; lists become tuples."""
 
     def __init__(self, config: Mapping[str, Any], source: str) -> None:
         self.config, self.source = config, source
