@@ -85,7 +85,8 @@ TABLES: dict[str, dict[tuple[Kind, Kind], Rule]] = {
         (Kind.REFERENCE, Kind.REFERENCE): "all",
     },
 }
-CROSS_ATTENDING = (Kind.OBJECT, Kind.GROUNDING, Kind.SPATIAL, Kind.MEMORY)  #: kinds that look at the image
+QUERIES = (Kind.OBJECT, Kind.GROUNDING, Kind.SPATIAL)  #: kinds that answer
+CROSS_ATTENDING = (*QUERIES, Kind.MEMORY)  #: kinds that look at the image
 
 
 def may_attend(groups: Sequence[Group], mode: Literal["v1", "demo"]) -> Tensor:

@@ -105,14 +105,14 @@ class FocalTrunk(nn.Module):
 
 # timm downsamples at the start of a stage, the original at the end of the one before.
 _FROM_OFFICIAL = [
-    (r"^patch_embed\.", lambda m: "stem."),
+    (r"^patch_embed\.", lambda _: "stem."),
     (r"^norm(\d+)\.", lambda m: f"norms.{m[1]}."),
     (r"^layers\.(\d+)\.downsample\.", lambda m: f"layers.{int(m[1]) + 1}.downsample."),
     (r"(\.blocks\.\d+)\.gamma_([12])$", lambda m: f"{m[1]}.ls{m[2]}.gamma"),
     (r"(\.blocks\.\d+)\.norm([12])\.", lambda m: f"{m[1]}.norm{m[2]}_post."),
 ]
 _TO_OFFICIAL = [
-    (r"^stem\.", lambda m: "patch_embed."),
+    (r"^stem\.", lambda _: "patch_embed."),
     (r"^norms\.(\d+)\.", lambda m: f"norm{m[1]}."),
     (r"^layers\.(\d+)\.downsample\.", lambda m: f"layers.{int(m[1]) - 1}.downsample."),
     (r"(\.blocks\.\d+)\.ls([12])\.gamma$", lambda m: f"{m[1]}.gamma_{m[2]}"),

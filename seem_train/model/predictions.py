@@ -37,7 +37,7 @@ class SpatialPredictions:
     class_vectors: Tensor  #: [B, n·K, D] (`pred_stexts`)
     mask_vectors: Tensor  #: [B, n·K, D] (`pred_smaskembs`)
     masks: Tensor  #: [B, n·K, h, w] logits (`pred_smasks`)
-    positive: Tensor  #: [B, K, D] mean mask feature under the positive strokes (`pred_pspatials`); −1 where none
+    positive: Tensor  #: [B, K, D] mean mask feature under positive strokes (`pred_pspatials`); −1: none
     negative: Tensor  #: [B, K, D] likewise for the negative strokes (`pred_nspatials`)
 
 
@@ -49,10 +49,25 @@ class LayerPredictions:
 
 
 @dataclass(frozen=True)
+class RegionVectors:
+    """Mean mask features under the marks of each object; −1 where it has none of that sign."""
+
+    positive: Tensor  #: [B, K, D] (`pred_pspatials`, of reference images `pred_pvisuals`)
+    negative: Tensor  #: [B, K, D]
+
+
+@dataclass(frozen=True)
 class Predictions:
-    """`layers[0]` is what the learned queries say before any layer, `layers[-1]` the final answer."""
+    """`layers[0]` is what the learned queries say before any layer, `layers[-1]` the final answer.
+
+    In evaluation only the final answer is made unless every layer is asked for. The demo mode answers all
+    prompts with its object queries; `strokes` and `references` are what their mask vectors are dotted with
+    to choose among them.
+    """
 
     layers: tuple[LayerPredictions, ...]
+    strokes: RegionVectors | None = None  #: of marks on the image itself
+    references: RegionVectors | None = None  #: of marks on reference images
 
     @property
     def final(self) -> LayerPredictions:

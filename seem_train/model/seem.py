@@ -1,18 +1,58 @@
-"""SEEM: encode an image once, encode texts once, decode as many prompts as you like."""
+"""SEEM: encode an image once, encode texts once, decode as many prompts as you like.
+
+features = model.encode_image(image)                              # slow
+everything = model.decode(features, categories=embeddings)         # free: kept with the features
+click = model.decode(features, ImagePrompts.of([ObjectPrompt(Marks(points=[(310, 240)]))], size))  # fast
+"""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seem_train.errors import UserError
+from seem_train.model.attention import QUERIES, Kind
 from seem_train.model.backbone import build_backbone
 from seem_train.model.config import SEEMConfig
-from seem_train.model.decoder import SEEMDecoder
-from seem_train.model.language import LanguageEncoder
+from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
+from seem_train.model.draws import Draws, SeededDraws
+from seem_train.model.language import LanguageEncoder, TextEmbeddings, training_prompts
 from seem_train.model.pixel_decoder import build_pixel_decoder
+from seem_train.model.predictions import (
+    GroundingPredictions,
+    LayerPredictions,
+    ObjectPredictions,
+    Predictions,
+    RegionVectors,
+    SpatialPredictions,
+)
+from seem_train.model.prompts import ImagePrompts, PreparedPrompts, RegionTokens, prepare, prepare_regions
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """A batch of encoded images; holds all that decoding needs, so that the images may be forgotten."""
+
+    memory: Memory  #: mask features and three levels, as the decoder looks at them
+    sizes: tuple[tuple[int, int], ...]  #: (height, width) of each image before padding
+    padded: tuple[int, int]  #: (height, width) of the batch; mask logits are a quarter of it
+    objects: tuple[ObjectPredictions, ...] | None = None  #: v1 in evaluation: the answer no prompt changes
+
+    @property
+    def mask_features(self) -> Tensor:
+        """[B, D, H/4, W/4] of the padded batch."""
+        return self.memory.mask_features
+
+    def __len__(self) -> int:
+        return len(self.sizes)
 
 
 class SEEM(nn.Module):
-    """The whole model. Official names = ours with the prefixes `OFFICIAL_PREFIX` (and the trunk's own key map)."""
+    """The whole model; the official names of its parts are `OFFICIAL_PREFIX` and the trunk's own key map."""
 
     OFFICIAL_PREFIX = {  # noqa: RUF012
         "backbone.": "backbone.",
@@ -27,4 +67,280 @@ class SEEM(nn.Module):
         self.backbone = build_backbone(config.trunk)
         self.pixel_decoder = build_pixel_decoder(config.pixel_decoder, self.backbone.out_channels)
         self.language = LanguageEncoder(config.language)
-        self.decoder = SEEMDecoder(config.decoder, config.pixel_decoder.mask_dim, config.language.projection)
+        self.decoder = SEEMDecoder(
+            config.decoder,
+            conv_dim=config.pixel_decoder.conv_dim,
+            mask_dim=config.pixel_decoder.mask_dim,
+            projection=config.language.projection,
+        )
+        self.register_buffer("pixel_mean", torch.tensor(config.pixel_mean)[:, None, None], persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(config.pixel_std)[:, None, None], persistent=False)
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    # ── images ─────────────────────────────────────────────────────────────────────────────────────
+
+    def encode_image(self, images: Tensor | Sequence[Tensor]) -> ImageFeatures:
+        """RGB images of values 0…255, uint8 or float: one [3, H, W], a batch [B, 3, H, W], or a list of them.
+
+        Images are normalised, then padded right and below with zeros to the largest of the batch, rounded up
+        to a multiple of 32. In evaluation the keys and values of all decoder layers and, in the v1 model, the
+        object predictions are kept with the features.
+        """
+        batch, sizes = self.normalise(images)
+        mask_features, levels = self.pixel_decoder(self.backbone(batch))
+        keep = not (self.training or torch.is_grad_enabled())
+        memory = self.decoder.look(mask_features, levels, keep)
+        features = ImageFeatures(memory, sizes, (batch.shape[-2], batch.shape[-1]))
+        if keep and self.config.decoder.mode == "v1":
+            answers = self.decoder(memory, PreparedPrompts(), kinds=(Kind.OBJECT,))
+            features = replace(features, objects=(_objects(answers[-1][Kind.OBJECT], memory),))
+        return features
+
+    def normalise(self, images: Tensor | Sequence[Tensor]) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
+        """The padded batch [B, 3, H, W] and each image's (height, width)."""
+        if isinstance(images, Tensor):
+            images = images[None] if images.dim() == 3 else images
+        if len(images) == 0:
+            raise UserError("there is no image to encode: give [3, H, W], [B, 3, H, W] or a list of images")
+        for image in images:
+            _check_image(image)
+        sizes = tuple((int(i.shape[-2]), int(i.shape[-1])) for i in images)
+        divisor = self.config.size_divisor
+        height = -(-max(h for h, _ in sizes) // divisor) * divisor
+        width = -(-max(w for _, w in sizes) // divisor) * divisor
+        batch = self.pixel_mean.new_zeros(len(sizes), 3, height, width)
+        for row, image, (h, w) in zip(batch, images, sizes, strict=True):
+            row[:, :h, :w] = (image.to(self.device, torch.float32) - self.pixel_mean) / self.pixel_std
+        return batch, sizes
+
+    # ── texts and categories ───────────────────────────────────────────────────────────────────────
+
+    def encode_text(self, texts: Sequence[str]) -> TextEmbeddings:
+        """Embeddings of texts; those of a frozen or evaluating encoder are kept by text."""
+        if isinstance(texts, str):
+            texts = [texts]
+        return self.language(texts)
+
+    def class_embeddings(
+        self, names: Sequence[str], *, train: bool = False, draws: torch.Generator | None = None
+    ) -> Tensor:
+        """[C+1, D] unit vectors of categories, the background last; for `decode(…, categories=…)`.
+
+        The mean over all templates, or with `train` one template each, drawn from `draws`.
+        """
+        if not train:
+            return self.language.category_embeddings(names)
+
+        def draw(n: int) -> int:
+            return int(torch.randint(n, (1,), generator=draws))
+
+        prompts = training_prompts((*names, "background"), draw)
+        return self.language.category_embeddings(names, prompts=prompts)
+
+    # ── prompts ────────────────────────────────────────────────────────────────────────────────────
+
+    def encode_regions(
+        self, features: ImageFeatures, marks: Sequence[Tensor], draws: Draws | None = None
+    ) -> RegionTokens:
+        """Tokens under marks [K, H, W] of each reference image; given as `ImagePrompts.reference` elsewhere.
+
+        In the demo mode they are a group of their own; in v1, whose reference path fails in the original, they
+        join the stroke tokens of object k.
+        """
+        pixels = prepare_regions(marks, features.padded, self.config.decoder, self._draws(draws), self.device)
+        return self.decoder.region_tokens(features.memory, pixels, max(len(m) for m in marks))
+
+    def prepare(
+        self,
+        features: ImageFeatures,
+        prompts: ImagePrompts | Sequence[ImagePrompts],
+        draws: Draws | None = None,
+    ) -> PreparedPrompts:
+        """Checks prompts, makes the random draws, pads the batch and moves it to the device."""
+        prompts = [prompts] if isinstance(prompts, ImagePrompts) else list(prompts)
+        if len(prompts) != len(features):
+            raise UserError(
+                f"{len(features)} images are encoded, but prompts are given for {len(prompts)}; give one "
+                "ImagePrompts for each image (empty ones for images without prompts)"
+            )
+        for number, (prompt, size) in enumerate(zip(prompts, features.sizes, strict=True)):
+            _check_prompts(prompt, number, size, features)
+        texts = [p.texts if isinstance(p.texts, TextEmbeddings) else None for p in prompts]
+        for number, prompt in enumerate(prompts):
+            if texts[number] is None and len(prompt.texts):
+                texts[number] = self.encode_text(prompt.texts)  # pyright: ignore[reportArgumentType]
+        return prepare(prompts, texts, features.padded, self.config.decoder, self._draws(draws), self.device)
+
+    def _draws(self, draws: Draws | None) -> Draws:
+        """Deterministic in evaluation, torch's own generator in training."""
+        if draws is not None:
+            return draws
+        return SeededDraws(generator=torch.default_generator) if self.training else SeededDraws(0)
+
+    # ── decoding ───────────────────────────────────────────────────────────────────────────────────
+
+    def decode(
+        self,
+        features: ImageFeatures,
+        prompts: ImagePrompts | Sequence[ImagePrompts] | PreparedPrompts | None = None,
+        categories: Tensor | None = None,
+        *,
+        draws: Draws | None = None,
+        every_layer: bool | None = None,
+    ) -> Predictions:
+        """Predictions of encoded images under prompts (one `ImagePrompts` for each image).
+
+        `categories` [C+1, D] give the class logits. `every_layer` (default: in training) returns the
+        predictions of all layers, else only the last. Runs without waiting for the device once `prompts` are
+        prepared (`prepare`).
+        """
+        if prompts is None:
+            prompts = PreparedPrompts()
+        elif not isinstance(prompts, PreparedPrompts):
+            prompts = self.prepare(features, prompts, draws)
+        every_layer = self.training if every_layer is None else every_layer
+        known = features.objects if not every_layer and not torch.is_grad_enabled() else None
+        kinds = QUERIES if known is None else (Kind.GROUNDING, Kind.SPATIAL)
+        regions = self._regions(features, prompts)
+        answers: list[dict[Kind, QueryVectors]] = [{}]
+        if known is None or prompts.texts is not None or prompts.objects:
+            answers = self.decoder(features.memory, prompts, regions, kinds)
+        chosen = answers if every_layer else answers[-1:]
+        vectors = _merge(regions, prompts.reference)
+        return Predictions(
+            layers=tuple(self._layer(a, features.memory, vectors, known, categories) for a in chosen),
+            strokes=_vectors(regions),
+            references=_vectors(prompts.reference),
+        )
+
+    @torch.no_grad()
+    def refine(
+        self,
+        features: ImageFeatures,
+        prompts: ImagePrompts | Sequence[ImagePrompts] | PreparedPrompts,
+        draws: Draws | None = None,
+    ) -> Tensor:
+        """[B, K, h, w] mask logits of each object, of the query that fits its strokes best: one round of clicks.
+
+        Runs the spatial queries alone. Give the result back as `ImagePrompts.previous`.
+        """
+        if not isinstance(prompts, PreparedPrompts):
+            prompts = self.prepare(features, prompts, draws)
+        regions = self._regions(features, prompts)
+        vectors = _merge(regions, prompts.reference)
+        if vectors is None:
+            raise UserError("there is no object to refine: give points, boxes, strokes, polygons or masks")
+        v1 = self.config.decoder.mode == "v1"
+        kind = Kind.SPATIAL if v1 else Kind.OBJECT
+        masks = self.decoder(features.memory, prompts, regions, (kind,))[-1][kind].masks
+        if v1:
+            candidates = masks.unflatten(1, (prompts.objects, -1))  # [B, K, n, D]
+        else:
+            candidates = masks[:, None].expand(-1, prompts.objects, -1, -1)
+        fit = (candidates * vectors.positive[:, :, None]).sum(-1)
+        best = fit.argmax(-1)[..., None, None].expand(-1, -1, 1, candidates.shape[-1])
+        chosen = candidates.gather(2, best).squeeze(2)
+        return torch.einsum("bkd,bdhw->bkhw", chosen, features.mask_features)
+
+    def _regions(self, features: ImageFeatures, prompts: PreparedPrompts) -> RegionTokens | None:
+        if not prompts.pixels:
+            return None
+        return self.decoder.region_tokens(features.memory, prompts.pixels, prompts.objects)
+
+    def _layer(
+        self,
+        answers: dict[Kind, QueryVectors],
+        memory: Memory,
+        vectors: RegionVectors | None,
+        known: tuple[ObjectPredictions, ...] | None,
+        categories: Tensor | None,
+    ) -> LayerPredictions:
+        objects = known[-1] if known is not None else _objects(answers[Kind.OBJECT], memory)
+        if categories is not None:
+            logits = self.language.class_logits(objects.class_vectors, categories)
+            objects = replace(objects, logits=logits)
+        grounding = spatial = None
+        if (texts := answers.get(Kind.GROUNDING)) is not None:
+            grounding = GroundingPredictions(texts.classes, _masks(texts, memory))
+        if (marked := answers.get(Kind.SPATIAL)) is not None and vectors is not None:
+            masks = _masks(marked, memory)
+            spatial = SpatialPredictions(
+                marked.classes, marked.masks, masks, vectors.positive, vectors.negative
+            )
+        return LayerPredictions(objects, grounding, spatial)
+
+
+def _masks(vectors: QueryVectors, memory: Memory) -> Tensor:
+    return torch.einsum("bqd,bdhw->bqhw", vectors.masks, memory.mask_features)
+
+
+def _objects(vectors: QueryVectors, memory: Memory) -> ObjectPredictions:
+    return ObjectPredictions(vectors.classes, vectors.masks, _masks(vectors, memory), None)
+
+
+def _vectors(regions: RegionTokens | None) -> RegionVectors | None:
+    return None if regions is None else RegionVectors(regions.positive, regions.negative)
+
+
+def _merge(strokes: RegionTokens | None, reference: RegionTokens | None) -> RegionVectors | None:
+    """An object's own marks speak for it; where it has none, those on its reference image."""
+    if strokes is None or reference is None:
+        return _vectors(strokes or reference)
+
+    def first(own: Tensor, other: Tensor) -> Tensor:
+        return torch.where((own == -1).all(-1, keepdim=True), other, own)
+
+    return RegionVectors(
+        first(strokes.positive, reference.positive), first(strokes.negative, reference.negative)
+    )
+
+
+def _check_image(image: Tensor) -> None:
+    if not isinstance(image, Tensor):
+        raise UserError(f"an image must be a torch tensor [3, H, W], not {type(image).__name__}")
+    if image.dim() != 3 or image.shape[0] != 3:
+        raise UserError(f"an image must be [3, H, W] (RGB first), this one is {list(image.shape)}")
+    if 0 in image.shape:
+        raise UserError(f"an image of {list(image.shape)} holds no pixel")
+    if image.dtype != torch.uint8 and not image.dtype.is_floating_point:
+        raise UserError(f"an image must be uint8 or float with values 0 to 255, this one is {image.dtype}")
+
+
+def _check_prompts(
+    prompts: ImagePrompts, number: int, size: tuple[int, int], features: ImageFeatures
+) -> None:
+    where = f"prompts of image {number}"
+    for name in ("positive", "negative"):
+        masks = getattr(prompts, name)
+        if masks is None:
+            continue
+        if masks.dim() != 3 or masks.shape[-2:] not in (size, features.padded):
+            raise UserError(
+                f"{where}: {name} masks must be [K, {size[0]}, {size[1]}], as the image is; "
+                f"these are {list(masks.shape)}"
+            )
+        if len(masks) != prompts.objects:
+            raise UserError(f"{where}: {len(masks)} {name} masks for {prompts.objects} objects")
+    if prompts.negative is not None and prompts.positive is None:
+        raise UserError(f"{where}: negative masks need positive ones; give empty positive masks beside them")
+    h, w = features.mask_features.shape[-2:]
+    if prompts.previous is not None and tuple(prompts.previous.shape) != (prompts.objects, h, w):
+        raise UserError(
+            f"{where}: previous masks must be [{prompts.objects}, {h}, {w}] logits, as `refine` gives them; "
+            f"these are {list(prompts.previous.shape)}"
+        )
+    for given in (prompts.texts, prompts.reference):
+        device = None
+        if isinstance(given, TextEmbeddings):
+            device = given.vectors.device
+        elif isinstance(given, RegionTokens):
+            device = given.positive.device
+        if device is not None and device != features.mask_features.device:
+            raise UserError(
+                f"{where} are on {device}, the image's features on {features.mask_features.device}"
+            )

@@ -1,0 +1,327 @@
+"""The SEEM decoder: queries ask the image and the prompts, layer after layer, and say classes and masks.
+
+Each layer: queries look at one level of the image, each only where its last mask was (masked
+cross-attention); all tokens talk within their groups (`attention.TABLES`); a feed-forward network. After each
+layer, and before the first, heads read a class vector and a mask from every query.
+
+    learned queries ─┬▶ object queries ─────────────▶ everything in the image
+                     ├▶ grounding queries ◀─ texts ──▶ what the texts name          (v1)
+                     └▶ spatial queries ◀─ strokes ──▶ what the strokes are on      (v1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seem_train.model.attention import CROSS_ATTENDING, QUERIES, Attention, Group, Kind, may_attend
+from seem_train.model.config import DecoderConfig
+from seem_train.model.pixel_decoder import sine_position
+from seem_train.model.prompts import PreparedPrompts, RegionTokens, SampledPixels
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the image as the decoder looks at it."""
+
+    content: Tensor  #: [B, h·w, D]
+    position: Tensor  #: [1, h·w, D]
+    size: tuple[int, int]  #: (h, w)
+    mask_features: Tensor  #: [B, D, h·w] mask features resized to this level, without gradient
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All that the decoder looks at in a batch of images."""
+
+    mask_features: Tensor  #: [B, D, H/4, W/4]
+    levels: tuple[Level, ...]  #: coarse to fine
+    keys_values: tuple[tuple[Tensor, Tensor], ...] | None = None  #: of each layer, when kept for many prompts
+
+
+@dataclass(frozen=True)
+class QueryVectors:
+    """What the heads read from N queries."""
+
+    classes: Tensor  #: [B, N, D] compared with embeddings of texts
+    masks: Tensor  #: [B, N, D] dotted with mask features
+
+
+class CrossAttentionLayer(nn.Module):
+    """Queries [B, N, D] look at a level through precomputed keys and values; post-norm."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.multihead_attn = Attention(dim, heads)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(
+        self, x: Tensor, position: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor
+    ) -> Tensor:
+        return self.norm(x + self.multihead_attn.attend(x + position, keys_values, allowed))
+
+
+class SelfAttentionLayer(nn.Module):
+    """Tokens [B, N, D] attend to one another where allowed [B, N, N]; post-norm."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, heads)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, position: Tensor, allowed: Tensor) -> Tensor:
+        placed = x + position
+        return self.norm(x + self.self_attn(placed, placed, x, allowed))
+
+
+class FeedForwardLayer(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(dim, hidden)
+        self.linear2 = nn.Linear(hidden, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
+
+
+class MaskEmbedding(nn.Module):
+    """Three linear layers from a query to the vector that is dotted with the mask features."""
+
+    def __init__(self, dim: int, mask_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList((nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, mask_dim)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, last = self.layers
+        return last(F.relu(second(F.relu(first(x)))))
+
+
+class SEEMDecoder(nn.Module):
+    """Attribute names are those of the released checkpoints (``mask_sptial_embed`` is spelled so there)."""
+
+    def __init__(self, config: DecoderConfig, conv_dim: int, mask_dim: int, projection: int) -> None:
+        super().__init__()
+        dim = config.dim
+        self.config = config
+        layers = range(config.layers)
+        self.transformer_cross_attention_layers = nn.ModuleList(
+            CrossAttentionLayer(dim, config.heads) for _ in layers
+        )
+        self.transformer_self_attention_layers = nn.ModuleList(
+            SelfAttentionLayer(dim, config.heads) for _ in layers
+        )
+        self.transformer_ffn_layers = nn.ModuleList(FeedForwardLayer(dim, config.ffn_dim) for _ in layers)
+        self.decoder_norm = nn.LayerNorm(dim)
+        self.query_feat = nn.Embedding(config.queries, dim)
+        self.query_embed = nn.Embedding(config.queries, dim)
+        self.level_embed = nn.Embedding(config.levels, dim)
+        self.input_proj = nn.ModuleList(
+            nn.Identity() if conv_dim == dim else nn.Conv2d(conv_dim, dim, 1) for _ in range(config.levels)
+        )
+        self.class_embed = nn.Parameter(torch.empty(dim, projection))
+        self.mask_embed = MaskEmbedding(dim, mask_dim)
+        self.mask_sptial_embed = nn.ParameterList(
+            nn.Parameter(torch.empty(dim, dim)) for _ in range(config.levels)
+        )
+        self.spatial_embed = nn.Embedding(config.memories, dim)
+        self.spatial_featured = nn.Embedding(config.memories, dim)
+        self.pn_indicator = nn.Embedding(2, dim)
+        for weight in (self.class_embed, *self.mask_sptial_embed):
+            nn.init.trunc_normal_(weight, std=0.02)
+
+    # ── what is known before the layers ────────────────────────────────────────────────────────────
+
+    def look(self, mask_features: Tensor, levels: Sequence[Tensor], keep: bool) -> Memory:
+        """Levels [B, C, h, w], coarse to fine, made ready; `keep` also keeps all layers' keys and values."""
+        ready = []
+        for number, level in enumerate(levels):
+            x = self.input_proj[number](level).flatten(2).transpose(1, 2)
+            size = (level.shape[-2], level.shape[-1])
+            position = sine_position(*size, x.shape[-1], x.device).flatten(1).T[None].to(x.dtype)
+            with torch.no_grad():
+                small = F.interpolate(mask_features.detach(), size=size, mode="bilinear", align_corners=False)
+            ready.append(Level(x + self.level_embed.weight[number], position, size, small.flatten(2)))
+        memory = Memory(mask_features, tuple(ready))
+        if not keep:
+            return memory
+        return replace(
+            memory, keys_values=tuple(self._keys_values(memory, i) for i in range(self.config.layers))
+        )
+
+    def _keys_values(self, memory: Memory, layer: int) -> tuple[Tensor, Tensor]:
+        if memory.keys_values is not None:
+            return memory.keys_values[layer]
+        level = memory.levels[layer % len(memory.levels)]
+        attention = self.transformer_cross_attention_layers[layer].multihead_attn
+        return attention.keys_values(level.content + level.position, level.content)
+
+    def region_tokens(self, memory: Memory, pixels: Sequence[SampledPixels], objects: int) -> RegionTokens:
+        """What the image shows at marked pixels: a token for each pixel and level, and means for each object."""
+        tokens = []
+        for level, drawn, projection in zip(memory.levels, pixels[1:], self.mask_sptial_embed, strict=True):
+            content = level.content.transpose(1, 2).unflatten(2, level.size)
+            sign = torch.where(
+                drawn.positive[..., None], self.pn_indicator.weight[0], self.pn_indicator.weight[1]
+            )
+            tokens.append(_sample(content, drawn.points) @ projection + sign)
+        for_mean = pixels[0]
+        vectors = _sample(memory.mask_features, for_mean.points)
+        return RegionTokens(
+            levels=tuple(tokens),
+            owners=tuple(drawn.owners for drawn in pixels[1:]),
+            positive=_mean_by_owner(vectors, for_mean.owners.where(for_mean.positive, -1), objects),
+            negative=_mean_by_owner(vectors, for_mean.owners.where(~for_mean.positive, -1), objects),
+        )
+
+    # ── the layers ─────────────────────────────────────────────────────────────────────────────────
+
+    def forward(
+        self,
+        memory: Memory,
+        prompts: PreparedPrompts,
+        regions: RegionTokens | None = None,
+        kinds: Collection[Kind] = QUERIES,
+    ) -> list[dict[Kind, QueryVectors]]:
+        """What the heads read before the first layer and after each; `regions` are the prompts' stroke tokens.
+
+        Only the `kinds` of queries that are asked for take part. In v1 no kind attends to another, so that
+        leaving one out changes nothing for the others.
+        """
+        groups = self._start(memory, prompts, regions, kinds)
+        answers = [self._read(groups)]
+        for number in range(self.config.layers):
+            level = memory.levels[number % len(memory.levels)]
+            groups = self._renew(groups, prompts, regions, number)
+
+            looking = [g for g in groups if g.kind in CROSS_ATTENDING]
+            allowed = torch.cat([_visible(g, answers[-1], level, prompts.previous) for g in looking], dim=1)
+            x, position = _concatenate(looking)
+            keys_values = self._keys_values(memory, number)
+            x = self.transformer_cross_attention_layers[number](x, position, keys_values, allowed)
+            groups = _with_content(groups, looking, x)
+
+            x, position = _concatenate(groups)
+            allowed = may_attend(groups, self.config.mode)
+            x = self.transformer_self_attention_layers[number](x, position, allowed)
+            x = self.transformer_ffn_layers[number](x)
+            groups = _with_content(groups, groups, x)
+            answers.append(self._read(groups))
+        return answers
+
+    def _start(
+        self,
+        memory: Memory,
+        prompts: PreparedPrompts,
+        regions: RegionTokens | None,
+        kinds: Collection[Kind],
+    ) -> list[Group]:
+        """All groups before the first layer, in the original's order."""
+        batch = memory.mask_features.shape[0]
+        content, position = self.query_feat.weight, self.query_embed.weight
+
+        def group(kind: Kind, content: Tensor, position: Tensor, owner: Tensor | None = None) -> Group:
+            owner = None if owner is None else owner.expand(batch, -1)
+            return Group(kind, content.expand(batch, -1, -1), position.expand(batch, -1, -1), owner)
+
+        v1 = self.config.mode == "v1"
+        with_texts = prompts.texts is not None and (Kind.GROUNDING in kinds or not v1)
+        groups = []
+        if Kind.OBJECT in kinds:
+            groups.append(group(Kind.OBJECT, content, position))
+        if v1 and with_texts:
+            groups.append(group(Kind.GROUNDING, content, position))
+        if prompts.queries is not None and Kind.SPATIAL in kinds:
+            owner = torch.arange(prompts.objects, device=content.device)
+            owner = owner.repeat_interleave(self.config.queries_per_prompt)
+            groups.append(group(Kind.SPATIAL, content[prompts.queries], position[prompts.queries], owner))
+        if with_texts and prompts.texts is not None:
+            tokens = prompts.texts
+            groups.append(Group(Kind.TEXT, tokens, tokens.detach(), real=prompts.texts_real))
+        if not v1 or Kind.SPATIAL in kinds:
+            # Without tokens yet: they are taken anew from each layer's level (`_renew`).
+            nothing = content.new_zeros(batch, 0, content.shape[1])
+            if regions is not None or (v1 and prompts.reference is not None):
+                groups.append(Group(Kind.STROKE, nothing, nothing))
+            if not v1 and prompts.reference is not None:
+                groups.append(Group(Kind.REFERENCE, nothing, nothing))
+            if prompts.memories is not None:
+                groups.append(group(Kind.MEMORY, self.spatial_featured.weight, self.spatial_embed.weight))
+        return groups
+
+    def _renew(
+        self, groups: Sequence[Group], prompts: PreparedPrompts, regions: RegionTokens | None, layer: int
+    ) -> list[Group]:
+        """Stroke and reference tokens of this layer's level, and the objects its memories carry."""
+        renewed = []
+        level = layer % self.config.levels
+        for group in groups:
+            if group.kind is Kind.MEMORY and prompts.memories is not None:
+                group = replace(group, owner=prompts.memories[layer].expand(len(group.content), -1))
+            elif group.kind in (Kind.STROKE, Kind.REFERENCE):
+                v1 = self.config.mode == "v1"
+                sources = [regions, prompts.reference] if v1 else [regions]
+                if group.kind is Kind.REFERENCE:
+                    sources = [prompts.reference]
+                content = torch.cat([s.levels[level] for s in sources if s is not None], dim=1)
+                owner = torch.cat([s.owners[level] for s in sources if s is not None], dim=1)
+                group = Group(group.kind, content, content.detach(), owner, real=owner >= 0)
+            renewed.append(group)
+        return renewed
+
+    def _read(self, groups: Sequence[Group]) -> dict[Kind, QueryVectors]:
+        queries = [g for g in groups if g.kind in QUERIES]
+        if not queries:
+            return {}
+        counts = [g.content.shape[1] for g in queries]
+        normed = self.decoder_norm(torch.cat([g.content for g in queries], dim=1))
+        classes = (normed @ self.class_embed).split(counts, dim=1)
+        masks = self.mask_embed(normed).split(counts, dim=1)
+        return {g.kind: QueryVectors(c, m) for g, c, m in zip(queries, classes, masks, strict=True)}
+
+
+def _visible(
+    group: Group, answers: dict[Kind, QueryVectors], level: Level, previous: Tensor | None
+) -> Tensor:
+    """[B, N, h·w] where each query of a group may look: inside its own last mask; everywhere if that is empty."""
+    with torch.no_grad():
+        if group.kind is Kind.MEMORY:
+            assert previous is not None and group.owner is not None
+            resized = F.interpolate(previous, size=level.size, mode="bilinear", align_corners=False).flatten(
+                2
+            )
+            masks = resized.gather(1, group.owner[..., None].expand(-1, -1, resized.shape[-1]))
+        else:
+            # Resizing the features once gives what resizing every query's mask would give.
+            masks = answers[group.kind].masks @ level.mask_features
+        inside = masks.sigmoid() >= 0.5
+        return inside | ~inside.any(-1, keepdim=True)
+
+
+def _concatenate(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
+    return torch.cat([g.content for g in groups], dim=1), torch.cat([g.position for g in groups], dim=1)
+
+
+def _with_content(groups: Sequence[Group], changed: Sequence[Group], content: Tensor) -> list[Group]:
+    """The groups, the `changed` ones with new content [B, sum of their N, D]."""
+    parts = content.split([g.content.shape[1] for g in changed], dim=1)
+    new = {g.kind: part for g, part in zip(changed, parts, strict=True)}
+    return [replace(g, content=new.get(g.kind, g.content)) for g in groups]
+
+
+def _sample(features: Tensor, points: Tensor) -> Tensor:
+    """Features [B, D, h, w] at points [B, S, 2], (x, y) from 0 to 1 between the corner pixels' centres: [B, S, D]."""
+    grid = (2.0 * points - 1.0)[:, :, None].to(features.dtype)
+    return F.grid_sample(features, grid, align_corners=True)[..., 0].transpose(1, 2)
+
+
+def _mean_by_owner(vectors: Tensor, owners: Tensor, objects: int) -> Tensor:
+    """[B, S, D] vectors of owners [B, S] to the mean of each of K objects [B, K, D]; −1 where it has none."""
+    mine = owners[:, None] == torch.arange(objects, device=owners.device)[:, None]
+    count = mine.sum(-1, keepdim=True)
+    mean = mine.to(vectors.dtype) @ vectors / count.clamp(min=1)
+    return mean.masked_fill(count == 0, -1.0)

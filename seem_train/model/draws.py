@@ -1,0 +1,87 @@
+"""Every random choice the model makes, in one place: seeded, or replayed from a recording.
+
+The original draws prompt pixels, spatial queries and memory slots anew in every forward pass, even in
+evaluation. Here all of them are drawn before the decoder runs (see `prompts.prepare`), in the original's
+order: for each level and then for the mean, the positive pixels of each image, then the negative ones; the
+spatial queries; then, for each decoder layer, the objects its memories carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Draws(Protocol):
+    def points(self, weights: Tensor, count: int) -> Tensor:
+        """`count` different indices into `weights` [N], ascending; likelier where the weight is larger."""
+        ...
+
+    def queries(self, among: int, count: int) -> Tensor:
+        """`count` indices below `among`, repetitions allowed, in no order."""
+        ...
+
+    def memories(self, objects: int, count: int) -> Tensor:
+        """`count` indices below `objects`, repetitions allowed, ascending."""
+        ...
+
+
+class SeededDraws:
+    """Draws from a generator of its own (`seed`), or from one that goes on (`generator`)."""
+
+    def __init__(self, seed: int = 0, generator: torch.Generator | None = None) -> None:
+        self.generator = generator or torch.Generator().manual_seed(seed)
+
+    def points(self, weights: Tensor, count: int) -> Tensor:
+        if count >= len(weights):
+            return torch.arange(len(weights))
+        # A race of exponential clocks is weighted drawing without replacement, for any number of pixels
+        # (torch.multinomial stops at 2^24).
+        clocks = torch.empty(len(weights)).exponential_(generator=self.generator)
+        return (weights / clocks).topk(count).indices.sort().values
+
+    def queries(self, among: int, count: int) -> Tensor:
+        return torch.randint(among, (count,), generator=self.generator)
+
+    def memories(self, objects: int, count: int) -> Tensor:
+        return torch.randint(objects, (count,), generator=self.generator).sort().values
+
+
+class ReplayDraws:
+    """Feeds recorded draws in their order; a draw of another size than the recorded one is an error.
+
+    `full_sets`: whether the recording holds a draw also where all pixels were taken (the v1 model does so,
+    the demo model does not).
+    """
+
+    def __init__(self, recorded: Iterable[Tensor], full_sets: bool = True) -> None:
+        self.recorded = [r.cpu().long() for r in recorded]
+        self.full_sets = full_sets
+        self.used = 0
+
+    def take(self, what: str, count: int) -> Tensor:
+        """The next recorded draw, which must hold `count` values."""
+        if self.used >= len(self.recorded):
+            raise ValueError(f"draw {self.used} ({what}, {count} values) is not in the recording")
+        draw = self.recorded[self.used]
+        if draw.numel() != count:
+            raise ValueError(
+                f"draw {self.used} ({what}) needs {count} values, the recording has {draw.numel()}"
+            )
+        self.used += 1
+        return draw.flatten()
+
+    def points(self, weights: Tensor, count: int) -> Tensor:
+        count = min(count, len(weights))
+        if count == len(weights) and not self.full_sets:
+            return torch.arange(count)
+        return self.take("prompt pixels", count).sort().values
+
+    def queries(self, among: int, count: int) -> Tensor:  # noqa: ARG002
+        return self.take("spatial queries", count)
+
+    def memories(self, objects: int, count: int) -> Tensor:  # noqa: ARG002
+        return self.take("memories", count).sort().values

@@ -1,0 +1,227 @@
+"""Text in, vectors out: CLIP's byte-pair tokens, the UniCL text transformer, embeddings of categories.
+
+Tokens after the end-of-text token never influence the embedding (the attention is causal), so a batch of
+texts is trimmed to its longest; embeddings of an encoder that is not being trained are kept by text.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seem_train.errors import UserError
+from seem_train.model.attention import Attention
+from seem_train.model.config import LanguageConfig
+from seem_train.model.templates import TEMPLATES
+
+BACKGROUND = "background"  #: the name of the no-object category: the last column of all class logits
+CHUNK = 512  #: texts encoded at once when all templates of many categories are due
+CACHED_TEXTS = 20_000  #: texts whose embeddings are kept at most (the oldest go first)
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """Embeddings of T texts of at most L tokens (start and end included), not normalised."""
+
+    texts: tuple[str, ...]
+    vectors: Tensor  #: [T, D] of the whole text, at its end-of-text token
+    tokens: Tensor  #: [T, L, D] of each token; zero after the end of a text
+    lengths: tuple[int, ...]  #: tokens of each text, start and end included
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def concatenated(self) -> Tensor:
+        """[sum of lengths, D] the real tokens of all texts, one text after the other."""
+        return torch.cat([t[:n] for t, n in zip(self.tokens, self.lengths, strict=True)])
+
+
+@functools.cache
+def _tokenizer():  # noqa: ANN202
+    from open_clip.tokenizer import SimpleTokenizer  # imported late: it costs a second
+
+    return SimpleTokenizer()
+
+
+def tokenize(texts: Sequence[str], context_length: int = 77) -> tuple[Tensor, tuple[int, ...]]:
+    """Texts to ids [T, L] (padded with the end-of-text id; L the longest text) and their lengths.
+
+    A text with more than `context_length` tokens is cut; a warning shows what was lost.
+    """
+    bpe = _tokenizer()
+    rows: list[list[int]] = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise UserError(f"a text prompt must be a string, not {type(text).__name__}: {text!r}")
+        ids = bpe.encode(text)
+        if len(ids) > context_length - 2:
+            lost = bpe.decode(ids[context_length - 2 :]).strip()
+            warnings.warn(
+                f"a text has {len(ids) + 2} tokens, the model reads {context_length}; cut off: {lost!r}",
+                stacklevel=2,
+            )
+            ids = ids[: context_length - 2]
+        rows.append([bpe.sot_token_id, *ids, bpe.eot_token_id])
+    longest = max((len(r) for r in rows), default=0)
+    padded = [r + [bpe.eot_token_id] * (longest - len(r)) for r in rows]
+    return torch.tensor(padded, dtype=torch.long).reshape(len(rows), longest), tuple(len(r) for r in rows)
+
+
+def clean_name(name: str) -> str:
+    """A COCO panoptic category as it is spoken: without the suffixes that tell merged classes apart."""
+    for suffix in ("-other", "-merged", "-stuff"):
+        name = name.replace(suffix, "")
+    return name
+
+
+def training_prompts(names: Sequence[str], draw: Callable[[int], int]) -> list[str]:
+    """One sentence for each category; `draw(n)` picks a template out of n."""
+    return [
+        TEMPLATES[draw(len(TEMPLATES))].format(clean_name(name).replace(",", "").replace("+", " "))
+        for name in names
+    ]
+
+
+class _Block(nn.Module):
+    """Pre-norm transformer block with CLIP's quick GELU."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attn = Attention(width, heads)
+        self.ln_1 = nn.LayerNorm(width, eps=1e-12)
+        self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)})
+        self.ln_2 = nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, x: Tensor, causal: Tensor) -> Tensor:
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, causal)
+        y = self.mlp["c_fc"](self.ln_2(x))
+        return x + self.mlp["c_proj"](y * torch.sigmoid(1.702 * y))
+
+
+class TextTransformer(nn.Module):
+    """Token ids [T, L] to hidden states [T, L, width]."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(config.vocabulary, config.width)
+        self.positional_embedding = nn.Parameter(torch.empty(config.context_length, config.width))
+        self.resblocks = nn.ModuleList(_Block(config.width, config.heads) for _ in range(config.layers))
+        self.ln_final = nn.LayerNorm(config.width, eps=1e-12)
+        nn.init.trunc_normal_(self.token_embedding.weight, std=0.02)
+        nn.init.trunc_normal_(self.positional_embedding, std=0.02)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        length = ids.shape[1]
+        causal = torch.ones(1, length, length, dtype=torch.bool, device=ids.device).tril()
+        x = self.token_embedding(ids) + self.positional_embedding[:length]
+        for block in self.resblocks:
+            x = block(x, causal)
+        return self.ln_final(x)
+
+
+class LanguageEncoder(nn.Module):
+    """Embeds texts and categories, and compares vectors with them."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.lang_encoder = TextTransformer(config)
+        self.lang_proj = nn.Parameter(torch.empty(config.width, config.projection))
+        self.logit_scale = nn.Parameter(torch.ones([]))
+        nn.init.trunc_normal_(self.lang_proj, std=0.02)
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}  # text ─▶ its vector [D], its tokens [L, D]
+        self._kept_categories: dict[tuple[str, ...], Tensor] = {}
+        self._kept_for: object = None
+
+    def forward(self, texts: Sequence[str]) -> TextEmbeddings:
+        """Embeddings of texts, encoding only those not seen before (or all of them in training)."""
+        rows = self._encode(texts)
+        if not rows:
+            empty = self.lang_proj.new_zeros(0, self.config.projection)
+            return TextEmbeddings((), empty, empty[:, None], ())
+        lengths = tuple(tokens.shape[0] for _, tokens in rows)
+        tokens = nn.utils.rnn.pad_sequence([tokens for _, tokens in rows], batch_first=True)
+        return TextEmbeddings(tuple(texts), torch.stack([vector for vector, _ in rows]), tokens, lengths)
+
+    def category_embeddings(
+        self, names: Sequence[str], *, background: bool = True, prompts: Sequence[str] | None = None
+    ) -> Tensor:
+        """[C(+1), D] unit vectors of categories, the background last.
+
+        Without `prompts` each is the mean over all templates (evaluation); `prompts`, one sentence for each
+        name and one for the background, are what `training_prompts` drew for one training step.
+        """
+        if prompts is not None:
+            return unit(self(prompts).vectors)
+        wanted = (*names, BACKGROUND) if background else tuple(names)
+        if self._may_keep() and wanted in self._kept_categories:
+            return self._kept_categories[wanted]
+        texts = [template.format(clean_name(name)) for name in wanted for template in TEMPLATES]
+        vectors = torch.stack([vector for vector, _ in self._encode(texts, keep=False)])
+        mean = unit(vectors).unflatten(0, (len(wanted), len(TEMPLATES))).mean(1)
+        mean = mean / mean.norm(dim=-1, keepdim=True)
+        if self._may_keep():
+            self._kept_categories[wanted] = mean
+        return mean
+
+    def class_logits(self, vectors: Tensor, embeddings: Tensor) -> Tensor:
+        """Scaled cosine of vectors [..., D] with unit embeddings [C, D]; the scale is not bounded."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            return self.logit_scale.float().exp() * unit(vectors.float()) @ embeddings.float().T
+
+    def text_logits(self, vectors: Tensor, embeddings: Tensor) -> Tensor:
+        """Scaled cosine of vectors [..., N, D] with text vectors [..., T, D]; the scale is at most 100."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            scale = self.logit_scale.float().exp().clamp(max=100.0)
+            return scale * unit(vectors.float()) @ unit(embeddings.float()).mT
+
+    def encode_ids(self, ids: Tensor) -> Tensor:
+        """Token ids [T, L] to token embeddings [T, L, D], whatever stands after the end of a text included."""
+        return self.lang_encoder(ids) @ self.lang_proj
+
+    def _encode(self, texts: Sequence[str], keep: bool = True) -> list[tuple[Tensor, Tensor]]:
+        """Vector [D] and tokens [L, D] of each text; equal texts are encoded once."""
+        kept = self._kept if keep and self._may_keep() else {}
+        found = {text: kept[text] for text in texts if text in kept}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        missing.sort(key=len)  # like lengths together: less padding
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            ids, lengths = tokenize(chunk, self.config.context_length)
+            tokens = self.encode_ids(ids.to(self.lang_proj.device))
+            for text, row, length in zip(chunk, tokens, lengths, strict=True):
+                found[text] = row[length - 1], row[:length]
+                if keep and self._may_keep():
+                    kept[text] = row[length - 1].clone(), row[:length].clone()
+        while len(kept) > CACHED_TEXTS:
+            del kept[next(iter(kept))]
+        return [found[text] for text in texts]
+
+    def _may_keep(self) -> bool:
+        """Whether an embedding of now will still be right later; forgets all when the encoder has changed."""
+        trained = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        state = (
+            sum(p._version for p in self.parameters()),
+            self.lang_proj.data_ptr(),
+            self.lang_proj.device,
+            self.lang_proj.dtype,
+            torch.is_autocast_enabled(self.lang_proj.device.type),
+            torch.is_inference_mode_enabled(),
+        )
+        if state != self._kept_for:
+            self._kept.clear()
+            self._kept_categories.clear()
+            self._kept_for = state
+        return not trained
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1; a zero vector stays zero (the original adds 1e-7 to the length)."""
+    return vectors / (vectors.norm(dim=-1, keepdim=True) + 1e-7)
