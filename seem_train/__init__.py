@@ -1,5 +1,28 @@
-"""Fine-tune, evaluate and use SEEM on the dataset layout that ``seem_data`` writes."""
+"""Fine-tune, evaluate and use SEEM on the dataset layout that ``seem_data`` writes.
+
+The public names are imported when first used, so that `import seem_train` needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from seem_data import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from seem_train.model.weights import load_model
+
+__all__ = ["__version__", "load_model"]
+
+_HOME = {"load_model": "seem_train.model.weights"}  # public name → the module that defines it
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

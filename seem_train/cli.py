@@ -1,0 +1,33 @@
+"""``seem-train``: mounts the commands, which have modules of their own; a UserError becomes one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from seem_train.cli_weights import models, weights
+from seem_train.errors import UserError
+
+
+class _OneLineErrors(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    name="seem-train",
+    cls=_OneLineErrors,
+    help="Fine-tune, evaluate and use SEEM.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("models")(models)
+app.add_typer(weights, name="weights")
