@@ -18,10 +18,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -30,6 +32,7 @@ from numpy.typing import NDArray
 from seem_data import categories as colour_map
 from seem_data.annotations import Sentence
 from seem_data.categories import Categories
+from seem_data.files import atomic_file, make_folder, sha256_file, write_atomically
 from seem_data.problems import DataError, Problem
 
 VERSION = 1
@@ -41,7 +44,13 @@ INSTANCES_JSON = "instances.json"
 IMAGES = "images"
 PANOPTIC = "panoptic"
 SEMANTIC = "semantic"
+#: The folders of a split; every image has one file in each.
+FOLDERS = (IMAGES, PANOPTIC, SEMANTIC)
+#: The JSON files of a split.
+ROW_FILES = (PANOPTIC_JSON, INSTANCES_JSON, GROUNDING_JSON)
 SPLITS = ("train", "val", "test")
+#: Segment ids are 24 bits: the three channels of the panoptic PNG.
+LARGEST_SEGMENT_ID = 2**24 - 1
 
 #: The value of pixels without a category in the semantic PNG, by its bit depth.
 IGNORE_8BIT = 255
@@ -189,6 +198,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def files_of(self, image: ImageRecord) -> tuple[Path, Path, Path]:
+        """Photo, panoptic PNG and semantic PNG."""
+        return self.image_path(image), self.panoptic_path(image), self.semantic_path(image)
+
     def image_path(self, image: ImageRecord) -> Path:
         return self.root / IMAGES / image.file_name
 
@@ -220,6 +233,24 @@ class Split:
         for row in file.annotations:
             sentences = tuple(Sentence(sentence.raw, sentence.kind) for sentence in row.sentences)
             yield GroundedSegment(row.image_id, row.segment_id, row.category_id, sentences)
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the split as it lies on disk; reads every file of it.
+
+        Raises:
+            DataError: a file is missing or cannot be read.
+        """
+        fingerprint = Fingerprint()
+        try:
+            for image in self.images:
+                fingerprint.add_image(image, *(sha256_file(path) for path in self.files_of(image)))
+            for name in ROW_FILES:
+                fingerprint.add(name, sha256_file(self.root / name))
+        except OSError as error:
+            raise DataError(
+                Problem("unreadable", f"cannot be read ({error.strerror}).", "", str(error.filename))
+            ) from None
+        return fingerprint.hexdigest()
 
 
 class Dataset:
@@ -264,3 +295,139 @@ class Dataset:
     def info(self) -> dict[str, Any]:
         """What dataset.json says: options, counts, fingerprints."""
         return read_json(self.root / DATASET_JSON, dict[str, Any])
+
+
+class Fingerprint:
+    """SHA-256 over name and SHA-256 of every file of a split: its images in order, then its JSON files."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, sha256: str) -> None:
+        self._digest.update(f"{name} {sha256}\n".encode())
+
+    def add_image(self, image: ImageRecord, photo: str, panoptic: str, semantic: str) -> None:
+        self.add(f"{IMAGES}/{image.file_name}", photo)
+        self.add(f"{PANOPTIC}/{image.panoptic_name}", panoptic)
+        self.add(f"{SEMANTIC}/{image.panoptic_name}", semantic)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+@dataclass(slots=True)
+class Counts:
+    """How much a split holds, as dataset.json tells it."""
+
+    images: int = 0
+    segments: int = 0
+    instances: int = 0
+    grounded_segments: int = 0
+    sentences: int = 0
+    fingerprint: str = ""
+
+
+class SplitWriter:
+    """Writes the three JSON files of a split row by row. They appear when the ``with`` block ends well.
+
+    Rows of instances and groundings are written as they come, plus ``id`` (counted from 1 in each file) and
+    ``image_id``.
+    """
+
+    def __init__(self, root: Path, categories: Categories) -> None:
+        self.counts = Counts()
+        self._root = make_folder(root)
+        self._categories = msgspec.json.encode(categories.as_coco())
+        self._fingerprint = Fingerprint()
+        self._image_rows = bytearray()
+        self._open_files = ExitStack()
+
+    def __enter__(self) -> SplitWriter:
+        with ExitStack() as stack:
+            self._panoptic, self._instances, self._grounding = (
+                _RowFile(stack.enter_context(atomic_file(self._root / name))) for name in ROW_FILES
+            )
+            self._open_files = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            for name, file in zip(ROW_FILES, (self._panoptic, self._instances, self._grounding), strict=True):
+                self._fingerprint.add(name, file.finish(self._image_rows, self._categories))
+            self.counts.fingerprint = self._fingerprint.hexdigest()
+        self._open_files.__exit__(*error)
+
+    def add(
+        self,
+        image: ImageRecord,
+        instances: Iterable[Mapping[str, Any]],
+        grounding: Iterable[Mapping[str, Any]],
+        sha256: tuple[str, str, str],
+    ) -> None:
+        """The rows of one image.
+
+        Args:
+            instances: COCO instance rows without `id` and `image_id`.
+            grounding: grounding rows without `id` and `image_id`.
+            sha256: of the photo, the panoptic and the semantic PNG.
+        """
+        counts = self.counts
+        row = _ImageRow(image.id, image.file_name, image.width, image.height)
+        self._image_rows += (b",\n" if self._image_rows else b"") + msgspec.json.encode(row)
+        self._panoptic.add(_PanopticRow(image.id, image.panoptic_name, list(image.segments)))
+        for instance in instances:
+            counts.instances += 1
+            self._instances.add({"id": counts.instances, "image_id": image.id, **instance})
+        for segment in grounding:
+            counts.grounded_segments += 1
+            counts.sentences += len(segment["sentences"])
+            self._grounding.add({"id": counts.grounded_segments, "image_id": image.id, **segment})
+        counts.images += 1
+        counts.segments += len(image.segments)
+        self._fingerprint.add_image(image, *sha256)
+
+
+class _RowFile:
+    """A COCO-like JSON file, one row a line: annotations as they come, then images and categories."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._separator = b"\n"
+        self._write(b'{"annotations":[')
+
+    def add(self, row: Any) -> None:
+        self._write(self._separator + msgspec.json.encode(row))
+        self._separator = b",\n"
+
+    def finish(self, images: bytes | bytearray, categories: bytes) -> str:
+        """Returns: the SHA-256 of the file."""
+        self._write(b'\n],\n"images":[\n')
+        self._write(images)
+        self._write(b'\n],\n"categories":')
+        self._write(categories)
+        self._write(b"}\n")
+        return self._digest.hexdigest()
+
+    def _write(self, data: bytes | bytearray) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+
+
+def write_categories(root: Path, categories: Categories) -> None:
+    rows = b",\n".join(msgspec.json.encode(row) for row in categories.as_coco())
+    write_atomically(root / CATEGORIES_JSON, b"[\n" + rows + b"\n]\n")
+
+
+def write_info(root: Path, name: str, options: Mapping[str, Any], splits: Mapping[str, Counts]) -> None:
+    """Write dataset.json. It holds nothing that differs between two builds of the same input."""
+    from seem_data import __version__
+
+    info = {
+        "name": name,
+        "layout": VERSION,
+        "built_with": f"seem-tools {__version__}",
+        "options": dict(options),
+        "splits": {split: asdict(counts) for split, counts in splits.items()},
+    }
+    write_atomically(root / DATASET_JSON, msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n")

@@ -1,0 +1,407 @@
+"""Which image goes into train, val and test: by share, by list, by folder, or as the input says.
+
+Shares are filled by iterative stratification (Sechidis, Tsoumakas and Vlahavas, 2011) over the presence of
+categories: the rarest category is dealt out first, each image to the split that still lacks the category,
+then to the one that needs it most. Images of one group stay together. The outcome depends on names,
+categories and the seed, never on the order of the input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from seem_data.problems import DataError, Problem
+
+DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+_SYNTAX = (
+    "Write shares (train=0.8,val=0.2), lists of image names (train=train.txt,val=val.txt), 'folders' "
+    "(the first folder of each image's path) or 'auto' (as the input says, else train=0.8,val=0.2)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image to be put into a split: its unique name, its categories, and what the input says."""
+
+    name: str
+    categories: frozenset[int] = frozenset()
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How images are split. At most one of `shares` and `lists` is there; neither means folders or auto."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    lists: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    folders: bool = False
+
+    def as_option(self) -> object:
+        """As dataset.json tells it: no paths, so that two builds of one input are equal."""
+        if self.shares:
+            return dict(self.shares)
+        return {split: len(names) for split, names in self.lists.items()} or (
+            "folders" if self.folders else "auto"
+        )
+
+
+def parse(text: str) -> Plan:
+    """The plan that ``--split`` means.
+
+    Raises:
+        DataError: it cannot be understood, or a list cannot be read.
+    """
+    text = text.strip()
+    if text in ("auto", "folders"):
+        return Plan(folders=text == "folders")
+    pairs = [tuple(part.strip() for part in pair.split("=", 1)) for pair in text.split(",") if pair.strip()]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise _bad_option(f"is {text!r}.")
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if not _NAME.fullmatch(name):
+            raise _bad_option(f"names the split {name!r}; use letters, digits, '-' and '_'.")
+        if values.setdefault(name, value) != value:
+            raise _bad_option(f"names the split {name!r} twice.")
+    numbers = {name: _number(value) for name, value in values.items()}
+    if None not in numbers.values():
+        return Plan(shares=_shares({name: number or 0.0 for name, number in numbers.items()}))
+    return Plan(lists={name: _read_list(Path(value)) for name, value in values.items()})
+
+
+def _bad_option(message: str) -> DataError:
+    return DataError(Problem("bad-option", message, _SYNTAX, where="--split"))
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _shares(numbers: dict[str, float]) -> dict[str, float]:
+    total = sum(numbers.values())
+    whole = all(number == int(number) for number in numbers.values() if abs(number) < 1e9)
+    if min(numbers.values()) <= 0 or not total < float("inf"):
+        raise _bad_option("needs shares above 0.")
+    if not whole and abs(total - 1) > 0.011:  # three thirds may be written as 0.33
+        raise _bad_option(f"has shares that add up to {total:g}, not to 1.")
+    return {name: number / total for name, number in numbers.items()}
+
+
+def _read_list(path: Path) -> frozenset[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise DataError(
+            Problem("bad-list", f"cannot be read as a list of images ({reason}).", _SYNTAX, str(path))
+        ) from None
+    return frozenset(line.strip().replace("\\", "/") for line in lines if line.strip())
+
+
+def assign(
+    members: Sequence[Member],
+    plan: Plan,
+    group_by: re.Pattern[str] | None = None,
+    seed: int = 0,
+    problems: list[Problem] | None = None,
+) -> list[str | None]:
+    """The split of every member; None for those that lists or folders leave out.
+
+    Args:
+        group_by: images in whose names this finds the same text (its first group, else the whole match)
+            stay together. An image in whose name it finds nothing is a group of its own.
+        problems: gets what is left out or looks wrong.
+    """
+    problems = [] if problems is None else problems
+    if plan.lists:
+        chosen = _by_list(members, plan.lists, problems)
+    elif plan.folders:
+        chosen = _by_folder(members, problems)
+    elif plan.shares:
+        chosen = _by_share(members, plan.shares, _grouping(group_by), seed)
+    else:
+        chosen = _as_input_says(members, _grouping(group_by), seed, problems)
+    if group_by is not None:
+        _report_torn_groups(members, chosen, _grouping(group_by), problems)
+    _report_empty(members, chosen, plan.shares or plan.lists, problems)
+    return chosen
+
+
+def _grouping(pattern: re.Pattern[str] | None) -> Callable[[str], str]:
+    def group(name: str) -> str:
+        match = pattern.search(name) if pattern else None
+        if match is None:
+            return f"image {name}"
+        return "group " + (match[1] or "" if match.re.groups else match[0])
+
+    return group
+
+
+def _by_list(
+    members: Sequence[Member], lists: Mapping[str, frozenset[str]], problems: list[Problem]
+) -> list[str | None]:
+    """Lists name images by path, by file name, or by either without its ending."""
+    names_of = [_spellings(member.name) for member in members]
+    chosen: list[str | None] = []
+    used: dict[str, set[str]] = {split: set() for split in lists}
+    for member, names in zip(members, names_of, strict=True):
+        matches = {split: listed & names for split, listed in lists.items() if listed & names}
+        chosen.append(next(iter(matches), None))
+        for split, listed in matches.items():
+            used[split] |= listed
+        if len(matches) > 1:
+            problems.append(
+                Problem(
+                    "in-two-splits",
+                    f"is in the lists of {' and '.join(matches)}; it goes into {chosen[-1]}.",
+                    "Keep every image in one list.",
+                    member.name,
+                    severity="warning",
+                )
+            )
+    for split, listed in lists.items():
+        if lost := sorted(listed - used[split]):
+            problems.append(
+                Problem(
+                    "listed-but-missing",
+                    f"lists {len(lost)} name(s) that are no image of the input, first {lost[0]!r}.",
+                    "Write names relative to the photos' folder.",
+                    where=f"--split {split}",
+                )
+            )
+    _report_left_out(members, chosen, "in no list", problems)
+    return chosen
+
+
+def _spellings(name: str) -> frozenset[str]:
+    path = PurePosixPath(name)
+    return frozenset((name, str(path.with_suffix("")), path.name, path.stem))
+
+
+def _by_folder(members: Sequence[Member], problems: list[Problem]) -> list[str | None]:
+    chosen = [member.split or folder_of(member.name) for member in members]
+    _report_left_out(members, chosen, "in no folder of its own split", problems)
+    return chosen
+
+
+def folder_of(name: str) -> str | None:
+    """The first folder of an image's path as the name of a split, e.g. ``"val"`` of ``"valid/a.jpg"``."""
+    folder, slash, _ = name.partition("/")
+    folder = _SYNONYMS.get(folder.lower(), folder)
+    return folder if slash and _NAME.fullmatch(folder) else None
+
+
+def _report_left_out(
+    members: Sequence[Member], chosen: Sequence[str | None], why: str, problems: list[Problem]
+) -> None:
+    out = [member.name for member, split in zip(members, chosen, strict=True) if split is None]
+    if out:
+        problems.append(
+            Problem(
+                "in-no-split",
+                f"leaves out {len(out)} image(s) that are {why}, first {out[0]}.",
+                "That is fine where you meant it.",
+                where="--split",
+                severity="warning",
+            )
+        )
+
+
+def _as_input_says(
+    members: Sequence[Member], group: Callable[[str], str], seed: int, problems: list[Problem]
+) -> list[str | None]:
+    said = [_SYNONYMS.get(member.split, member.split) if member.split else None for member in members]
+    silent = [member for member, split in zip(members, said, strict=True) if split is None]
+    if len(silent) == len(members):
+        return _by_share(members, DEFAULT_SHARES, group, seed)
+    if silent:
+        problems.append(
+            Problem(
+                "in-no-split",
+                f"{len(silent)} image(s), first {silent[0].name}, have no split where others do; "
+                "they go into train.",
+                "Assign them in the input, or give --split.",
+                where="--split auto",
+                severity="warning",
+            )
+        )
+    return [split or "train" for split in said]
+
+
+# Shares
+
+
+@dataclass(slots=True)
+class _Unit:
+    """Images that stay together: their positions, and in how many of them each category is."""
+
+    key: str
+    members: list[int] = field(default_factory=list)
+    categories: Counter[int] = field(default_factory=Counter)
+
+
+def _by_share(
+    members: Sequence[Member], shares: Mapping[str, float], group: Callable[[str], str], seed: int
+) -> list[str | None]:
+    units: dict[str, _Unit] = {}
+    for position, member in enumerate(members):
+        key = group(member.name)
+        unit = units.get(key) or units.setdefault(key, _Unit(key))
+        unit.members.append(position)
+        unit.categories.update(member.categories)
+
+    # Large groups first, while there is room for them; otherwise in an order that means nothing.
+    def order(unit: _Unit) -> tuple[int, bytes]:
+        return -len(unit.members), hashlib.sha256(f"{seed} {unit.key}".encode("utf-8", "replace")).digest()
+
+    deal = _Deal(sorted(units.values(), key=order), shares)
+    deal.run()
+    chosen: list[str | None] = [None] * len(members)
+    for unit, split in deal.chosen.items():
+        for position in units[unit].members:
+            chosen[position] = split
+    return chosen
+
+
+class _Deal:
+    """Deals units out to splits."""
+
+    def __init__(self, units: list[_Unit], shares: Mapping[str, float]) -> None:
+        self.units = units
+        self.splits = list(shares)
+        self.chosen: dict[str, str] = {}
+        total: Counter[int] = sum((unit.categories for unit in units), Counter())
+        self.room = _seats(sum(len(unit.members) for unit in units), shares)
+        self.need = {s: {c: n * share for c, n in total.items()} for s, share in shares.items()}
+        self.has: dict[str, set[int]] = {split: set() for split in shares}
+        self.left = total
+
+    def run(self) -> None:
+        holders: dict[int, list[_Unit]] = defaultdict(list)
+        for unit in self.units:
+            for category in unit.categories:
+                holders[category].append(unit)
+        while waiting := [(count, category) for category, count in self.left.items() if count > 0]:
+            _, rarest = min(waiting)
+            for unit in holders[rarest]:
+                if unit.key not in self.chosen:
+                    self._give(unit, rarest)
+        for unit in self.units:
+            if unit.key not in self.chosen:
+                self._give(unit, None)
+
+    def _give(self, unit: _Unit, category: int | None) -> None:
+        size = len(unit.members)
+        fitting = [split for split in self.splits if self.room[split] >= size]
+
+        def claim(split: str) -> tuple[float, ...]:
+            if category is None:
+                return (self.room[split],)
+            return category not in self.has[split], self.need[split][category], self.room[split]
+
+        split = max(fitting, key=claim) if fitting else max(self.splits, key=self.room.__getitem__)
+        self.chosen[unit.key] = split
+        self.room[split] -= size
+        self.has[split] |= unit.categories.keys()
+        for held, count in unit.categories.items():
+            self.need[split][held] -= count
+            self.left[held] -= count
+
+
+def _seats(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """`total` images in whole numbers by largest remainder, with one for every split if there are enough."""
+    exact = {split: total * share for split, share in shares.items()}
+    seats = {split: int(number) for split, number in exact.items()}
+    by_remainder = sorted(shares, key=lambda split: seats[split] - exact[split])
+    for split in by_remainder[: total - sum(seats.values())]:
+        seats[split] += 1
+    for split in shares:
+        richest = max(seats, key=seats.__getitem__)
+        if seats[split] == 0 and seats[richest] > 1:
+            seats[richest] -= 1
+            seats[split] += 1
+    return seats
+
+
+# What to tell
+
+
+def _report_torn_groups(
+    members: Sequence[Member],
+    chosen: Sequence[str | None],
+    group: Callable[[str], str],
+    problems: list[Problem],
+) -> None:
+    splits_of: dict[str, set[str]] = defaultdict(set)
+    for member, split in zip(members, chosen, strict=True):
+        if split is not None:
+            splits_of[group(member.name)].add(split)
+    torn = sorted(key for key, splits in splits_of.items() if len(splits) > 1)
+    if torn:
+        problems.append(
+            Problem(
+                "torn-group",
+                f"{len(torn)} group(s) lie in several splits, first {torn[0]!r}.",
+                "Lists and splits of the input are kept as they are; change them there.",
+                where="--group-by",
+                severity="warning",
+            )
+        )
+
+
+def _report_empty(
+    members: Sequence[Member],
+    chosen: Sequence[str | None],
+    wanted: Iterable[str],
+    problems: list[Problem],
+) -> None:
+    present = set(chosen)
+    for split in wanted:
+        if split not in present and members:
+            problems.append(
+                Problem(
+                    "empty-split",
+                    f"gets no image: there are only {len(members)}.",
+                    "Add images, or leave the split out.",
+                    where=f"--split {split}",
+                    severity="warning",
+                )
+            )
+
+
+def absent_categories(
+    members: Sequence[Member], chosen: Sequence[str | None], names: Mapping[int, str]
+) -> list[Problem]:
+    """One warning for each split that lacks categories which other splits have."""
+    seen: dict[str, set[int]] = {}
+    for member, split in zip(members, chosen, strict=True):
+        if split is not None:
+            seen.setdefault(split, set()).update(member.categories)
+    everywhere = set().union(*seen.values()) if seen else set()
+    problems = []
+    for split in sorted(seen):
+        if missing := sorted(everywhere - seen[split]):
+            listed = ", ".join(names[category] for category in missing[:8]) + (
+                f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+            )
+            problems.append(
+                Problem(
+                    "absent-category",
+                    f"has no {listed}.",
+                    "Add images of them, or split otherwise (--split, --seed).",
+                    where=f"split {split}",
+                    severity="warning",
+                )
+            )
+    return problems
