@@ -1,0 +1,246 @@
+"""Photos: measured by their header, decoded to upright 8-bit RGB, and found only inside their folder.
+
+What becomes of the pixels (`read_rgb`): grey, palette, CMYK, YCbCr and Lab photos are converted; transparent
+ones are laid on white, as viewers show them; 16-bit grey is scaled from 0…65535 to 0…255. Refused, because
+every conversion would be a guess: floating-point and 32-bit photos, and 16-bit photos that use less than a
+sixteenth of their range (12-bit sensors; they would come out black). Of several frames the first is read.
+
+An EXIF orientation says how to turn the stored pixels for viewing. Annotation tools differ in whether they
+do; `as_shown` tells, for one photo, which of both views its coordinates mean.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from seem_data.problems import DataError, Problem
+
+Exif = Literal["applied", "ignored"]
+
+#: How files in a folder are told to be photos. A photo named by an annotation file may end otherwise.
+SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif",
+                      ".ppm", ".pgm", ".jp2", ".avif"))  # fmt: skip
+
+_ORIENTATION = 0x0112
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow before 10.3 calls 16-bit PNGs "I"
+_TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
+_PLAIN = ("1", "L", "P", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a photo's header says: size as stored, EXIF orientation (1: upright), Pillow's mode and format."""
+
+    width: int
+    height: int
+    orientation: int
+    mode: str
+    format: str
+
+    def size(self, exif: Exif) -> tuple[int, int]:
+        """(width, height) as a tool shows it that applies or ignores the orientation."""
+        turned = exif == "applied" and self.orientation >= 5
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file can be used as it is: upright 8-bit RGB or grey in a format every reader knows."""
+        return (
+            self.orientation == 1
+            and self.mode in ("RGB", "L")
+            and self.format in ("JPEG", "PNG", "BMP", "WEBP")
+        )
+
+
+@contextmanager
+def _opened(image: Path | bytes, file: str) -> Iterator[Image.Image]:
+    """An open Pillow image. Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
+    try:
+        with warnings.catch_warnings():
+            # From 89 to 179 megapixels Pillow warns; above it refuses, and so do we.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+                yield opened
+    except DataError:
+        raise
+    except FileNotFoundError:
+        problem = Problem("missing-image", "there is no such file.", "Put the photo there.", file)
+    except Image.DecompressionBombError as error:
+        problem = Problem(
+            "image-too-large", f"is too large to decode ({error}).", "Downscale the photo.", file
+        )
+    except Image.UnidentifiedImageError:
+        problem = Problem("bad-image", "is no image that Pillow can read.", "Save it anew as PNG.", file)
+    except Exception as error:  # Pillow's decoders raise whatever their format's parser runs into
+        reason = str(error) or type(error).__name__
+        problem = Problem("bad-image", f"cannot be decoded ({reason}).", "Save it anew.", file)
+    else:
+        return
+    raise DataError(problem)
+
+
+def _shown(image: Path | bytes, file: str) -> str:
+    return file or (str(image) if isinstance(image, Path) else "embedded image")
+
+
+def read_header(image: Path | bytes, file: str = "") -> Header:
+    """Size, orientation and mode, without decoding.
+
+    Args:
+        image: a path, or the bytes of an encoded image.
+        file: the name to show in problems; the path by default.
+
+    Raises:
+        DataError: the photo is missing, unreadable or too large.
+    """
+    with _opened(image, _shown(image, file)) as opened:
+        return Header(*opened.size, _orientation(opened), opened.mode, opened.format or "")
+
+
+def _orientation(opened: Image.Image) -> int:
+    if opened.format == "TIFF":
+        return 1  # Pillow itself turns TIFFs, and reports the turned size
+    if opened.format == "PNG" and not opened.info.keys() & {"exif", "Raw profile type exif"}:
+        return 1  # getexif() would decode the whole PNG to look behind its pixels
+    value = opened.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def read_rgb(image: Path | bytes, exif: Exif = "applied", file: str = "") -> NDArray[np.uint8]:
+    """The pixels, uint8 [height, width, 3], turned upright if `exif` is ``"applied"``.
+
+    Raises:
+        DataError: the photo is missing, truncated, unreadable, too large, or of a kind that is refused.
+    """
+    shown = _shown(image, file)
+    with _opened(image, shown) as opened:
+        opened.load()
+        turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
+        return np.asarray(_to_rgb(turned, shown))
+
+
+def _to_rgb(opened: Image.Image, file: str) -> Image.Image:
+    mode = opened.mode
+    if mode == "RGB":
+        return opened
+    if mode in _SIXTEEN_BIT:
+        return _from_16_bit(opened, file)
+    if mode in _TRANSPARENT or (mode in ("P", "L") and "transparency" in opened.info):
+        layer = opened.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    if mode in _PLAIN:
+        return opened.convert("RGB")
+    raise DataError(
+        Problem(
+            "image-mode",
+            f"has pixels of mode {mode}, which have no agreed way to 8-bit colours.",
+            "Convert the photo to 8-bit RGB.",
+            file,
+        )
+    )
+
+
+def _from_16_bit(opened: Image.Image, file: str) -> Image.Image:
+    pixels = np.asarray(opened)
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or not 4096 <= high <= 65535:
+        raise DataError(
+            Problem(
+                "image-mode",
+                f"is a 16-bit photo with values from {low} to {high}: scaled to 8 bits it would be "
+                f"{'black' if high < 4096 else 'wrong'}.",
+                "Convert it to 8-bit RGB with the contrast you want.",
+                file,
+            )
+        )
+    eight_bit = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return Image.fromarray(eight_bit).convert("RGB")
+
+
+def check_complete(image: Path | bytes, file: str = "") -> None:
+    """Make sure that no pixel is missing. JPEGs are decoded at an eighth of their size, others fully.
+
+    Raises:
+        DataError: the photo is truncated, missing or unreadable.
+    """
+    with _opened(image, _shown(image, file)) as opened:
+        opened.draft(None, (1, 1))
+        opened.load()
+
+
+def as_shown(header: Header, claimed: tuple[int, int] | None, exif: Exif, file: str = "") -> Exif:
+    """Which view of the photo the annotation's coordinates mean.
+
+    The size that the annotation file claims decides where it fits one view only; otherwise `exif`, what the
+    annotation tool is known to do.
+
+    Raises:
+        DataError: the claimed size fits neither view.
+    """
+    if claimed is None or claimed == header.size(exif):
+        return exif
+    other: Exif = "ignored" if exif == "applied" else "applied"
+    if claimed == header.size(other):
+        return other
+    width, height = header.size(exif)
+    raise DataError(
+        Problem(
+            "size-mismatch",
+            f"says the photo has {claimed[0]}×{claimed[1]} pixels, but it has {width}×{height}.",
+            "Use the photo that was annotated, or correct the annotation file.",
+            file,
+        )
+    )
+
+
+def resolve_inside(folder: Path, name: str) -> Path:
+    """Where `name`, as an annotation file gives it, lies in `folder`; the file need not exist.
+
+    Slashes may lean either way. Where only the other Unicode normal form of the name exists (macOS writes
+    accents decomposed), that file is meant.
+
+    Raises:
+        DataError: the name is empty, absolute, has a drive letter or climbs out of the folder.
+    """
+    parts: list[str] = []
+    slashed = name.replace("\\", "/")
+    leaves = slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed) is not None
+    for part in slashed.split("/"):
+        if part == ".." and not parts:
+            leaves = True
+        elif part == "..":
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    if leaves:
+        raise DataError(
+            Problem(
+                "unsafe-path",
+                f"names the file {name!r}, which lies outside of its folder.",
+                "Write it relative to the photos' folder, or name that folder with --images.",
+                str(folder),
+            )
+        )
+    if not parts or "\0" in name:
+        raise DataError(Problem("bad-path", f"{name!r} names no file.", "Name the photo.", str(folder)))
+    path = folder.joinpath(*parts)
+    if not name.isascii() and not os.path.isfile(path):  # noqa: PTH113  (false, no error, for impossible names)
+        for form in ("NFC", "NFD"):
+            other = folder.joinpath(*(unicodedata.normalize(form, part) for part in parts))
+            if os.path.isfile(other):  # noqa: PTH113
+                return other
+    return path

@@ -1,0 +1,212 @@
+"""Files of an input: walked in a stable order, read with errors told, photos found by the names given."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from seem_data import images
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Item, Source
+
+_SPLITS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+#: Folders that tools put photos into, beside the one with the annotations.
+_PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
+
+
+def read_bytes(path: Path) -> bytes:
+    """
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without byte order mark.
+
+    Raises:
+        DataError: the file cannot be read or is not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            Problem(
+                "bad-encoding",
+                f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}).",
+                "Save it with UTF-8 encoding.",
+                str(path),
+            )
+        ) from None
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    reason = error.strerror or str(error)
+    return DataError(Problem("unreadable", f"cannot be read ({reason}).", "Check that it exists.", str(path)))
+
+
+def walk(
+    folder: Path, suffixes: Iterable[str], problems: list[Problem] | None = None, ordered: bool = True
+) -> Iterator[Path]:
+    """The files below a folder with one of these endings, in any letter case; sorted, hidden ones left out.
+
+    Symbolic links are followed, but no folder is entered twice, so loops end.
+    """
+    endings = tuple(suffix.lower() for suffix in suffixes)
+    entered: set[tuple[int, int]] = set()
+
+    def note(error: OSError) -> None:
+        if problems is not None:
+            problems.extend(_unreadable(Path(error.filename or folder), error).problems)
+
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=note):
+        try:
+            status = os.stat(root)  # noqa: PTH116  (walk yields strings; millions of folders are possible)
+        except OSError:
+            folders.clear()
+            continue
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        if ordered:
+            folders.sort()
+            files.sort()
+        for name in files:
+            if name.lower().endswith(endings) and not name.startswith("."):
+                yield Path(root, name)
+
+
+def some_files(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """The file itself if it ends so, or a folder's files in no particular order: to recognise formats."""
+    if path.is_dir():
+        yield from walk(path, suffixes, ordered=False)
+    elif path.name.lower().endswith(tuple(suffixes)):
+        yield path
+
+
+def annotation_files(source: Source, suffixes: Iterable[str], problems: list[Problem]) -> list[Path]:
+    """The annotation files of an input in stable order: the file itself, or those of the folder."""
+    if source.polys.is_dir():
+        return list(walk(source.polys, suffixes, problems))
+    return [source.polys]
+
+
+def split_by_folder(name: str) -> str | None:
+    """The split that a folder of the path tells: ``"kitchen/val/001.jpg"`` is of val."""
+    return next((_SPLITS[part] for part in name.lower().split("/")[:-1] if part in _SPLITS), None)
+
+
+def split_by_name(path: Path) -> str | None:
+    """The split that a word of the file's name tells: ``instances_val2017.json`` is of val."""
+    return next((_SPLITS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _SPLITS), None)
+
+
+class Photos:
+    """The folder the photos lie in: finds them by the names that annotation files give, and names them."""
+
+    def __init__(self, source: Source) -> None:
+        folder = source.polys if source.polys.is_dir() else source.polys.parent
+        beside = [folder.parent / name for name in _PHOTO_FOLDERS]
+        if source.images is None and not _holds_photo(folder):
+            folder = next((path for path in beside if path.is_dir()), folder)
+        self.root = source.images or folder
+        self._chosen = source.images is not None
+        self._by_name: dict[str, list[Path]] | None = None
+
+    def find(self, name: str, *folders: Path) -> Path:
+        """The photo that an annotation file calls `name`.
+
+        Looked for in `folders` (the annotation file's own, for formats whose names are relative to it), then
+        in the photos' folder, then anywhere below that by its file name, if that is unique there.
+
+        Raises:
+            DataError: no such photo, several, or a name that leaves the folder.
+        """
+        unsafe: DataError | None = None
+        for folder in (*folders, self.root):
+            try:
+                if (path := self._inside(folder, name)) is not None:
+                    return path
+            except DataError as error:
+                unsafe = error
+        base = re.split(r"[\\/]", name)[-1]
+        found = self._index().get(base.casefold(), []) if base else []
+        ending = re.sub(r"^(\.{0,2}/)+", "", name.replace("\\", "/")).casefold()
+        found = [path for path in found if path.as_posix().casefold().endswith("/" + ending)] or found
+        if len(found) == 1:
+            return found[0]
+        if unsafe is not None:
+            raise unsafe
+        if found:
+            where = " and ".join(str(path) for path in found[:2])
+            message, remedy = f"names the photo {name!r}, which may be {where}.", "Write the path in full."
+            raise DataError(Problem("ambiguous-image", message, remedy))
+        remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
+        message = f"names the photo {name!r}, which is not in {self.root}."
+        raise DataError(Problem("missing-image", message, remedy))
+
+    def _inside(self, folder: Path, name: str) -> Path | None:
+        """The photo at `folder`/`name` where that exists; it may climb, but not out of the photos' folder."""
+        try:
+            start = folder.relative_to(self.root)
+        except ValueError:
+            start = None  # --images lies elsewhere: the annotations' own folder is then a root of its own
+        root, inner = (folder, name) if start is None else (self.root, f"{start.as_posix()}/{name}")
+        if re.match(r"[\\/]|[A-Za-z]:", name):
+            inner = name
+        path = images.resolve_inside(root, inner)
+        return path if path.is_file() else None
+
+    def _index(self) -> dict[str, list[Path]]:
+        if self._by_name is None:
+            self._by_name = {}
+            for path in walk(self.root, images.SUFFIXES):
+                self._by_name.setdefault(path.name.casefold(), []).append(path)
+        return self._by_name
+
+    def name_of(self, path: Path) -> str:
+        """The unique name of a photo: its path below the photos' folder, with forward slashes."""
+        try:
+            return path.relative_to(self.root).as_posix()
+        except ValueError:
+            return path.name
+
+
+def _holds_photo(folder: Path) -> bool:
+    """Whether a photo lies directly in the folder."""
+    try:
+        return any(path.suffix.lower() in images.SUFFIXES for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def unique(items: Iterable[Item], problems: list[Problem]) -> Iterator[Item]:
+    """The items, less those whose image an earlier one claims; each of these is a problem."""
+    claimed: dict[str, Path] = {}
+    for item in items:
+        if item.name not in claimed:
+            claimed[item.name] = item.source
+            yield item
+            continue
+        first = claimed[item.name]
+        twice = "twice" if first == item.source else f"as {first} does"
+        problems.append(
+            Problem(
+                "claimed-twice",
+                f"annotates the image {item.name} {twice}; the first is used.",
+                "Remove one of both.",
+                str(item.source),
+            )
+        )

@@ -1,0 +1,158 @@
+"""JSON files in: tolerant of how they are encoded, strict about what they hold.
+
+A byte order mark and UTF-16 or UTF-32 are understood. ``NaN``, ``Infinity`` and numbers beyond floating
+point, which Python's json writes though JSON has none of them, are read as null, so that one bad coordinate
+costs one object and not the file: declare such fields ``Number`` and check them with `readers._shapes`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import mmap
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from seem_data.problems import DataError, Problem
+from seem_data.readers._files import read_bytes, some_files
+
+T = TypeVar("T")
+Number = float | None
+Id = int | str | float  #: an id: a whole number by all documents, anything in practice
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with UTF-16's
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEAD = 1 << 16
+
+
+def decode(data: bytes | msgspec.Raw, type: type[T], file: str) -> T:
+    """JSON bytes as a msgspec type.
+
+    Raises:
+        DataError: not JSON, not UTF-8, or a field of another kind; `Problem.where` is the field's path.
+    """
+    try:
+        return msgspec.json.decode(data, type=type)
+    except msgspec.ValidationError as error:
+        failure: Exception = error
+        if "out of range" in str(error):
+            data = _mended(bytes(data), file)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        data = _mended(bytes(data), file)
+    try:
+        return msgspec.json.decode(data, type=type)
+    except (msgspec.DecodeError, RecursionError) as error:
+        failure = error
+    message, _, path = str(failure).partition(" - at `$")
+    raise DataError(
+        Problem(
+            "bad-field",
+            f"{message[:1].lower()}{message[1:]}.",
+            "Export the file again, or correct this field.",
+            file,
+            path.rstrip("`").lstrip("."),
+        )
+    )
+
+
+def _mended(data: bytes, file: str) -> bytes:
+    """The same JSON as strict UTF-8 without NaN and infinities, if Python's more tolerant parser reads it."""
+    try:
+        encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+        text = data.decode(encoding).lstrip("\ufeff")
+        return msgspec.json.encode(json.loads(text, parse_constant=lambda _: None))
+    except UnicodeDecodeError as error:
+        reason = f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})"
+        remedy = "Save it with UTF-8 encoding."
+    except json.JSONDecodeError as error:
+        reason = f"is not valid JSON: {error.msg.lower()} in line {error.lineno}, column {error.colno}"
+        remedy = "Export it again: it may have been cut off or edited by hand."
+    except RecursionError:
+        reason, remedy = "is not usable: its lists are nested too deeply", "Export it again."
+    except (ValueError, OverflowError) as error:  # lone surrogates, integers of more than 64 bits
+        reason, remedy = f"holds text or numbers that cannot be used ({error})", "Export it again."
+    raise DataError(Problem("bad-json", f"{reason}.", remedy, file))
+
+
+def read(path: Path, type: type[T]) -> T:
+    """A JSON file as a msgspec type.
+
+    Raises:
+        DataError: the file cannot be read, is not JSON, or a field is of another kind.
+    """
+    return decode(read_bytes(path), type, str(path))
+
+
+@contextmanager
+def collecting(problems: list[Problem], file: str = "", where: str = "") -> Iterator[None]:
+    """Collect what goes wrong with one object and go on with the next.
+
+    A `DataError` raised inside ends the block; its problems join the list, with file and place filled in
+    where they lack them.
+    """
+    try:
+        yield
+    except DataError as error:
+        for problem in error.problems:
+            dot = "." if where and problem.where and not problem.where.startswith("[") else ""
+            place = f"{where}{dot}{problem.where}"
+            problems.append(replace(problem, file=problem.file or file, where=place))
+
+
+def outline(path: Path) -> tuple[str, set[str]]:
+    """How a JSON file begins, cheaply: ``"{"``, ``"["`` or ``""``, and the keys of the outermost objects
+    within its first 64 KB (of the list's items, if it is a list)."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return "", set()
+    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
+    text = head.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
+    kind = text[:1] if text[:1] in ("{", "[") else ""
+    return kind, set(_keys(text, depth=1 if kind == "{" else 2)) if kind else set()
+
+
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[\[\]{}]')
+
+
+def _keys(text: str, depth: int) -> Iterable[str]:
+    level = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "{[":
+            level += 1
+        elif token[0] in "}]":
+            level -= 1
+        elif token[2] and level == depth:
+            yield token[1]
+
+
+def outlines(path: Path) -> list[tuple[str, set[str]]]:
+    """The outlines of a JSON file, or of the first few JSON files of a folder."""
+    return [outline(file) for file in islice(some_files(path, (".json",)), 20)]
+
+
+def contains(path: Path, word: bytes) -> bool:
+    """Whether the bytes occur in a file, found without reading it into memory."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            return view.find(word) >= 0
+    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
+        return False
+
+
+def text_of(value: Any) -> str:
+    """A label or attribute value as text, numbers included; "" for what is no text."""
+    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

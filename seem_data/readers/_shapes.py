@@ -1,0 +1,198 @@
+"""The shapes annotation tools know, as polygons and bitmaps; each refuses what has no area to draw."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seem_data.annotations import Bitmap, Polygon, Ring
+from seem_data.problems import DataError, Problem
+
+#: How far, in pixels, the sides of a polygon may lie inside the circle or ellipse it stands for.
+_SAGITTA = 0.05
+#: More pixels than any photo we read has; a mask that claims more is a mistake or an attack.
+_MOST_PIXELS = 2**28
+
+
+def fault(code: str, message: str, remedy: str) -> DataError:
+    """What is wrong with one shape; the reader adds file and place."""
+    return DataError(Problem(code, message, remedy))
+
+
+def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
+    """Points as a closed line, float64 [N, 2].
+
+    Raises:
+        DataError: a coordinate is missing, NaN or infinite, or fewer than three points differ.
+    """
+    try:
+        line = np.array(points if isinstance(points, np.ndarray) else list(points), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        line = np.empty(0)
+    if line.size and (line.ndim != 2 or line.shape[-1] != 2):
+        raise fault("bad-points", "has points that are not pairs of x and y.", "Draw the object again.")
+    finite = np.isfinite(line).reshape(-1, 2).all(axis=1)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise fault(
+            "not-finite",
+            f"has a point without finite coordinates (number {bad + 1} of {len(line)}).",
+            "Draw the object again.",
+        )
+    if len(line) > 1 and (line[0] == line[-1]).all():
+        line = line[:-1]  # the first point may be repeated at the end
+    if len(line) < 3 or len(np.unique(line, axis=0)) < 3:
+        raise fault(
+            "too-few-points",
+            f"is a polygon of {len(line)} point(s); it takes three different ones to enclose an area.",
+            "Draw the object again or delete it.",
+        )
+    return line
+
+
+def flat_ring(numbers: Sequence[float | None]) -> Ring:
+    """The same from ``[x1, y1, x2, y2, …]``."""
+    if len(numbers) % 2:
+        raise fault(
+            "bad-points",
+            f"has {len(numbers)} numbers where pairs of x and y belong.",
+            "Draw the object again.",
+        )
+    return ring(np.array(numbers, dtype=np.float64).reshape(-1, 2))
+
+
+def rectangle(x0: float | None, y0: float | None, x1: float | None, y1: float | None) -> Polygon:
+    """The upright rectangle between two opposite corners."""
+    corners = ring([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    return Polygon(corners)
+
+
+def box(left: float, top: float, width: float, height: float, degrees: float = 0) -> Polygon:
+    """A rectangle turned clockwise about its top-left corner."""
+    return Polygon(turned(rectangle(left, top, left + width, top + height).outer, (left, top), degrees))
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0) -> Polygon:
+    """An ellipse, turned clockwise about its centre, as a polygon of equal steps in angle.
+
+    The polygon lies inside the ellipse by at most a twentieth of a pixel.
+    """
+    if not all(map(math.isfinite, (cx, cy, rx, ry, degrees))):
+        raise fault("not-finite", "has a centre or radius that is not finite.", "Draw the object again.")
+    if min(rx, ry) <= 0:
+        raise fault("no-area", f"has the radius {min(rx, ry):g}.", "Draw the object again or delete it.")
+    step = math.acos(max(1 - _SAGITTA / max(rx, ry), 0.5))
+    angles = np.linspace(0, 2 * np.pi, min(max(math.ceil(math.pi / step), 12), 2048), endpoint=False)
+    line = np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
+    return Polygon(turned(line, (cx, cy), degrees))
+
+
+def turned(line: Ring, centre: tuple[float, float], degrees: float) -> Ring:
+    """The line turned about a point; clockwise as seen, y pointing down."""
+    if not degrees:
+        return line
+    if not math.isfinite(degrees):
+        raise fault("not-finite", "has a rotation that is not finite.", "Draw the object again.")
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return (line - centre) @ np.array([[cos, sin], [-sin, cos]]) + centre
+
+
+def bitmap(mask: NDArray[Any], left: int = 0, top: int = 0) -> Bitmap:
+    """A mask cut to the box of its pixels.
+
+    Raises:
+        DataError: it has no pixel.
+    """
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    if not width:
+        raise fault("empty-mask", "is a mask without a pixel.", "Paint the object again or delete it.")
+    return Bitmap(np.ascontiguousarray(mask[y : y + height, x : x + width], dtype=bool), left + x, top + y)
+
+
+def from_runs(counts: Sequence[int], height: int, width: int, column_major: bool) -> NDArray[np.bool_]:
+    """Run lengths, of zeros first, as a mask [height, width].
+
+    Raises:
+        DataError: the runs do not add up to the mask's pixels.
+    """
+    check_mask_size(height, width)
+    if any(not isinstance(count, int) or count < 0 for count in counts) or sum(counts) != height * width:
+        raise fault(
+            "bad-rle",
+            f"has a run-length mask that does not fill its {width}×{height} pixels.",
+            "Export the annotations again.",
+        )
+    values = np.arange(len(counts)) % 2 == 1
+    pixels = np.repeat(values, np.asarray(counts, dtype=np.int64))
+    return pixels.reshape(width, height).T if column_major else pixels.reshape(height, width)
+
+
+def check_mask_size(height: int, width: int) -> None:
+    if height <= 0 or width <= 0 or height * width > _MOST_PIXELS:
+        raise fault(
+            "bad-mask-size", f"has a mask of {width}×{height} pixels.", "Export the annotations again."
+        )
+
+
+def from_base64(text: str, what: str = "mask") -> bytes:
+    """
+    Raises:
+        DataError: the text is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=False)
+    except (binascii.Error, ValueError) as error:
+        raise fault(
+            f"bad-{what}", f"has a {what} that is not base64 ({error}).", "Export the annotations again."
+        ) from None
+
+
+def from_png(data: bytes) -> NDArray[Any]:
+    """A mask stored as an image: its opaque pixels if it has transparency, otherwise those not black.
+
+    Raises:
+        DataError: the bytes are no image, or a larger one than any photo.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            check_mask_size(opened.height, opened.width)
+            if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info:
+                return np.asarray(opened.convert("RGBA"))[:, :, 3] > 0
+            pixels = np.atleast_3d(np.asarray(opened))  # of palette images the indices
+            return np.any(pixels, axis=2)
+    except DataError:
+        raise
+    except Exception as error:  # as in images.py: Pillow's decoders raise all kinds
+        raise fault(
+            "bad-mask", f"has a mask that is no image ({error}).", "Export the annotations again."
+        ) from None
+
+
+def from_compressed_runs(counts: str, height: int, width: int) -> NDArray[np.bool_]:
+    """COCO's compressed RLE as a mask [height, width].
+
+    Raises:
+        DataError: the text is not such, or does not fill the mask.
+    """
+    from pycocotools import mask as coco_mask
+
+    check_mask_size(height, width)
+    try:
+        rle: Any = {"size": [height, width], "counts": counts.encode("ascii")}
+        return coco_mask.decode(rle).astype(bool)
+    except (ValueError, TypeError, UnicodeEncodeError) as error:
+        raise fault(
+            "bad-rle",
+            f"has a run-length mask that cannot be decoded ({error}).",
+            "Export the annotations again.",
+        ) from None

@@ -1,0 +1,206 @@
+"""COCO instances JSON: one file for many photos.
+
+Format: https://cocodataset.org/#format-data. Coordinates are pixels of the photo as stored (pycocotools
+never looks at EXIF), the origin is its outer corner.
+
+Read: segmentations as polygons, as compressed and as uncompressed RLE (pycocotools', column-major);
+``iscrowd``; ``sentences`` (RefCOCO's: texts, or objects with ``raw`` or ``sent``) and ``caption``. Polygons
+of one annotation are united: COCO has no holes but in RLE. Order: that of the file, later on top. A folder is
+read for its ``instances*.json`` if it has such, otherwise for all its COCO files with annotations. The split
+is the word train, val or test in the photo's folder or the file's name. Reported and left out: annotations
+without segmentation (boxes, keypoints, captions), of unknown image or category.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers._json import Id, Number, collecting
+
+
+class _Image(msgspec.Struct):
+    id: Id
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+
+
+class _Category(msgspec.Struct):
+    id: Id
+    name: str
+
+
+class _File(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[msgspec.Raw] = []
+    categories: list[_Category] = []
+
+
+class _Head(msgspec.Struct):
+    image_id: Id
+
+
+class _Rle(msgspec.Struct):
+    size: tuple[int, int]
+    counts: str | list[int]
+
+
+class _Annotation(msgspec.Struct):
+    category_id: Id
+    id: Id | None = None
+    segmentation: list[list[Number] | Number] | _Rle | None = None
+    iscrowd: int | bool = 0
+    sentences: list[Any] = []
+    caption: str | None = None
+
+
+class _Payload(msgspec.Struct):
+    """One photo's part of the file, as it travels to a worker."""
+
+    image: _Image
+    names: list[tuple[Id, str]]
+    annotations: list[msgspec.Raw]
+
+
+class Coco:
+    name = "coco"
+    title = "COCO instances JSON"
+    recognised_by = "JSON files with 'images' and 'annotations', and no 'segments_info'"
+    shapes = (
+        "polygons, compressed and uncompressed RLE, crowds; annotations without segmentation are left out"
+    )
+    exif = "ignored"
+
+    def recognises(self, path: Path) -> bool:
+        return any(_is_coco(file) for file in _some_json(path))
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        photos = _files.Photos(source)
+        files = [path for path in _files.annotation_files(source, (".json",), problems) if _is_coco(path)]
+        chosen = [path for path in files if path.name.lower().startswith("instances")] or files
+        for path in chosen if source.polys.is_dir() else [source.polys]:
+            with collecting(problems, str(path)):
+                file = _json.read(path, _File)
+                if file.annotations or len(chosen) < 2:
+                    yield from self._items(file, path, photos, problems)
+
+    def _items(
+        self, file: _File, path: Path, photos: _files.Photos, problems: list[Problem]
+    ) -> Iterator[Item]:
+        known = {image.id for image in file.images}
+        of_image: dict[Id, list[msgspec.Raw]] = defaultdict(list)
+        for index, raw in enumerate(file.annotations):
+            with collecting(problems, str(path), f"annotations[{index}]"):
+                image_id = _json.decode(raw, _Head, str(path)).image_id
+                if image_id not in known:
+                    raise _shapes.fault(
+                        "unknown-image",
+                        f"is of image {image_id!r}, which 'images' does not list.",
+                        "List the image or delete the annotation.",
+                    )
+                of_image[image_id].append(raw)
+        names = [(category.id, category.name) for category in file.categories]
+        split = _files.split_by_name(path)
+        for image in file.images:
+            with collecting(problems, str(path), f"image {image.id}"):
+                photo = photos.find(image.file_name, path.parent)
+                name = photos.name_of(photo)
+                payload = msgspec.json.encode(_Payload(image, names, of_image.pop(image.id, [])))
+                yield Item(name, payload, photo, path, _files.split_by_folder(name) or split)
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, bytes) and item.image is not None
+        shown = str(item.source)
+        payload = _json.decode(item.payload, _Payload, shown)
+        names = dict(payload.names)
+        width, height = payload.image.width, payload.image.height
+        size = (width, height) if width and height else None
+        annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
+        for index, raw in enumerate(payload.annotations):
+            with collecting(problems, shown, f"image {payload.image.id}, annotation {index + 1}"):
+                row = _json.decode(raw, _Annotation, shown)
+                where = f"annotation {row.id if row.id is not None else index + 1}"
+                with collecting(problems, shown, where):
+                    annotation.regions.append(_region(row, names, size, where))
+        return annotation
+
+
+def _some_json(path: Path) -> Iterator[Path]:
+    for number, file in enumerate(_files.some_files(path, (".json",))):
+        if number == 20:
+            return
+        yield file
+
+
+def _is_coco(path: Path) -> bool:
+    kind, keys = _json.outline(path)
+    rows = keys & {"images", "annotations"}
+    others = keys & {"shapes", "imagePath", "_via_settings", "_via_img_metadata"}
+    return kind == "{" and bool(rows) and not others and not _json.contains(path, b'"segments_info"')
+
+
+def _region(row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, where: str) -> Region:
+    label = names.get(row.category_id)
+    if label is None:
+        raise _shapes.fault(
+            "unknown-category-id",
+            f"has category_id {row.category_id!r}, which 'categories' does not list.",
+            "Add the category or correct the id.",
+        )
+    parts = _parts(row.segmentation, size)
+    return Region(label, parts, iscrowd=bool(row.iscrowd), sentences=tuple(_sentences(row)), where=where)
+
+
+def _parts(
+    segmentation: list[Any] | _Rle | None, size: tuple[int, int] | None
+) -> tuple[Polygon | Bitmap, ...]:
+    if not segmentation:
+        raise DataError(
+            Problem(
+                "no-segmentation",
+                "has no segmentation (a box, keypoints or a caption alone) and is left out.",
+                "Draw its outline if it should be learnt.",
+                severity="warning",
+            )
+        )
+    if isinstance(segmentation, _Rle):
+        return (_shapes.bitmap(_decoded(segmentation, size)),)
+    lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
+    return tuple(Polygon(_shapes.flat_ring(line)) for line in lines)
+
+
+def _decoded(rle: _Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
+    height, width = rle.size
+    if size is not None and size != (width, height):
+        raise _shapes.fault(
+            "bad-mask-size",
+            f"has a mask of {width}×{height} pixels, but the image has {size[0]}×{size[1]}.",
+            "Export the annotations again.",
+        )
+    if isinstance(rle.counts, list):
+        return _shapes.from_runs(rle.counts, height, width, column_major=True)
+    return _shapes.from_compressed_runs(rle.counts, height, width)
+
+
+def _sentences(row: _Annotation) -> Iterator[Sentence]:
+    for sentence in [*row.sentences, row.caption]:
+        if isinstance(sentence, dict):
+            sentence = sentence.get("raw") or sentence.get("sent")
+        if isinstance(sentence, str) and sentence.strip():
+            yield Sentence(sentence.strip())
+
+
+READER = Coco()

@@ -1,0 +1,157 @@
+"""LabelMe JSON: one file a photo.
+
+Format: https://github.com/wkentaro/labelme (``labelme/_label_file.py`` and its examples). Coordinates are
+pixels, the origin is the photo's outer corner. LabelMe turns photos upright by their EXIF orientation.
+
+Read: polygon, rectangle (two corners in any order, or four), circle (centre and a point of the rim; becomes
+a polygon within a twentieth of a pixel), mask (a PNG in the box from ``points[0]`` on). Shapes with equal
+label and ``group_id`` are parts of one object. The lines of ``description`` and the flags that are set become
+sentences ("red" on a cup: "red cup"), the photo's own flags tags. ``imagePath`` may use backslashes; where
+that photo is missing, the embedded ``imageData`` is used. ``__ignore__`` is void, ``_background_`` the
+unlabelled ground. Left out, with a note: line, linestrip, point, points: they enclose no area.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import dist
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.images import read_header
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers._json import Number, collecting
+
+
+class _Head(msgspec.Struct):
+    imagePath: str | None = None
+    imageData: msgspec.Raw | None = None
+
+
+class _File(msgspec.Struct):
+    shapes: list[msgspec.Raw] = []
+    imageData: str | None = None
+    imageWidth: int | None = None
+    imageHeight: int | None = None
+    flags: dict[str, bool | None] | None = None
+
+
+class _Shape(msgspec.Struct):
+    label: str
+    points: list[tuple[Number, Number]]
+    shape_type: str | None = "polygon"
+    group_id: int | str | None = None
+    description: str | None = None
+    flags: dict[str, bool | None] | None = None
+    mask: str | None = None
+
+
+class LabelMe:
+    name = "labelme"
+    title = "LabelMe JSON"
+    recognised_by = "JSON files with 'shapes' and 'imagePath' or 'version'"
+    shapes = "polygon, rectangle, circle, mask; line, linestrip and point are left out"
+    exif = "applied"
+
+    def recognises(self, path: Path) -> bool:
+        return any(
+            kind == "{" and "shapes" in keys and keys & {"imagePath", "version", "flags", "imageData"}
+            for kind, keys in _json.outlines(path)
+        )
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        photos = _files.Photos(source)
+        for path in _files.annotation_files(source, (".json",), problems):
+            with collecting(problems, str(path)):
+                head = _json.read(path, _Head)
+                inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
+                try:
+                    photo = self._photo(photos, path, photos.root / inner.parent, head.imagePath)
+                    name = photos.name_of(photo)
+                except DataError:
+                    if head.imageData is None or bytes(head.imageData) in (b"null", b'""'):
+                        raise
+                    photo = None
+                    ending = PurePosixPath((head.imagePath or "").replace("\\", "/")).suffix or ".png"
+                    name = inner.with_suffix(ending).as_posix()
+                yield Item(name, path, photo, path, _files.split_by_folder(name))
+
+    def _photo(self, photos: _files.Photos, path: Path, mirrored: Path, name: str | None) -> Path:
+        if name:
+            return photos.find(name, path.parent, mirrored)
+        raise DataError(
+            Problem("no-image-path", "does not name its photo.", 'Add "imagePath".', where="imagePath")
+        )
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, Path)
+        shown = str(item.source)
+        file = _json.read(item.payload, _File)
+        image = item.image or _shapes.from_base64(file.imageData or "", "photo")
+        if isinstance(image, bytes):
+            read_header(image, f"{shown} imageData")
+        size = (file.imageWidth, file.imageHeight) if file.imageWidth and file.imageHeight else None
+        annotation = ImageAnnotation(image, item.name, item.source, size, exif="applied", split=item.split)
+        annotation.tags = tuple(flag for flag, is_set in (file.flags or {}).items() if is_set)
+        for index, raw in enumerate(file.shapes):
+            where = f"shapes[{index}]"
+            with collecting(problems, shown, where):
+                annotation.regions.append(_region(_json.decode(raw, _Shape, shown), where))
+        return annotation
+
+
+def _region(shape: _Shape, where: str) -> Region:
+    return Region(
+        shape.label.strip(),
+        (_part(shape),),
+        group=shape.group_id,
+        sentences=_sentences(shape),
+        where=where,
+    )
+
+
+def _part(shape: _Shape) -> Polygon | Bitmap:
+    kind, points = shape.shape_type or "polygon", shape.points
+    if kind == "polygon":
+        return Polygon(_shapes.ring(points))
+    if kind == "rectangle" and len(points) in (2, 4):
+        return (
+            _shapes.rectangle(*points[0], *points[1]) if len(points) == 2 else Polygon(_shapes.ring(points))
+        )
+    if kind == "circle" and len(points) == 2:
+        (cx, cy), (x, y) = points
+        if None not in (cx, cy, x, y):
+            radius = dist((cx, cy), (x, y))  # pyright: ignore[reportArgumentType]
+            return _shapes.ellipse(cx, cy, radius, radius)  # pyright: ignore[reportArgumentType]
+        raise _shapes.fault("not-finite", "has a centre or rim that is not finite.", "Draw it again.")
+    if kind == "mask" and points and shape.mask:
+        left, top = points[0]
+        if left is None or top is None or max(abs(left), abs(top)) > 2**31:
+            raise _shapes.fault("not-finite", "has a mask without a finite place.", "Paint it again.")
+        return _shapes.bitmap(_shapes.from_png(_shapes.from_base64(shape.mask)), int(left), int(top))
+    if kind in ("line", "linestrip", "point", "points"):
+        raise DataError(
+            Problem("no-area", f"is a {kind}, which encloses no area, and is left out.", severity="note")
+        )
+    raise _shapes.fault(
+        "bad-shape",
+        f"is a {kind!r} with {len(points)} point{'' if len(points) == 1 else 's'}"
+        f"{' and no mask' if kind == 'mask' and not shape.mask else ''}, which cannot be read.",
+        "Use polygon, rectangle, circle or mask.",
+    )
+
+
+def _sentences(shape: _Shape) -> tuple[Sentence, ...]:
+    lines = [line.strip() for line in (shape.description or "").splitlines()]
+    flags = [flag.replace("_", " ").strip() for flag, is_set in (shape.flags or {}).items() if is_set]
+    named = [flag if shape.label in flag else f"{flag} {shape.label}" for flag in flags if flag]
+    return tuple(Sentence(words) for words in dict.fromkeys(lines + named) if words)
+
+
+READER = LabelMe()
