@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -150,7 +151,9 @@ class DeformablePixelDecoder(nn.Module):
         self.adapter_1, self.layer_1 = NormedConv(channels["res2"], dim, 1), NormedConv(dim, dim, 3)
 
     def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
-        with torch.autocast(features["res5"].device.type, enabled=False):
+        device = features["res5"].device.type
+        known = torch.amp.autocast_mode.is_autocast_available(device)  # not so on the meta device
+        with torch.autocast(device, enabled=False) if known else nullcontext():
             features = {name: feature.float() for name, feature in features.items()}
             levels = self.transformer(
                 [project(features[name]) for name, project in zip(_LEVELS, self.input_proj, strict=True)]
