@@ -1,0 +1,65 @@
+"""PNG files of label maps, written about twenty times faster than Pillow writes them.
+
+Label maps repeat the row above, so PNG's *Up* filter alone leaves almost nothing but zeros, and a fast
+deflate (Intel's ISA-L) squeezes those at memory speed. The files are ordinary PNGs that any reader opens.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _RGB = 0, 2
+_UP = 2
+_LEVEL = 1  #: of 0 … 3; 0 makes files twice as large, 3 takes ten times as long for 5 % less
+
+
+def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """The pixels as a PNG file.
+
+    Args:
+        pixels: grey [H, W] of uint8 or uint16, or RGB [H, W, 3] of uint8.
+
+    Raises:
+        ValueError: pixels of another shape or type.
+    """
+    rgb = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
+    grey = pixels.ndim == 2 and pixels.dtype in (np.uint8, np.uint16)
+    if not (rgb or grey) or not pixels.size:
+        raise ValueError(f"cannot write {pixels.dtype} pixels of shape {pixels.shape} as PNG")
+    height, width = pixels.shape[:2]
+    depth = 8 * pixels.itemsize
+    if depth == 16:
+        pixels = pixels.astype(">u2")
+    rows = np.ascontiguousarray(pixels).view(np.uint8).reshape(height, -1)
+    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
+    filtered[:, 0] = _UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as PNG asks
+    header = struct.pack(">IIBBBBB", width, height, depth, _RGB if rgb else _GREY, 0, 0, 0)
+    return b"".join(
+        (
+            _SIGNATURE,
+            _chunk(b"IHDR", header),
+            _chunk(b"IDAT", isal_zlib.compress(filtered, _LEVEL)),
+            _chunk(b"IEND", b""),
+        )
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def read_header(data: bytes) -> tuple[int, int, int, int] | None:
+    """Width, height, bit depth and colour type (0 grey, 2 RGB, 3 palette, 4 and 6 with alpha) of a PNG file;
+    None where the bytes are none."""
+    if len(data) < 33 or data[:8] != _SIGNATURE or data[12:16] != b"IHDR":
+        return None
+    return struct.unpack(">IIBB", data[16:26])

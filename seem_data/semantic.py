@@ -1,0 +1,23 @@
+"""Panoptic ─▶ semantic PNG: every pixel the contiguous index of its category.
+
+As panopticapi's ``panoptic2semantic_segmentation`` does it (things and stuff alike, void where there is no
+segment), with the values that Mask2Former and SEEM read: the position of the category in the list, 0 … N-1,
+and 255 for void (65535 in 16-bit files, which more than 255 categories need).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seem_data.categories import Categories
+from seem_data.layout import IGNORE_8BIT, semantic_ignore
+from seem_data.panoptic import Panoptic, look_up
+
+
+def encode(panoptic: Panoptic, categories: Categories) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """[H, W] the category index of each pixel, and 255 (65535) for void."""
+    ignore = semantic_ignore(len(categories))
+    indices = [categories.index_of[segment.category_id] for segment in panoptic.segments]
+    table = np.array([ignore, *indices], np.uint8 if ignore == IGNORE_8BIT else np.uint16)
+    return look_up(panoptic.drawing.labels, table)
