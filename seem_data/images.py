@@ -66,7 +66,7 @@ class Header:
 
 
 @contextmanager
-def _opened(image: Path | bytes, file: str) -> Iterator[Image.Image]:
+def opening(image: Path | bytes, file: str) -> Iterator[Image.Image]:
     """An open Pillow image. Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
     try:
         with warnings.catch_warnings():
@@ -106,7 +106,7 @@ def read_header(image: Path | bytes, file: str = "") -> Header:
     Raises:
         DataError: the photo is missing, unreadable or too large.
     """
-    with _opened(image, _shown(image, file)) as opened:
+    with opening(image, _shown(image, file)) as opened:
         return Header(*opened.size, _orientation(opened), opened.mode, opened.format or "")
 
 
@@ -126,7 +126,7 @@ def read_rgb(image: Path | bytes, exif: Exif = "applied", file: str = "") -> NDA
         DataError: the photo is missing, truncated, unreadable, too large, or of a kind that is refused.
     """
     shown = _shown(image, file)
-    with _opened(image, shown) as opened:
+    with opening(image, shown) as opened:
         opened.load()
         turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
         return np.asarray(_to_rgb(turned, shown))
@@ -177,7 +177,7 @@ def check_complete(image: Path | bytes, file: str = "") -> None:
     Raises:
         DataError: the photo is truncated, missing or unreadable.
     """
-    with _opened(image, _shown(image, file)) as opened:
+    with opening(image, _shown(image, file)) as opened:
         opened.draft(None, (1, 1))
         opened.load()
 

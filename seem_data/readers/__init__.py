@@ -41,6 +41,7 @@ class Item:
         image: the photo, or None when the payload embeds it.
         source: the annotation file as shown to the user.
         split: split assigned by the input, if any.
+        files: further files that `load` reads (masks painted beside the annotation); hashed too.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Item:
     image: Path | None
     source: Path
     split: str | None = None
+    files: tuple[Path, ...] = ()
 
 
 @runtime_checkable
@@ -70,7 +72,7 @@ class Reader(Protocol):
 
 
 #: In the order in which detection asks: formats with an unmistakable mark before those told by file names.
-FORMATS = ("labelme", "coco", "labelstudio", "via", "supervisely", "cvat", "voc", "yolo")
+FORMATS = ("labelme", "coco", "panoptic", "labelstudio", "via", "supervisely", "cvat", "voc", "yolo")
 
 
 def get(name: str) -> Reader:

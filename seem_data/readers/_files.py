@@ -124,6 +124,7 @@ class Photos:
         self.root = source.images or folder
         self._chosen = source.images is not None
         self._by_name: dict[str, list[Path]] | None = None
+        self._by_stem: dict[str, list[Path]] | None = None
 
     def find(self, name: str, *folders: Path) -> Path:
         """The photo that an annotation file calls `name`.
@@ -157,6 +158,27 @@ class Photos:
         message = f"names the photo {name!r}, which is not in {self.root}."
         raise DataError(Problem("missing-image", message, remedy))
 
+    def find_like(self, path: Path, inner: Path) -> Path:
+        """The photo of a mask or label file at `path`: it lies at the same place `inner` the photos' folder
+        or has the same name but for the ending, once, anywhere below it.
+
+        Raises:
+            DataError: no such photo, or several.
+        """
+        for suffix in (path.suffix, *sorted(images.SUFFIXES)):
+            photo = self.root / inner.with_suffix(suffix)
+            if photo.is_file() and photo.suffix.lower() in images.SUFFIXES and not photo.samefile(path):
+                return photo
+        found = [photo for photo in self._stems().get(inner.stem.casefold(), []) if not photo.samefile(path)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            message, remedy = f"may belong to {found[0]} or to {found[1]}.", "Keep photos in like folders."
+            raise DataError(Problem("ambiguous-image", message, remedy, str(path)))
+        message = f"belongs to no photo: there is no {inner.stem}.jpg or the like in {self.root}."
+        remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
+        raise DataError(Problem("missing-image", message, remedy, str(path)))
+
     def _inside(self, folder: Path, name: str) -> Path | None:
         """The photo at `folder`/`name` where that exists; it may climb, but not out of the photos' folder."""
         try:
@@ -175,6 +197,13 @@ class Photos:
             for path in walk(self.root, images.SUFFIXES):
                 self._by_name.setdefault(path.name.casefold(), []).append(path)
         return self._by_name
+
+    def _stems(self) -> dict[str, list[Path]]:
+        if self._by_stem is None:
+            self._by_stem = {}
+            for paths in self._index().values():
+                self._by_stem.setdefault(paths[0].stem.casefold(), []).extend(paths)
+        return self._by_stem
 
     def name_of(self, path: Path) -> str:
         """The unique name of a photo: its path below the photos' folder, with forward slashes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,13 +11,15 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from seem_data.annotations import Bitmap, Polygon, Ring
+from seem_data.images import opening
 from seem_data.problems import DataError, Problem
 
 #: How far, in pixels, the sides of a polygon may lie inside the circle or ellipse it stands for.
 _SAGITTA = 0.05
+#: Coordinates beyond this (in pixels) are mistakes; drawing counts on whole numbers of bounded size.
+_FARTHEST = 1e7
 #: More pixels than any photo we read has; a mask that claims more is a mistake or an attack.
 _MOST_PIXELS = 2**28
 
@@ -46,6 +47,12 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
         raise fault(
             "not-finite",
             f"has a point without finite coordinates (number {bad + 1} of {len(line)}).",
+            "Draw the object again.",
+        )
+    if (np.abs(line) > _FARTHEST).any():
+        raise fault(
+            "far-point",
+            f"has a point at {np.abs(line).max():g} pixels, far outside of any photo.",
             "Draw the object again.",
         )
     if len(line) > 1 and (line[0] == line[-1]).all():
@@ -163,19 +170,12 @@ def from_png(data: bytes) -> NDArray[Any]:
     Raises:
         DataError: the bytes are no image, or a larger one than any photo.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            check_mask_size(opened.height, opened.width)
-            if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info:
-                return np.asarray(opened.convert("RGBA"))[:, :, 3] > 0
-            pixels = np.atleast_3d(np.asarray(opened))  # of palette images the indices
-            return np.any(pixels, axis=2)
-    except DataError:
-        raise
-    except Exception as error:  # as in images.py: Pillow's decoders raise all kinds
-        raise fault(
-            "bad-mask", f"has a mask that is no image ({error}).", "Export the annotations again."
-        ) from None
+    with opening(data, "") as opened:
+        check_mask_size(opened.height, opened.width)
+        if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info:
+            return np.asarray(opened.convert("RGBA"))[:, :, 3] > 0
+        pixels = np.atleast_3d(np.asarray(opened))  # of palette images the indices
+        return np.any(pixels, axis=2)
 
 
 def from_compressed_runs(counts: str, height: int, width: int) -> NDArray[np.bool_]:

@@ -1,0 +1,101 @@
+"""A colour map to begin with: the labels found in an input, in colours that are easy to tell apart."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from seem_data.annotations import UNLABELED, VOID
+from seem_data.categories import Categories, Category, Color
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Reader, Source, detect, get
+from seem_data.readers._json import collecting
+
+#: Words that name stuff more often than things. Only a first guess, for the user to correct.
+_STUFF = frozenset((
+    "background", "bush", "carpet", "ceiling", "cloud", "clouds", "dirt", "earth", "field", "floor", "fog",
+    "foliage", "forest", "grass", "gravel", "ground", "hill", "land", "lawn", "mountain", "mud", "pavement",
+    "railroad", "river", "road", "roof", "sand", "sea", "sidewalk", "sky", "snow", "soil", "tabletop",
+    "terrain", "tree", "trees", "vegetation", "wall", "water",
+))  # fmt: skip
+_GRID = 12  #: levels per channel among which colours are chosen
+
+
+def colour_map(
+    source: Source, format: str | Reader = "auto", problems: list[Problem] | None = None
+) -> Categories:
+    """The labels of an input as categories 1, 2, …, in alphabetical order.
+
+    Labels that differ in letter case only are one category. Whether a category is a thing is guessed from
+    its name (wall, sky, grass, … are stuff): look it over before building.
+
+    Args:
+        source: the annotations and, where it is not theirs, the photos' folder.
+        format: a name in `readers.FORMATS`, or ``"auto"``.
+        problems: receives what is wrong with the input.
+
+    Raises:
+        DataError: the format is not recognised, or the input holds no label.
+    """
+    problems = [] if problems is None else problems
+    reader = (
+        format if not isinstance(format, str) else detect(source.polys) if format == "auto" else get(format)
+    )
+    labels: dict[str, str] = {}
+    for item in reader.scan(source, problems):
+        with collecting(problems, str(item.source)):
+            for region in reader.load(item, problems).regions:
+                if region.label.strip() not in ("", VOID, UNLABELED):
+                    labels.setdefault(region.label.strip().casefold(), region.label.strip())
+    if not labels:
+        nothing = Problem("no-labels", "holds no labelled region.", "Label some objects.", str(source.polys))
+        raise DataError([nothing, *(problem for problem in problems if problem.severity == "error")])
+    names = [labels[key] for key in sorted(labels)]
+    colors = distinct_colors(len(names))
+    return Categories(
+        Category(number, name, color, isthing=not is_stuff(name))
+        for number, (name, color) in enumerate(zip(names, colors, strict=True), start=1)
+    )
+
+
+def is_stuff(name: str) -> bool:
+    """Whether a name's last word is one of the common words for stuff: "brick wall", "sky-other"."""
+    words = name.casefold().replace("-", " ").replace("_", " ").split()
+    rest = [word for word in words if word not in ("other", "merged", "stuff")] or words
+    return bool(rest) and rest[-1] in _STUFF
+
+
+def distinct_colors(count: int, taken: Iterable[Color] = ()) -> list[Color]:
+    """Colours as far apart as the eye sees them; the first ones do not depend on the count.
+
+    Each next colour is the one farthest, in CIELAB, from all before it, from black and from white.
+    """
+    grid = _GRID
+    while grid**3 < 2 * count + 64:
+        grid *= 2
+    levels = np.linspace(0, 255, grid).round().astype(np.uint8)
+    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    lab = _to_lab(candidates)
+    start = tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(0.97, 0.9, 0.86))
+    colors: list[Color] = []
+    avoided = [(0, 0, 0), (255, 255, 255), *taken]
+    distance = np.full(len(candidates), np.inf)
+    for color in avoided:
+        distance = np.minimum(distance, _distance(lab, color))
+    for number in range(count):
+        red, green, blue = start if number == 0 and start not in avoided else candidates[distance.argmax()]
+        color = (int(red), int(green), int(blue))
+        colors.append(color)
+        distance = np.minimum(distance, _distance(lab, color))
+    return colors
+
+
+def _to_lab(colors: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor((colors.reshape(1, -1, 3) / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+
+
+def _distance(lab: np.ndarray, color: Color) -> np.ndarray:
+    return np.linalg.norm(lab - _to_lab(np.array([color])), axis=1)

@@ -1,0 +1,153 @@
+"""COCO panoptic: a JSON and a folder of PNGs whose colours are segment ids.
+
+Format: https://cocodataset.org/#format-data, section 4; ``id = R + 256·G + 256²·B``, 0 is unlabelled. As an
+input of ``--polys`` an existing panoptic dataset can be split, mapped and coloured anew; as ``--masks`` it is
+the ground under polygons. Masks mean the photo as stored (panopticapi never looks at EXIF).
+
+Read: every segment as one bitmap under its category's name, ``iscrowd``. The PNGs lie in a folder named like
+the JSON, beside it, or anywhere below the input. Reported: segments that are in the JSON or in the PNG only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from seem_data.annotations import ImageAnnotation, Region
+from seem_data.problems import Problem
+from seem_data.readers import Item, Source, _files, _json, _paint, _shapes
+from seem_data.readers._json import Id, collecting
+
+
+class _Image(msgspec.Struct):
+    id: Id
+    file_name: str
+
+
+class _Category(msgspec.Struct):
+    id: Id
+    name: str
+
+
+class _Segment(msgspec.Struct):
+    id: int
+    category_id: Id
+    iscrowd: int | bool = 0
+
+
+class _Row(msgspec.Struct):
+    image_id: Id
+    file_name: str
+    segments_info: list[_Segment]
+
+
+class _File(msgspec.Struct):
+    annotations: list[msgspec.Raw]
+    images: list[_Image] = []
+    categories: list[_Category] = []
+
+
+class _Payload(msgspec.Struct):
+    names: list[tuple[Id, str]]
+    segments: list[_Segment]
+
+
+@dataclass(frozen=True)
+class Panoptic:
+    z: int = 0  #: drawing order of all its regions
+
+    name = "panoptic"
+    title = "COCO panoptic JSON and PNG"
+    recognised_by = "JSON files with 'annotations' that have 'segments_info'"
+    shapes = "segments of the PNGs, crowds"
+    exif = "ignored"
+
+    def recognises(self, path: Path) -> bool:
+        files = _files.some_files(path, (".json",))
+        return any(_is_panoptic(file) for file, _ in zip(files, range(20), strict=False))
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        photos = _files.Photos(source)
+        for path in _files.annotation_files(source, (".json",), problems):
+            if path == source.polys or _is_panoptic(path):
+                with collecting(problems, str(path)):
+                    yield from self._items(path, photos, problems)
+
+    def _items(self, path: Path, photos: _files.Photos, problems: list[Problem]) -> Iterator[Item]:
+        file = _json.read(path, _File)
+        names = [(category.id, category.name) for category in file.categories]
+        photo_names = {image.id: image.file_name for image in file.images}
+        masks = _files.Photos(Source(path.parent, path.parent))
+        split = _files.split_by_name(path)
+        for index, raw in enumerate(file.annotations):
+            with collecting(problems, str(path), f"annotations[{index}]"):
+                row = _json.decode(raw, _Row, str(path))
+                mask = masks.find(row.file_name, path.with_suffix(""), path.parent)
+                if photo_name := photo_names.get(row.image_id):
+                    photo = photos.find(photo_name, path.parent)
+                else:
+                    photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
+                name = photos.name_of(photo)
+                payload = msgspec.json.encode(_Payload(names, row.segments_info))
+                where = _files.split_by_folder(name) or split
+                yield Item(name, payload, photo, path, where, files=(mask,))
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, bytes) and item.image is not None
+        payload = _json.decode(item.payload, _Payload, str(item.source))
+        mask = item.files[0]
+        codes = _paint.read_codes(mask)
+        ids = (codes >> 16) | (codes & 0xFF00) | ((codes & 0xFF) << 16)
+        height, width = ids.shape
+        annotation = ImageAnnotation(item.image, item.name, item.source, (width, height), split=item.split)
+        names = dict(payload.names)
+        there = {int(number) for number in np.unique(ids)} - {0}
+        for segment in payload.segments:
+            where = f"segment {segment.id}"
+            with collecting(problems, str(mask), where):
+                if segment.id not in there:
+                    raise _shapes.fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
+                if segment.category_id not in names:
+                    raise _shapes.fault(
+                        "unknown-category-id",
+                        f"has category_id {segment.category_id!r}, which 'categories' does not list.",
+                        "Add the category or correct the id.",
+                    )
+                there.discard(segment.id)
+                annotation.regions.append(
+                    Region(
+                        names[segment.category_id],
+                        (_paint.cut(ids, segment.id),),
+                        z=self.z,
+                        iscrowd=bool(segment.iscrowd),
+                        where=where,
+                    )
+                )
+        told = {segment.id for segment in payload.segments}
+        if lost := sorted(there - told):
+            problems.append(
+                Problem(
+                    "unknown-segment",
+                    f"has {len(lost)} segment(s) that the JSON does not list, first {lost[0]}; "
+                    "their pixels count as unlabelled.",
+                    "Export it again.",
+                    str(mask),
+                    severity="warning",
+                )
+            )
+        return annotation
+
+
+def _is_panoptic(path: Path) -> bool:
+    kind, _ = _json.outline(path)
+    return kind == "{" and _json.contains(path, b'"segments_info"')
+
+
+READER = Panoptic()
