@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # IoUs are summed as whole multiples of 2⁻⁴²: exact in any order and over any number of processes, off by at
@@ -32,9 +34,15 @@ def paired_runs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.n
     first, second = np.ravel(first), np.ravel(second)
     if not len(first):
         return first, second, np.zeros(0, np.int64)
-    changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
-    return first[starts], second[starts], np.diff(starts, append=len(first))
+    changes = np.empty(len(first), bool)
+    changes[0] = True
+    np.not_equal(first[1:], first[:-1], out=changes[1:])
+    changes[1:] |= second[1:] != second[:-1]
+    starts = np.flatnonzero(changes)
+    lengths = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1] = len(first) - starts[-1]
+    return first.take(starts), second.take(starts), lengths
 
 
 def count_pairs(
@@ -45,17 +53,28 @@ def count_pairs(
     Args:
         first, second, lengths: [R] runs as of `paired_runs`, values replaced by indices within `shape`.
     """
-    keys = first.astype(np.int64) * shape[1] + second
+    keys = first.astype(np.intp) * shape[1] + second
     # Floats hold the sums exactly up to 2⁵³ pixels.
     counts = np.bincount(keys, weights=lengths, minlength=shape[0] * shape[1])
     return counts.astype(np.int64).reshape(shape)
 
 
-def indices_of(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Position of each value in `known` (unique, any order); len(known) where it is not among them."""
-    if not len(known):
-        return np.zeros(len(values), np.intp)
-    order = np.argsort(known)
-    ranked = known[order]
-    place = np.minimum(np.searchsorted(ranked, values), len(known) - 1)
-    return np.where(ranked[place] == values, order[place], len(known))
+def indices_of(values: np.ndarray, known: Sequence[int], void: int, other: int) -> np.ndarray:
+    """Position of each value in `known`; `void` for the value 0 and `other` for those that are not known.
+
+    Args:
+        values: [R] whole numbers from 0 on.
+        known: unique whole numbers from 1 on.
+    """
+    # Ids reach 2²⁴, but only a few occur: a modulus that keeps them apart makes a small table of them.
+    names = [0, *known]
+    modulus = max(2**12, 4 * len(names) ** 2) + 1
+    while len({name % modulus for name in names}) < len(set(names)):
+        modulus += 2
+    slots = [name % modulus for name in names]
+    index_at, name_at = np.full(modulus, other), np.full(modulus, -1)
+    index_at[slots], name_at[slots] = [void, *range(len(known))], names
+    at = values % modulus
+    indices = index_at.take(at)
+    indices[name_at.take(at) != values] = other
+    return indices

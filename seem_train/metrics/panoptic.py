@@ -19,8 +19,6 @@ from seem_train.metrics.counting import (
     to_fixed_point,
 )
 
-VOID = 0
-
 
 @dataclass(frozen=True)
 class QualityScore:
@@ -93,29 +91,22 @@ class PanopticQuality:
                 segments, or a category is unknown.
         """
         gt, pred = list(gt_segments), list(pred_segments)
-        gt_ids = np.array([segment["id"] for segment in gt], np.int64)
-        pred_ids = np.array([segment["id"] for segment in pred], np.int64)
-        gt_runs, pred_runs, lengths = paired_runs(gt_id_map, pred_id_map)
-        gt_rows, pred_columns = indices_of(gt_runs, gt_ids), indices_of(pred_runs, pred_ids)
-        # Two more rows and one more column: ground truth that is void, or listed nowhere; no prediction.
-        void, unlisted = len(gt), len(gt) + 1
-        gt_rows[(gt_rows == len(gt)) & (gt_runs != VOID)] = unlisted
-        shared = count_pairs(gt_rows, pred_columns, lengths, (len(gt) + 2, len(pred) + 1))
-        pred_area = shared[:, :-1].sum(0)
-        self._check_prediction(pred_ids, pred_columns, pred_runs, pred_area)
-
-        gt_category = self._category_indices(gt)
-        pred_category = self._category_indices(pred)
+        gt_ids, pred_ids = [segment["id"] for segment in gt], [segment["id"] for segment in pred]
+        gt_category, pred_category = self._category_indices(gt), self._category_indices(pred)
         crowd = np.array([segment.get("iscrowd", 0) == 1 for segment in gt], bool)
-        counted_area = shared[:-2].sum(1)
-        gt_area = np.array(
-            [segment.get("area", counted) for segment, counted in zip(gt, counted_area, strict=True)]
-        )
 
-        overlap = shared[:-2, :-1]
-        rows, columns = np.nonzero(overlap)
-        candidate = ~crowd[rows] & (gt_category[rows] == pred_category[columns])
-        rows, columns = rows[candidate], columns[candidate]
+        # Two more rows and columns than segments: of pixels that are void, and of ids listed nowhere.
+        void = -2
+        gt_runs, pred_runs, lengths = paired_runs(gt_id_map, pred_id_map)
+        rows = indices_of(gt_runs, gt_ids, len(gt), len(gt) + 1)
+        columns = indices_of(pred_runs, pred_ids, len(pred), len(pred) + 1)
+        shared = count_pairs(rows, columns, lengths, (len(gt) + 2, len(pred) + 2))
+        overlap, pred_area = shared[:-2, :-2], shared[:, :-2].sum(0)
+        self._check_prediction(pred_ids, pred_area, pred_runs[columns == len(pred) + 1])
+        gt_area = np.array([s.get("area", n) for s, n in zip(gt, shared[:-2].sum(1).tolist(), strict=True)])
+
+        comparable = (gt_category[:, None] == pred_category) & ~crowd[:, None]
+        rows, columns = np.nonzero(comparable & (overlap > 0))
         intersection = overlap[rows, columns]
         union = pred_area[columns] + gt_area[rows] - intersection - shared[void, columns]
         iou = intersection / union
@@ -125,19 +116,19 @@ class PanopticQuality:
         gt_missed = ~crowd
         gt_missed[rows] = False
         # A prediction that lies mostly on void, or on a crowd of its category, is neither right nor wrong.
-        excused = shared[void, :-1].copy()
+        excused = shared[void, :-2].copy()
         crowd_of = {gt_category[row]: row for row in np.flatnonzero(crowd)}  # the last one counts
-        for column, category in enumerate(pred_category):
-            if category in crowd_of:
-                excused[column] += overlap[crowd_of[category], column]
+        for category, row in crowd_of.items():
+            excused += np.where(pred_category == category, overlap[row], 0)
         pred_wrong = excused <= 0.5 * pred_area
         pred_wrong[columns] = False
 
         added = np.zeros_like(self.counts)
         np.add.at(added[0], gt_category[rows], to_fixed_point(iou))
-        np.add.at(added[1], gt_category[rows], 1)
-        np.add.at(added[2], pred_category[pred_wrong], 1)
-        np.add.at(added[3], gt_category[gt_missed], 1)
+        for row, categories in enumerate(
+            (gt_category[rows], pred_category[pred_wrong], gt_category[gt_missed])
+        ):
+            added[row + 1] = np.bincount(categories, minlength=added.shape[1])
         self.counts += added
         self.images += 1
         return added
@@ -165,23 +156,20 @@ class PanopticQuality:
         )
 
     def _category_indices(self, segments: list[Mapping[str, Any]]) -> np.ndarray:
-        unknown = sorted({s["category_id"] for s in segments if s["category_id"] not in self._index})
-        if unknown:
-            raise ValueError(f"segments of unknown categories: {unknown}")
-        return np.array([self._index[segment["category_id"]] for segment in segments], np.intp)
+        indices = [self._index.get(segment["category_id"], -1) for segment in segments]
+        if -1 in indices:
+            unknown = {segment["category_id"] for segment in segments} - self._index.keys()
+            raise ValueError(f"segments of unknown categories: {sorted(unknown)}")
+        return np.array(indices, np.intp)
 
     @staticmethod
-    def _check_prediction(
-        ids: np.ndarray, columns: np.ndarray, values: np.ndarray, areas: np.ndarray
-    ) -> None:
-        unlisted = np.unique(values[(columns == len(ids)) & (values != VOID)])
+    def _check_prediction(ids: list[int], areas: np.ndarray, unlisted: np.ndarray) -> None:
         if len(unlisted):
-            raise ValueError(f"the predicted id map holds segments that are not listed: {unlisted.tolist()}")
-        absent = ids[areas == 0]
-        if len(absent):
-            raise ValueError(
-                f"predicted segments are listed that the id map does not hold: {absent.tolist()}"
-            )
+            values = np.unique(unlisted).tolist()
+            raise ValueError(f"the predicted id map holds segments that are not listed: {values}")
+        if not areas.all():
+            absent = [id_ for id_, area in zip(ids, areas, strict=True) if not area]
+            raise ValueError(f"predicted segments are listed that the id map does not hold: {absent}")
 
 
 def _per_category(counts: np.ndarray) -> np.ndarray:
