@@ -170,12 +170,13 @@ class SEEMDecoder(nn.Module):
             )
             tokens.append(_sample(content, drawn.points) @ projection + sign)
         for_mean = pixels[0]
+        none = -1.0 if self.config.mode == "v1" else 0.0
         vectors = _sample(memory.mask_features, for_mean.points)
         return RegionTokens(
             levels=tuple(tokens),
             owners=tuple(drawn.owners for drawn in pixels[1:]),
-            positive=_mean_by_owner(vectors, for_mean.owners.where(for_mean.positive, -1), objects),
-            negative=_mean_by_owner(vectors, for_mean.owners.where(~for_mean.positive, -1), objects),
+            positive=_mean_by_owner(vectors, for_mean.owners.where(for_mean.positive, -1), objects, none),
+            negative=_mean_by_owner(vectors, for_mean.owners.where(~for_mean.positive, -1), objects, none),
         )
 
     # ── the layers ─────────────────────────────────────────────────────────────────────────────────
@@ -319,9 +320,9 @@ def _sample(features: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(features, grid, align_corners=True)[..., 0].transpose(1, 2)
 
 
-def _mean_by_owner(vectors: Tensor, owners: Tensor, objects: int) -> Tensor:
-    """[B, S, D] vectors of owners [B, S] to the mean of each of K objects [B, K, D]; −1 where it has none."""
+def _mean_by_owner(vectors: Tensor, owners: Tensor, objects: int, none: float) -> Tensor:
+    """[B, S, D] vectors of owners [B, S] to the mean of each of K objects [B, K, D]; `none` where it has none."""
     mine = owners[:, None] == torch.arange(objects, device=owners.device)[:, None]
     count = mine.sum(-1, keepdim=True)
     mean = mine.to(vectors.dtype) @ vectors / count.clamp(min=1)
-    return mean.masked_fill(count == 0, -1.0)
+    return mean.masked_fill(count == 0, none)
