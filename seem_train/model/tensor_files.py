@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,15 +83,18 @@ def _read_torch(path: Path, head: bytes) -> object:
     try:
         if zipped and not zipfile.is_zipfile(path):
             raise EOFError("its end is missing")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():  # about pickle protocols that are refused below anyhow
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        if match := re.search(r"GLOBAL\s+([\w.]+)|Unsupported (?:operand|class)[^\w]*([\w.]*)", str(error)):
-            what = next((group for group in match.groups() if group), "an object")
-            raise UserError(
-                f"{path} holds code besides tensors ({what}) and is not opened; "
-                "ask its author for a plain state dict or a .safetensors file"
-            ) from None
-        raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
+        refused = re.search(r"GLOBAL\s+([\w.]+)|Unsupported (?:operand|class)", str(error))
+        if refused is None:
+            raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
+        what = refused[1] or "a plain pickle"
+        raise UserError(
+            f"{path} holds more than tensors ({what}) and is not opened, since that could run code; "
+            "ask its author for a plain state dict or a .safetensors file"
+        ) from None
     except (EOFError, RuntimeError, ValueError, KeyError, OSError, AttributeError):
         raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
 
