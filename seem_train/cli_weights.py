@@ -23,6 +23,13 @@ weights = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+_SHORT = {
+    "backbone": "trunk",
+    "pixel decoder": "pixel",
+    "decoder": "dec.",
+    "text encoder": "text",
+    "total": "total",
+}  #: parts of a model → headings
 _EXAMPLES = 3  #: names shown of each kind in a report
 
 File = Annotated[
@@ -32,7 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models: parameters of each part, GFLOPs at 512 × 512, official checkpoint and its size."""
+    """List the models: parameters of each part, GFLOPs, official checkpoint and its size."""
     from seem_train.model.checkpoints import checkpoint_of_preset
     from seem_train.model.complexity import count_parameters
     from seem_train.model.presets import PRESETS
@@ -53,19 +60,17 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    parts = list(rows[0]["parameters"])
-    table = Table(box=box.SIMPLE_HEAD, title="parameters in millions; GFLOPs to encode and decode 512 × 512")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model", no_wrap=True)
-    for heading in (*parts, "GFLOPs"):
+    for heading in (*_SHORT.values(), "GFLOPs"):
         table.add_column(heading, justify="right")
     table.add_column("checkpoint", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("MB", justify="right")
     for row in rows:
-        counts = [f"{row['parameters'][part] / 1e6:.1f}" for part in parts]
-        size = _megabytes(row["bytes"]) if row["checkpoint"] else ""
-        table.add_row(
-            row["name"], *counts, f"{row['gflops_512']:.0f}", row["checkpoint"] or "none published", size
-        )
+        counts = [f"{row['parameters'][part] / 1e6:.1f}" for part in _SHORT]
+        size = f"{row['bytes'] / 1e6:.0f}" if row["bytes"] else ""
+        table.add_row(row["name"], *counts, f"{row['gflops_512']:.0f}", row["checkpoint"] or "none", size)
+    print("millions of parameters; GFLOPs for one 512 × 512 image (samvit pads to 1024)")
     _console().print(table)
 
 
