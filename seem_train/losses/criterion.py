@@ -259,8 +259,7 @@ class Criterion:
         logits = prompt_logits(predicted, targets.counts, self.config.padded_prompts_compete)
         costs = self.config.spatial_costs
         cost = self._mask_costs("spatial", [p.masks.detach() for p in predicted], targets, costs)
-        cost = cost - costs.category * logits.detach().softmax(dim=2)
-        pairs["spatial"] = choose_own(cost, targets.counts)
+        pairs["spatial"] = choose_own(cost, logits.detach(), costs.category, targets.counts)
         kept = only(pairs["spatial"], targets.present)
         bce, dice = mask_losses("spatial", [p.masks for p in predicted], kept, targets.masks, self.points)
         ce = choice_loss(logits, kept, targets.counts)

@@ -34,23 +34,33 @@ def prompt_logits(
     return logits.masked_fill(~real[None, :, :, None], torch.finfo(logits.dtype).min)
 
 
-def choose_own(costs: Tensor, counts: Sequence[int]) -> Pairs:
-    """For every prompt the cheapest of its own queries; `costs` [L, B, n·K, K]. Stays on the device.
+def choose_own(mask_costs: Tensor, logits: Tensor, category: float, counts: Sequence[int]) -> Pairs:
+    """For every prompt the cheapest of its own queries. Stays on the device.
 
-    Blocks do not overlap, so the Hungarian assignment with every other query forbidden, which the original
-    solves on the host, is a minimum over n numbers.
+    `mask_costs` and `logits` are [L, B, n·K, K]; the cost of a query is its mask cost less `category` times
+    its probability among the prompt's own n queries. Blocks do not overlap, so the Hungarian assignment with
+    every other query forbidden, which the original solves on the host, is a minimum over n numbers.
     """
-    layers, images, queries, places = costs.shape
+    _, images, queries, places = mask_costs.shape
     per_prompt = queries // places
-    own = costs.view(layers, images, places, per_prompt, places).diagonal(dim1=2, dim2=4)  # [L, B, n, K]
-    image = torch.arange(images, device=costs.device)[:, None] * queries
-    place = torch.arange(places, device=costs.device) * per_prompt
-    query = image + place + own.argmin(dim=2)  # [L, B, K]
-    where = torch.tensor(
-        [b * places + k for b, count in enumerate(counts) for k in range(count)], dtype=torch.long
-    )
-    query = query.flatten(1).index_select(1, where.to(costs.device, non_blocking=True))
-    return Pairs(query, torch.arange(query.shape[1], device=costs.device).expand_as(query))
+    cost = _own(mask_costs) - category * _own(logits).softmax(dim=2)
+    image = torch.arange(images, device=cost.device)[:, None] * queries
+    place = torch.arange(places, device=cost.device) * per_prompt
+    query = (image + place + cost.argmin(dim=2)).flatten(1)  # [L, B·K]
+    query = query.index_select(1, _real_places(counts, places).to(cost.device, non_blocking=True))
+    return Pairs(query, torch.arange(query.shape[1], device=cost.device).expand_as(query))
+
+
+def _own(values: Tensor) -> Tensor:
+    """[L, B, n·K, K] to [L, B, n, K]: of each prompt's column only the rows of its own queries."""
+    places = values.shape[3]
+    return values.unflatten(2, (places, -1)).diagonal(dim1=2, dim2=4)
+
+
+def _real_places(counts: Sequence[int], places: int) -> Tensor:
+    """Where the prompts of each image stand in a flattened [B, K] table."""
+    real = [image * places + place for image, count in enumerate(counts) for place in range(count)]
+    return torch.tensor(real, dtype=torch.long)
 
 
 def only(pairs: Pairs, present: Sequence[bool]) -> Pairs:
@@ -69,9 +79,6 @@ def choice_loss(logits: Tensor, pairs: Pairs, counts: Sequence[int]) -> Tensor:
     """
     queries, places = logits.shape[2:]
     columns = logits.log_softmax(dim=2).transpose(2, 3).flatten(1, 2)  # [L, B·K, n·K]
-    where = torch.tensor(
-        [b * places + k for b, count in enumerate(counts) for k in range(count)], dtype=torch.long
-    )
-    where = where.to(logits.device, non_blocking=True)
+    where = _real_places(counts, places).to(logits.device, non_blocking=True)
     at_prompt = columns.gather(1, where[pairs.target][..., None].expand(-1, -1, queries))
     return -at_prompt.gather(2, (pairs.query % queries)[..., None])[..., 0].sum(1)

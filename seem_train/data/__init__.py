@@ -1,0 +1,1 @@
+"""From a dataset on disk to batches: samples, augmentation, simulated users, order."""

@@ -1,0 +1,391 @@
+"""Replays the original's training steps: ``python -m seem_train.losses.parity FOLDER…``
+
+A folder holds golden cases (``<case>/case.json`` and ``data.safetensors``) or is one. Of every case that
+records a training step the loss terms (1e-4 relative), all matchings (equal) and the gradient norm of every
+parameter (1e-3 relative) are compared with ours; the command fails on a miss. Everything, from the loss
+weights to the points, is read from the case's files. Paths in case.json that begin with ``fixtures/`` are
+relative to the folder above the case.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from seem_train.clicks import next_click
+from seem_train.errors import UserError
+from seem_train.model.draws import ReplayDraws
+from seem_train.model.language import TextEmbeddings
+from seem_train.model.original_config import read_config
+from seem_train.model.predictions import Predictions
+from seem_train.model.prompts import ImagePrompts
+from seem_train.model.seem import SEEM, ImageFeatures
+from seem_train.model.tensor_files import read_tensors
+from seem_train.model.weights import load_official
+
+from .criterion import Criterion, LossConfig, LossTerms, TaskWeights
+from .matcher import MatchCosts
+from .points import GridPoints, PointSource, Task
+from .targets import GroundingTargets, ObjectTargets, SpatialTargets, Targets
+
+LOSS_TOLERANCE = 1e-4  #: relative
+#: Losses below this are compared absolutely: the original's own float32 noise in logits is of order 1e-4.
+LOSS_FLOOR = 0.1
+GRADIENT_TOLERANCE = 1e-3  #: relative
+#: Gradients this much smaller than the largest are rounding noise around zero and are compared absolutely.
+GRADIENT_FLOOR = 1e-7
+
+_MODES: dict[Task, str] = {"objects": "default", "spatial": "spatial", "grounding": "grounding"}
+_MATCHERS: dict[Task, str] = {
+    "objects": "memory_efficient_forward",
+    "spatial": "spatial_forward",
+    "grounding": "grounding_forward",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recorded training step."""
+
+    folder: Path
+    info: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, folder: Path) -> Case:
+        info = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        return cls(folder, info, load_file(folder / "data.safetensors"))
+
+    def path(self, key: str) -> Path:
+        path = self.folder.parent / str(self.info[key]).removeprefix("fixtures/")
+        if not path.is_file():
+            raise UserError(
+                f"{self.folder / 'case.json'}: {key} is {self.info[key]}, but {path} is not there"
+            )
+        return path
+
+    @property
+    def images(self) -> int:
+        return sum(1 for name in self.tensors if name.startswith("in.") and name.endswith(".image"))
+
+    def of_images(self, name: str) -> list[Tensor]:
+        return [self.tensors[f"in.{b}.{name}"] for b in range(self.images)]
+
+    def draws(self) -> list[dict[str, Any]]:
+        return self.info["random_draws"]
+
+
+@dataclass(frozen=True)
+class RecordedPoints:
+    """Points as the original drew them, by task and layer (0 is the final one)."""
+
+    matching: dict[tuple[Task, int], Tensor]  #: [B, P, 2]
+    losses: dict[tuple[Task, int], Tensor]  #: [M, P, 2]
+
+    @classmethod
+    def of(cls, case: Case) -> RecordedPoints:
+        """The recording is in call order: for each layer, final first, the matching of one task image by
+        image and then the points of its losses; tasks that were not computed are absent."""
+        matching: dict[tuple[Task, int], Tensor] = {}
+        for task, function in _MATCHERS.items():
+            drawn = [case.tensors[d["key"]] for d in case.draws() if d["caller"] == f"matcher.py:{function}"]
+            for layer in range(len(drawn) // case.images):
+                ours = drawn[layer * case.images : (layer + 1) * case.images]
+                matching[task, layer] = torch.cat(ours)
+        order: list[Task] = [task for task in _MODES if (task, 0) in matching]
+        recorded = sorted((n for n in case.tensors if n.startswith("loss_points.")), key=_number)
+        losses: dict[tuple[Task, int], Tensor] = {}
+        for place, name in enumerate(recorded):
+            losses[order[place % len(order)], place // len(order)] = case.tensors[name]
+        return cls(matching, losses)
+
+    def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:
+        found = torch.stack([self.matching[task, layer] for layer in range(layers)]).to(device)
+        if found.shape[1] != images:
+            raise ValueError(f"{task}: points are recorded for {found.shape[1]} images, asked for {images}")
+        return found
+
+    def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:
+        return torch.cat([self.losses[task, layer] for layer in layers]).to(logits.device)
+
+
+@dataclass
+class Outcome:
+    """What differed in one case."""
+
+    name: str
+    terms: int = 0
+    loss_error: float = 0.0
+    worst_loss: str = ""
+    gradients: int = 0
+    gradient_error: float = 0.0
+    worst_gradient: str = ""
+    matchings: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.faults
+
+
+def loss_config(decoder: dict[str, Any]) -> LossConfig:
+    """The losses that MODEL.DECODER of the original's configuration describes, as its code executes it."""
+
+    def weights(prefix: str) -> TaskWeights:
+        return TaskWeights(
+            ce=decoder[f"{prefix}CLASS_WEIGHT"],
+            bce=decoder[f"{prefix}MASK_WEIGHT"],
+            dice=decoder[f"{prefix}DICE_WEIGHT"],
+        )
+
+    objects, spatial, grounding = weights(""), decoder["COST_SPATIAL"], decoder["GROUNDING"]
+    return LossConfig(
+        objects=objects,
+        grounding=weights("G"),
+        spatial=weights("S"),
+        costs=MatchCosts(objects.ce, objects.bce, objects.dice),
+        spatial_costs=MatchCosts(spatial["CLASS_WEIGHT"], spatial["MASK_WEIGHT"], spatial["DICE_WEIGHT"]),
+        no_object=decoder["NO_OBJECT_WEIGHT"],
+        mode_weights={"text": grounding["TEXT_WEIGHT"], "class": grounding["CLASS_WEIGHT"]},
+    ).as_executed()
+
+
+def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:
+    """The forward half of the recorded training step, with our model and losses."""
+    draws = ReplayDraws(case.tensors[d["key"]] for d in case.draws() if not _is_point_draw(d["caller"]))
+    features = model.encode_image(case.of_images("image"))
+    categories = model.language.category_embeddings(
+        case.info["class_names"][:-1], prompts=case.info["prompts"]
+    )
+    texts = [model.encode_text(g["texts"]) for g in case.info["groundings"]]
+    spoken = [model.encode_text(_first_of_each_group(g)) for g in case.info["groundings"]]
+    prompts = _prompts(case, model, features, spoken, draws)
+    predictions = model.decode(features, prompts, categories, draws=draws, every_layer=True)
+    if draws.used != len(draws.recorded):
+        raise ValueError(f"only {draws.used} of {len(draws.recorded)} recorded draws were used")
+    targets = _targets(case, texts, features.padded)
+    decoder = json.loads(case.path("config").read_text(encoding="utf-8"))["MODEL"]["DECODER"]
+    source: PointSource = GridPoints(*case.info["grid"]) if case.info["grid"] else RecordedPoints.of(case)
+    criterion = Criterion(loss_config(decoder), source)
+    return criterion(predictions, targets, model.language.logit_scale), targets, predictions
+
+
+def _prompts(
+    case: Case, model: SEEM, features: ImageFeatures, texts: list[TextEmbeddings], draws: ReplayDraws
+) -> list[ImagePrompts]:
+    """The prompts of the last forward pass, after the recorded number of refinement rounds.
+
+    All images get as many objects as the one with most, the rest without marks, as in the original, where
+    memories carry the masks of such objects too.
+    """
+    most = max(len(shapes) for shapes in case.of_images("spatial_rand_shape"))
+    positive = [_padded(shapes, features.padded, most) for shapes in case.of_images("spatial_rand_shape")]
+    truth = [_padded(masks, features.padded) for masks in case.of_images("spatial_gt_masks")]
+    negative = [torch.zeros_like(p) for p in positive]
+    previous: list[Tensor | None] = [None] * len(positive)
+    for _ in range(case.info["rand_iter_num"]):
+        given = [
+            ImagePrompts(positive=p, negative=n, previous=before)
+            for p, n, before in zip(positive, negative, previous, strict=True)
+        ]
+        refined = model.refine(features, given, draws)
+        for b, (masks, known) in enumerate(zip(refined, truth, strict=True)):
+            previous[b], real = masks, len(known)
+            clicked = next_click(masks[:real], known, positive[b][:real], negative[b][:real])
+            positive[b][:real], negative[b][:real] = clicked
+    return [
+        ImagePrompts(texts=t, positive=p, negative=n, previous=before)
+        for t, p, n, before in zip(texts, positive, negative, previous, strict=True)
+    ]
+
+
+def _targets(case: Case, texts: list[TextEmbeddings], padded: tuple[int, int]) -> Targets:
+    masks = [_padded(m, padded) for m in case.of_images("gt_masks")]
+    spatial = [_padded(m, padded) for m in case.of_images("spatial_gt_masks")]
+    # An image without phrases has an empty tensor of any shape.
+    phrases = [
+        _padded(m, padded) if m.numel() else torch.zeros(0, *padded, dtype=torch.bool)
+        for m in case.of_images("grounding_masks")
+    ]
+    counts = tuple(len(m) for m in phrases)
+    described = case.info["groundings"]
+    return Targets(
+        ObjectTargets(
+            torch.cat(masks), torch.cat(case.of_images("gt_classes")), tuple(len(m) for m in masks)
+        ),
+        GroundingTargets(
+            torch.cat(phrases),
+            torch.cat([t.vectors[:count] for t, count in zip(texts, counts, strict=True)]),
+            torch.cat(
+                [torch.tensor(g["hash"][:count]) for g, count in zip(described, counts, strict=True)]
+            ).long(),
+            tuple(g["mode"] for g in described),
+            counts,
+        ),
+        SpatialTargets(
+            torch.cat(spatial),
+            tuple(bool(mask.any()) for mask in torch.cat(spatial)),
+            tuple(len(m) for m in spatial),
+        ),
+    )
+
+
+def official_gradients(model: SEEM) -> dict[str, Tensor]:
+    """Gradients under the official names and shapes; zero where a parameter got none."""
+    result: dict[str, Tensor] = {}
+    for ours, theirs in SEEM.OFFICIAL_PREFIX.items():
+        part: Any = getattr(model, ours.rstrip("."))
+        tensors = {name: torch.zeros_like(tensor) for name, tensor in part.state_dict().items()}
+        tensors.update({n: p.grad for n, p in part.named_parameters() if p.grad is not None})
+        tensors = part.to_official(tensors) if hasattr(part, "to_official") else tensors
+        result.update({theirs + name: tensor for name, tensor in tensors.items()})
+    return result
+
+
+def run(case: Case) -> Outcome:
+    """Replay one case and compare."""
+    torch.manual_seed(0)
+    model = SEEM(read_config(case.path("config")))
+    load_official(model, read_tensors(case.path("weights")), str(case.path("weights")))
+    model.train()
+    terms, targets, predictions = step(case, model)
+    outcome = Outcome(case.folder.name)
+    _compare_losses(outcome, case, terms)
+    _compare_matchings(outcome, case, terms, targets, predictions)
+    terms.total.backward()
+    _compare_gradients(outcome, case, official_gradients(model))
+    return outcome
+
+
+def _compare_losses(outcome: Outcome, case: Case, terms: LossTerms) -> None:
+    ours = dict(zip(terms.names, terms.stacked().tolist(), strict=True))
+    theirs: dict[str, float] = case.info["raw_losses"]
+    if set(ours) != set(theirs):
+        outcome.faults.append(f"loss terms differ: {sorted(set(ours) ^ set(theirs))[:4]}")
+    compared = {name: (ours[name], theirs[name]) for name in theirs if name in ours}
+    compared["total"] = (terms.total.item(), case.info["total"])
+    outcome.terms = len(compared)
+    for name, (mine, golden) in compared.items():
+        error = abs(mine - golden) / max(abs(golden), LOSS_FLOOR)
+        if not error <= outcome.loss_error:
+            outcome.loss_error, outcome.worst_loss = error, name
+        if not error <= LOSS_TOLERANCE:
+            outcome.faults.append(f"{name}: {mine:.6g}, the original {golden:.6g}")
+
+
+def _compare_matchings(
+    outcome: Outcome, case: Case, terms: LossTerms, targets: Targets, predictions: Predictions
+) -> None:
+    final = predictions.final
+    sizes: dict[Task, tuple[int, tuple[int, ...]]] = {
+        "objects": (final.objects.masks.shape[1], targets.objects.counts)
+    }
+    if final.spatial is not None and targets.spatial is not None:
+        sizes["spatial"] = (final.spatial.masks.shape[1], targets.spatial.counts)
+    if final.grounding is not None and targets.grounding is not None:
+        sizes["grounding"] = (final.grounding.masks.shape[1], targets.grounding.counts)
+    for task, mode in _MODES.items():
+        theirs = [m["indices"] for m in case.info["matching"] if m["mode"] == mode]
+        ours = terms.pairs[task].per_image(*sizes[task]) if task in terms.pairs else []
+        if len(ours) != len(theirs):
+            outcome.faults.append(f"{task}: {len(ours)} layers matched, the original {len(theirs)}")
+        for layer, (mine, golden) in enumerate(zip(ours, theirs, strict=False)):
+            outcome.matchings += 1
+            if [[list(query), list(target)] for query, target in mine] != golden:
+                outcome.faults.append(f"{task}, layer {layer}: matched {mine}, the original {golden}")
+
+
+def _compare_gradients(outcome: Outcome, case: Case, ours: dict[str, Tensor]) -> None:
+    golden = dict(zip(case.info["grad_norm_names"], case.tensors["grad_norm"].tolist(), strict=True))
+    floor = GRADIENT_FLOOR * max(golden.values())
+    outcome.gradients = len(golden)
+    for name, norm in golden.items():
+        if name not in ours:
+            outcome.faults.append(f"{name}: no such parameter")
+            continue
+        error = abs(ours[name].norm().item() - norm) / max(norm, floor)
+        if not error <= outcome.gradient_error:
+            outcome.gradient_error, outcome.worst_gradient = error, name
+        if not error <= GRADIENT_TOLERANCE:
+            outcome.faults.append(f"|grad {name}|: {ours[name].norm():.6g}, the original {norm:.6g}")
+    for name in case.info["grad_none"]:
+        if name not in ours or ours[name].any():
+            outcome.faults.append(f"{name}: has a gradient, in the original it has none")
+
+
+def find_cases(folders: Sequence[Path]) -> list[Path]:
+    """Folders of recorded training steps in `folders`, or those among them."""
+    found = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder")
+        inside = (
+            [folder]
+            if (folder / "case.json").is_file()
+            else sorted(p.parent for p in folder.glob("*/case.json"))
+        )
+        found += [
+            p for p in inside if "raw_losses" in json.loads((p / "case.json").read_text(encoding="utf-8"))
+        ]
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments:
+        print("usage: python -m seem_train.losses.parity FOLDER…", file=sys.stderr)
+        return 2
+    try:
+        cases = find_cases([Path(a) for a in arguments])
+        outcomes = []
+        print(f"{'case':32} {'terms':>5} {'worst Δ':>8} {'matchings':>9} {'gradients':>9} {'worst Δ':>8}  of")
+        for folder in cases:
+            outcome = run(Case.read(folder))
+            outcomes.append(outcome)
+            verdict = "ok" if outcome.passed else f"{len(outcome.faults)} FAULTS"
+            print(
+                f"{outcome.name:32} {outcome.terms:5} {outcome.loss_error:8.1e} {outcome.matchings:9} "
+                f"{outcome.gradients:9} {outcome.gradient_error:8.1e}  {outcome.worst_loss}, "
+                f"{outcome.worst_gradient}: {verdict}"
+            )
+            for fault in outcome.faults[:10]:
+                print(f"    {fault}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not outcomes:
+        print("error: no recorded training step in these folders", file=sys.stderr)
+        return 2
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def _first_of_each_group(grounding: dict[str, Any]) -> list[str]:
+    """The texts whose tokens the queries see: phrases that count as equal are said once."""
+    first = dict(zip(reversed(grounding["hash"]), reversed(range(len(grounding["hash"]))), strict=True))
+    return [grounding["texts"][place] for place in sorted(first.values())]
+
+
+def _padded(masks: Tensor, size: tuple[int, int], count: int = 0) -> Tensor:
+    """Masks [N, H, W] as bool, zero-padded right and below, and with empty masks to at least `count`."""
+    missing = max(count - len(masks), 0)
+    return F.pad(masks != 0, (0, size[1] - masks.shape[-1], 0, size[0] - masks.shape[-2], 0, missing))
+
+
+def _is_point_draw(caller: str) -> bool:
+    return caller.startswith(("matcher.py:", "point_features.py:"))
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit(".", 1)[1])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
