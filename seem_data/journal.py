@@ -1,0 +1,189 @@
+"""What has been built so far, so that a build that was stopped goes on and one that changed does only that.
+
+``<dataset>/.build/journal.jsonl`` holds a line for every image that is done, added as soon as its files lie
+in ``<dataset>/.build/staged``. A line cut short by a kill is no line. Of several lines for one image the last
+one counts. Everything below ``.build`` may be deleted; the next build then starts from the beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import msgspec
+
+from seem_data.files import TEMPORARY_SUFFIX, atomic_file, make_folder, writing
+from seem_data.layout import Segment
+from seem_data.problems import DataError, Problem
+
+FOLDER = ".build"
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """A photo as it was: while size and time are the same, so is the content (which is not read again)."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What the parent process remembers of an image that is done.
+
+    Attributes:
+        name: of the image, see `ImageAnnotation.name`.
+        key: SHA-256 over everything its files depend on, shortened; names its staged files.
+        file_name, panoptic_name: of photo and PNGs in the dataset.
+        bytes: sizes of the photo, the panoptic and the semantic PNG.
+        categories: ids of the categories in it.
+        photo: None where the annotation file embeds the photo.
+    """
+
+    name: str
+    key: str
+    file_name: str
+    panoptic_name: str
+    bytes: tuple[int, int, int]
+    categories: frozenset[int]
+    photo: Stamp | None = None
+
+
+class BuiltImage(Entry, frozen=True, kw_only=True):
+    """A line of the journal: also everything the JSON files say of the image, but for its ids."""
+
+    width: int
+    height: int
+    segments: list[Segment]
+    instances: list[dict[str, Any]]
+    grounding: list[dict[str, Any]]
+    sha256: tuple[str, str, str]  #: of photo, panoptic and semantic PNG
+    coverage: float
+    dropped: dict[str, int]  #: regions that left no trace, by reason
+    problems: list[Problem]
+
+
+@dataclass(slots=True)
+class _Place:
+    entry: Entry
+    offset: int
+    length: int
+
+
+class Journal:
+    """The journal of the dataset in `out`. Holds a lock on it until closed; use it in a ``with`` block."""
+
+    def __init__(self, out: Path) -> None:
+        """
+        Raises:
+            DataError: another build works on the same folder.
+            OutputError: the folder cannot be written.
+        """
+        self.root = make_folder(out / FOLDER)
+        self.staged = self.root / "staged"
+        self._path = self.root / "journal.jsonl"
+        self._lock = self._take_lock()
+        self._places: dict[str, _Place] = {}
+        #: Every file name that a line mentions, superseded ones too: what may lie about from earlier builds.
+        self.mentioned: set[tuple[str, str]] = set()
+        make_folder(self.staged)
+        with writing(self._path):
+            self._file = self._path.open("a+b")
+        self._load()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+        self._lock.close()
+
+    def _take_lock(self) -> BinaryIO:
+        with writing(self.root):
+            file = (self.root / "lock").open("ab")
+        try:
+            import fcntl
+        except ImportError:  # Windows: two builds at once are then not noticed
+            return file
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            problem = Problem(
+                "busy",
+                "another build is writing this dataset.",
+                "Wait for it, or choose another --out.",
+                str(self.root.parent),
+            )
+            raise DataError(problem) from None
+        except OSError:  # a file system without locks
+            return file
+        return file
+
+    def _load(self) -> None:
+        decoder = msgspec.json.Decoder(Entry)
+        self._file.seek(0)
+        offset = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                self._remember(decoder.decode(line), offset, len(line))
+            offset += len(line)
+        with writing(self._path):
+            self._file.truncate(offset)
+            self._file.seek(offset)
+
+    def _remember(self, entry: Entry, offset: int, length: int) -> None:
+        self._places[entry.name] = _Place(entry, offset, length)
+        self.mentioned.add((entry.file_name, entry.panoptic_name))
+
+    def get(self, name: str) -> Entry | None:
+        place = self._places.get(name)
+        return place.entry if place else None
+
+    def add(self, line: bytes) -> Entry:
+        """Append an encoded `BuiltImage`. Its files must lie in place already."""
+        entry = msgspec.json.decode(line, type=Entry)
+        with writing(self._path):
+            offset = self._file.seek(0, 2)
+            self._file.write(line + b"\n")
+            self._file.flush()
+        self._remember(entry, offset, len(line) + 1)
+        return entry
+
+    def read(self, name: str) -> BuiltImage:
+        place = self._places[name]
+        self._file.seek(place.offset)
+        return msgspec.json.decode(self._file.read(place.length), type=BuiltImage)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Forget all other images and superseded lines, and drop the staged files nobody needs."""
+        with atomic_file(self._path) as file:
+            for name in names:
+                place = self._places[name]
+                self._file.seek(place.offset)
+                file.write(self._file.read(place.length))
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+
+def staged_name(key: str, folder: str) -> str:
+    """The file name in ``staged`` of an image's file for one of the layout's folders."""
+    return f"{key}.{folder}"
+
+
+def remove_leftovers(out: Path) -> None:
+    """Delete files in the making that a killed build left behind."""
+    for pattern in ("", "*/", f"{FOLDER}/staged/"):
+        for path in out.glob(f"{pattern}.*{TEMPORARY_SUFFIX}"):
+            with writing(path):
+                path.unlink(missing_ok=True)
