@@ -253,7 +253,7 @@ class Criterion:
         """Matches every prompt with one of its own queries (into `pairs`); prompts without a mask teach
         nothing.
         """
-        if not sum(targets.counts):
+        if not any(targets.present):
             zeros = torch.stack([_nothing(p.masks) + _nothing(p.mask_vectors) for p in predicted])
             return {f"loss_spatial_{kind}": zeros for kind in ("ce", "bce", "dice")}
         logits = prompt_logits(predicted, targets.counts, self.config.padded_prompts_compete)

@@ -94,13 +94,19 @@ class RecordedPoints:
     @classmethod
     def of(cls, case: Case) -> RecordedPoints:
         """The recording is in call order: for each layer, final first, the matching of one task image by
-        image and then the points of its losses; tasks that were not computed are absent."""
+        image (or only of images with targets) and then the points of its losses; tasks that were not
+        computed are absent."""
         matching: dict[tuple[Task, int], Tensor] = {}
+        busy = [b for b, classes in enumerate(case.of_images("gt_classes")) if len(classes)]
+        layers = sum(m["mode"] == _MODES["objects"] for m in case.info["matching"])
         for task, function in _MATCHERS.items():
             drawn = [case.tensors[d["key"]] for d in case.draws() if d["caller"] == f"matcher.py:{function}"]
-            for layer in range(len(drawn) // case.images):
-                ours = drawn[layer * case.images : (layer + 1) * case.images]
-                matching[task, layer] = torch.cat(ours)
+            each = len(drawn) // layers
+            for layer in range(layers if each else 0):
+                points = torch.cat(drawn[layer * each : (layer + 1) * each])
+                everywhere = points.new_zeros(case.images, *points.shape[1:])
+                everywhere[busy if each < case.images else slice(None)] = points
+                matching[task, layer] = everywhere
         order: list[Task] = [task for task in _MODES if (task, 0) in matching]
         recorded = sorted((n for n in case.tensors if n.startswith("loss_points.")), key=_number)
         losses: dict[tuple[Task, int], Tensor] = {}
@@ -348,7 +354,11 @@ def main(arguments: Sequence[str]) -> int:
         outcomes = []
         print(f"{'case':32} {'terms':>5} {'worst Δ':>8} {'matchings':>9} {'gradients':>9} {'worst Δ':>8}  of")
         for folder in cases:
-            outcome = run(Case.read(folder))
+            outcome = Outcome(folder.name)
+            try:
+                outcome = run(Case.read(folder))
+            except ValueError as error:  # the replay does not fit the recording
+                outcome.faults.append(str(error))
             outcomes.append(outcome)
             verdict = "ok" if outcome.passed else f"{len(outcome.faults)} FAULTS"
             print(
