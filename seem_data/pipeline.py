@@ -170,7 +170,7 @@ def build(
     return report
 
 
-def _silent(step: str, done: int, total: int) -> None:  # noqa: ARG001
+def _silent(step: str, done: int, total: int) -> None:
     pass
 
 
