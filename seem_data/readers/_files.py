@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from seem_data import images
@@ -96,11 +97,21 @@ def some_files(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:
         yield path
 
 
+def first(files: Iterator[Path]) -> Iterator[Path]:
+    """As many of them as a format is recognised by."""
+    return islice(files, 20)
+
+
 def annotation_files(source: Source, suffixes: Iterable[str], problems: list[Problem]) -> list[Path]:
     """The annotation files of an input in stable order: the file itself, or those of the folder."""
     if source.polys.is_dir():
         return list(walk(source.polys, suffixes, problems))
     return [source.polys]
+
+
+def split_by_word(word: str) -> str | None:
+    """train, val or test, if the word is one of those or means one ("Validation")."""
+    return _SPLITS.get(word.strip().lower())
 
 
 def split_by_folder(name: str) -> str | None:
@@ -159,23 +170,23 @@ class Photos:
         raise DataError(Problem("missing-image", message, remedy))
 
     def find_like(self, path: Path, inner: Path) -> Path:
-        """The photo of a mask or label file at `path`: it lies at the same place `inner` the photos' folder
-        or has the same name but for the ending, once, anywhere below it.
+        """The photo of the mask at `path`: the one at `inner` (a path without ending) in the photos'
+        folder, or the only one below it of that name, with any ending.
 
         Raises:
             DataError: no such photo, or several.
         """
         for suffix in (path.suffix, *sorted(images.SUFFIXES)):
-            photo = self.root / inner.with_suffix(suffix)
-            if photo.is_file() and photo.suffix.lower() in images.SUFFIXES and not photo.samefile(path):
+            photo = self.root / inner.with_name(inner.name + suffix)
+            if photo != path and photo.suffix.lower() in images.SUFFIXES and photo.is_file():
                 return photo
-        found = [photo for photo in self._stems().get(inner.stem.casefold(), []) if not photo.samefile(path)]
+        found = [photo for photo in self._stems().get(inner.name.casefold(), []) if photo != path]
         if len(found) == 1:
             return found[0]
         if found:
             message, remedy = f"may belong to {found[0]} or to {found[1]}.", "Keep photos in like folders."
             raise DataError(Problem("ambiguous-image", message, remedy, str(path)))
-        message = f"belongs to no photo: there is no {inner.stem}.jpg or the like in {self.root}."
+        message = f"belongs to no photo: there is no {inner.name}.jpg or the like in {self.root}."
         remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
         raise DataError(Problem("missing-image", message, remedy, str(path)))
 

@@ -14,14 +14,13 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from seem_data.problems import DataError, Problem
-from seem_data.readers._files import read_bytes, some_files
+from seem_data.readers._files import first, read_bytes, some_files
 
 T = TypeVar("T")
 Number = float | None
@@ -141,7 +140,7 @@ def _keys(text: str, depth: int) -> Iterable[str]:
 
 def outlines(path: Path) -> list[tuple[str, set[str]]]:
     """The outlines of a JSON file, or of the first few JSON files of a folder."""
-    return [outline(file) for file in islice(some_files(path, (".json",)), 20)]
+    return [outline(file) for file in first(some_files(path, (".json",)))]
 
 
 def contains(path: Path, word: bytes) -> bool:

@@ -29,6 +29,13 @@ def fault(code: str, message: str, remedy: str) -> DataError:
     return DataError(Problem(code, message, remedy))
 
 
+def no_area(kind: str) -> DataError:
+    """A shape that is left out because it is a line or points; no mistake of the user's."""
+    return DataError(
+        Problem("no-area", f"is of kind {kind}, which encloses no area, and is left out.", severity="note")
+    )
+
+
 def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
     """Points as a closed line, float64 [N, 2].
 

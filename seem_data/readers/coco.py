@@ -82,7 +82,7 @@ class Coco:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_coco(file) for file in _some_json(path))
+        return any(_is_coco(file) for file in _files.first(_files.some_files(path, (".json",))))
 
     def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         return _files.unique(self._scan(source, problems), problems)
@@ -136,13 +136,6 @@ class Coco:
                 with collecting(problems, shown, where):
                     annotation.regions.append(_region(row, names, size, where))
         return annotation
-
-
-def _some_json(path: Path) -> Iterator[Path]:
-    for number, file in enumerate(_files.some_files(path, (".json",))):
-        if number == 20:
-            return
-        yield file
 
 
 def _is_coco(path: Path) -> bool:

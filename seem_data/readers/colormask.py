@@ -68,7 +68,7 @@ class ColorMask:
         for path in _files.annotation_files(source, _paint.SUFFIXES, problems):
             inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
             with collecting(problems, str(path)):
-                photo = photos.find_like(path, inner) if source.images is not None else None
+                photo = photos.find_like(path, inner.with_suffix("")) if source.images is not None else None
                 name = photos.name_of(photo) if photo else inner.as_posix()
                 yield Item(name, path, photo, path, _files.split_by_folder(name))
 

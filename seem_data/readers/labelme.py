@@ -136,9 +136,7 @@ def _part(shape: _Shape) -> Polygon | Bitmap:
             raise _shapes.fault("not-finite", "has a mask without a finite place.", "Paint it again.")
         return _shapes.bitmap(_shapes.from_png(_shapes.from_base64(shape.mask)), int(left), int(top))
     if kind in ("line", "linestrip", "point", "points"):
-        raise DataError(
-            Problem("no-area", f"is a {kind}, which encloses no area, and is left out.", severity="note")
-        )
+        raise _shapes.no_area(kind)
     raise _shapes.fault(
         "bad-shape",
         f"is a {kind!r} with {len(points)} point{'' if len(points) == 1 else 's'}"

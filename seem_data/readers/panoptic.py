@@ -67,8 +67,7 @@ class Panoptic:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        files = _files.some_files(path, (".json",))
-        return any(_is_panoptic(file) for file, _ in zip(files, range(20), strict=False))
+        return any(_is_panoptic(file) for file in _files.first(_files.some_files(path, (".json",))))
 
     def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         return _files.unique(self._scan(source, problems), problems)

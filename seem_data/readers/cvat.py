@@ -1,0 +1,209 @@
+"""CVAT XML 1.1, for images and for video.
+
+Format: https://docs.cvat.ai/docs/manual/advanced/xml_format/. Coordinates are pixels of the photo turned
+upright by its EXIF orientation (as CVAT does since 2022; where the sizes tell otherwise, they decide); the
+origin is the photo's outer corner.
+
+Read: polygon, box (turned by ``rotation`` about its centre), ellipse, mask (``rle``: row by row inside its
+own box, zeros first). ``z_order`` orders the drawing; ``group_id`` joins the parts of one object. Attributes
+of input type "text", and those called description, caption, sentence, phrase or text, become sentences when
+they hold words. ``subset`` gives the split. Of video tasks the shapes of every frame for which there is a
+picture (``images/frame_000010.png``) are read; shapes marked ``outside`` are not in it. Left out, with a
+note: polyline, points, skeleton, cuboid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import msgspec
+
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Item, Source, _files, _json, _shapes, _xml
+from seem_data.readers._json import collecting
+
+_LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
+_SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
+
+
+class _Shape(msgspec.Struct):
+    kind: str
+    values: dict[str, str]
+    sentences: list[str]
+
+
+class _Payload(msgspec.Struct):
+    """One photo's part of the file, as it travels to a worker."""
+
+    size: tuple[int, int] | None
+    shapes: list[_Shape]
+    tags: list[str] = []
+
+
+class Cvat:
+    name = "cvat"
+    title = "CVAT XML 1.1"
+    recognised_by = "XML files whose root is 'annotations'"
+    shapes = "polygon, box, ellipse, mask, video tracks; polyline, points, skeleton and cuboid are left out"
+    exif = "applied"
+
+    def recognises(self, path: Path) -> bool:
+        return any(_is_cvat(file) for file in _files.first(_files.some_files(path, (".xml",))))
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        photos = _files.Photos(source)
+        for path in _files.annotation_files(source, (".xml",), problems):
+            if path == source.polys or _is_cvat(path):
+                with collecting(problems, str(path)):
+                    yield from self._items(path, photos, problems)
+
+    def _items(self, path: Path, photos: _files.Photos, problems: list[Problem]) -> Iterator[Item]:
+        texts: set[tuple[str, str]] = set()  #: (label, attribute) of input type "text"
+        frames: dict[int, list[_Shape]] = defaultdict(list)
+        split = _files.split_by_name(path)
+        for where, element in _xml.elements(path, *_LABELS, "image", "track"):
+            if where == "image":
+                name = element.get("name", "")
+                with collecting(problems, str(path), f"image {name!r}"):
+                    shapes = [_shape(child, texts) for child in element if child.tag != "tag"]
+                    tags = [child.get("label", "") for child in element if child.tag == "tag"]
+                    payload = _Payload(_size(element), shapes, tags)
+                    subset = _files.split_by_word(element.get("subset", ""))
+                    yield self._item(photos.find(name, path.parent), payload, path, photos, subset or split)
+            elif where == "track":
+                for child in element:
+                    frame = child.get("frame", "")
+                    if child.tag != "track" and frame.isdecimal() and child.get("outside") != "1":
+                        child.attrib.setdefault("label", element.get("label", ""))
+                        frames[int(frame[:9])].append(_shape(child, texts))
+            else:
+                for attribute in element.iterfind("attributes/attribute"):
+                    if attribute.findtext("input_type", "").strip() == "text":
+                        texts.add((element.findtext("name", ""), attribute.findtext("name", "")))
+        for frame in sorted(frames):
+            with collecting(problems, str(path), f"frame {frame}"):
+                photo = self._frame(photos, path, frame)
+                yield self._item(photo, _Payload(None, frames[frame]), path, photos, split)
+
+    def _item(
+        self, photo: Path, payload: _Payload, path: Path, photos: _files.Photos, split: str | None
+    ) -> Item:
+        name = photos.name_of(photo)
+        return Item(name, msgspec.json.encode(payload), photo, path, split or _files.split_by_folder(name))
+
+    def _frame(self, photos: _files.Photos, path: Path, frame: int) -> Path:
+        for name in (f"frame_{frame:06d}.png", f"frame_{frame:06d}.jpg", f"frame_{frame:06d}.jpeg"):
+            try:
+                return photos.find(name, path.parent / "images")
+            except DataError:
+                continue
+        raise DataError(
+            Problem(
+                "missing-image",
+                f"has shapes, but there is no picture frame_{frame:06d}.png of this frame.",
+                "Export the task with its images, or extract the video's frames under these names.",
+            )
+        )
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, bytes) and item.image is not None
+        shown = str(item.source)
+        payload = _json.decode(item.payload, _Payload, shown)
+        annotation = ImageAnnotation(
+            item.image, item.name, item.source, payload.size, exif="applied", split=item.split
+        )
+        annotation.tags = tuple(tag for tag in payload.tags if tag)
+        for index, shape in enumerate(payload.shapes):
+            where = f"image {item.name!r}, {shape.kind} {index + 1}"
+            with collecting(problems, shown, where):
+                annotation.regions.append(_region(shape, where))
+        return annotation
+
+
+def _is_cvat(path: Path) -> bool:
+    return re.search(r"<annotations[\s>]", _xml.head(path)) is not None
+
+
+def _size(image: Element) -> tuple[int, int] | None:
+    width, height = image.get("width", ""), image.get("height", "")
+    return (int(width[:9]), int(height[:9])) if width.isdecimal() and height.isdecimal() else None
+
+
+def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
+    label = element.get("label", "")
+    sentences = []
+    for attribute in element.iterfind("attribute"):
+        name, value = attribute.get("name", ""), (attribute.text or "").strip()
+        wordy = (label, name) in texts or _SENTENCE.fullmatch(name)
+        if wordy and re.search(r"[^\W\d]{2}", value):
+            sentences += [line.strip() for line in value.splitlines() if line.strip()]
+    return _Shape(element.tag, dict(element.attrib), sentences)
+
+
+def _region(shape: _Shape, where: str) -> Region:
+    label = shape.values.get("label", "").strip()
+    part = _part(shape)
+    if not label:
+        raise _shapes.fault("no-label", "has no label.", "Give it one.")
+    group = shape.values.get("group_id", "")
+    return Region(
+        label,
+        (part,),
+        group=None if group in ("", "0") else group,
+        z=round(_number(shape, "z_order", "0")),
+        sentences=tuple(map(Sentence, shape.sentences)),
+        where=where,
+    )
+
+
+def _part(shape: _Shape) -> Polygon | Bitmap:
+    if shape.kind == "polygon":
+        return Polygon(_shapes.ring(_points(shape.values.get("points", ""))))
+    if shape.kind == "box":
+        left, top, right, bottom = (_number(shape, key) for key in ("xtl", "ytl", "xbr", "ybr"))
+        upright = _shapes.rectangle(left, top, right, bottom)
+        centre = (left + right) / 2, (top + bottom) / 2
+        return Polygon(_shapes.turned(upright.outer, centre, _number(shape, "rotation", "0")))
+    if shape.kind == "ellipse":
+        cx, cy, rx, ry = (_number(shape, key) for key in ("cx", "cy", "rx", "ry"))
+        return _shapes.ellipse(cx, cy, rx, ry, _number(shape, "rotation", "0"))
+    if shape.kind == "mask":
+        left, top, width, height = (
+            int(_number(shape, key, most=1e6)) for key in ("left", "top", "width", "height")
+        )
+        counts = [int(run) for run in re.findall(r"\d{1,9}", shape.values.get("rle", ""))]
+        return _shapes.bitmap(_shapes.from_runs(counts, height, width, column_major=False), left, top)
+    raise _shapes.no_area(shape.kind)
+
+
+def _points(text: str) -> list[list[float]]:
+    try:
+        return [[float(number) for number in point.split(",")] for point in text.split(";")]
+    except ValueError:
+        raise _shapes.fault(
+            "bad-points", f"has points that are no numbers: {text[:40]!r}.", "Export it again."
+        ) from None
+
+
+def _number(shape: _Shape, key: str, default: str = "", most: float = 1e9) -> float:
+    text = shape.values.get(key, default)
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) <= most:
+        raise _shapes.fault(
+            "bad-number", f"has {key} {text!r}, which is no usable number.", "Export it again."
+        )
+    return number
+
+
+READER = Cvat()

@@ -1,0 +1,148 @@
+"""Supervisely JSON: one file a photo, in the folder ``ann`` beside the folder ``img``.
+
+Format: https://docs.supervisely.com, "Supervisely annotation format". Coordinates are pixels; Supervisely
+turns photos upright when they are uploaded. Corners of polygons and rectangles are taken as points of the
+photo, as written.
+
+Read: polygon (``exterior`` and the ``interior`` rings cut out of it), bitmap and alpha mask (base64 of a
+zlib-packed PNG, placed at ``origin``), rectangle (two corners). An object's ``description`` and its tags that
+hold text become sentences, the photo's tags its tags. Left out, with a note: line, point, graph, cuboid.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.problems import Problem
+from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers._json import Number, collecting
+
+_Points = list[tuple[Number, Number]]
+
+
+class _Size(msgspec.Struct):
+    width: int
+    height: int
+
+
+class _Outline(msgspec.Struct):
+    exterior: _Points
+    interior: list[_Points] = []
+
+
+class _Bitmap(msgspec.Struct):
+    data: str
+    origin: tuple[int, int]
+
+
+class _Tag(msgspec.Struct):
+    name: str
+    value: Any = None
+
+
+class _Object(msgspec.Struct):
+    classTitle: str
+    geometryType: str
+    points: _Outline | None = None
+    bitmap: _Bitmap | None = None
+    description: str | None = None
+    tags: list[_Tag] = []
+
+
+class _File(msgspec.Struct):
+    objects: list[msgspec.Raw]
+    size: _Size
+    tags: list[_Tag] = []
+
+
+class Supervisely:
+    name = "supervisely"
+    title = "Supervisely JSON"
+    recognised_by = "JSON files with 'objects' and 'size'"
+    shapes = "polygon with holes, bitmap, rectangle; line, point, graph and cuboid are left out"
+    exif = "applied"
+
+    def recognises(self, path: Path) -> bool:
+        return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        photos = _files.Photos(source)
+        for path in _files.annotation_files(source, (".json",), problems):
+            if path != source.polys and not _fits(*_json.outline(path)):
+                continue  # meta.json and the like
+            with collecting(problems, str(path)):
+                inner = path.relative_to(source.polys).parent if source.polys.is_dir() else Path()
+                beside = path.parent.parent / "img"
+                photo = photos.find(path.stem, beside, path.parent, photos.root / inner)
+                name = photos.name_of(photo)
+                yield Item(name, path, photo, path, _files.split_by_folder(name))
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, Path) and item.image is not None
+        shown = str(item.source)
+        file = _json.read(item.payload, _File)
+        size = (file.size.width, file.size.height)
+        annotation = ImageAnnotation(
+            item.image, item.name, item.source, size, exif="applied", split=item.split
+        )
+        annotation.tags = tuple(tag.name for tag in file.tags)
+        for index, raw in enumerate(file.objects):
+            where = f"objects[{index}]"
+            with collecting(problems, shown, where):
+                row = _json.decode(raw, _Object, shown)
+                sentences = tuple(_sentences(row))
+                annotation.regions.append(
+                    Region(row.classTitle.strip(), (_part(row),), sentences=sentences, where=where)
+                )
+        return annotation
+
+
+def _fits(kind: str, keys: set[str]) -> bool:
+    return kind == "{" and {"objects", "size"} <= keys
+
+
+def _part(row: _Object) -> Polygon | Bitmap:
+    if row.geometryType == "polygon" and row.points:
+        holes = tuple(_shapes.ring(line) for line in row.points.interior)
+        return Polygon(_shapes.ring(row.points.exterior), holes)
+    if row.geometryType == "rectangle" and row.points and len(row.points.exterior) == 2:
+        return _shapes.rectangle(*row.points.exterior[0], *row.points.exterior[1])
+    if row.geometryType in ("bitmap", "alpha_mask") and row.bitmap:
+        left, top = row.bitmap.origin
+        return _shapes.bitmap(_shapes.from_png(_unpacked(row.bitmap.data)), left, top)
+    if row.geometryType in ("line", "point", "graph", "cuboid", "polyline"):
+        raise _shapes.no_area(row.geometryType)
+    raise _shapes.fault(
+        "bad-shape",
+        f"is of kind {row.geometryType!r} without the fields it needs, or of a kind that is not read.",
+        "Use polygon, bitmap or rectangle.",
+    )
+
+
+def _unpacked(text: str) -> bytes:
+    data = _shapes.from_base64(text)
+    try:
+        unpacker = zlib.decompressobj()
+        return unpacker.decompress(data, 2**26)  # a packed PNG does not shrink further: a bomb would
+    except zlib.error as error:
+        raise _shapes.fault(
+            "bad-mask", f"has a bitmap that cannot be unpacked ({error}).", "Export it again."
+        ) from None
+
+
+def _sentences(row: _Object) -> Iterator[Sentence]:
+    for text in [row.description, *(tag.value for tag in row.tags)]:
+        if isinstance(text, str) and text.strip():
+            yield Sentence(text.strip())
+
+
+READER = Supervisely()

@@ -1,0 +1,201 @@
+"""Pascal VOC segmentation: painted PNGs beside the photos.
+
+Format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc_07-Jun-2012.pdf, section 3. The photos lie
+in ``JPEGImages``, their classes in ``SegmentationClass`` and their objects in ``SegmentationObject``, as PNGs
+with VOC's palette or in RGB; photos and masks are pixels as stored (no EXIF).
+
+Read: each object as one bitmap, and what has a class but no object as one bitmap a class. Classes are those
+of ``labelmap.txt`` (``name:r,g,b:parts:actions``) or VOC's twenty; grey PNGs hold their numbers. The colour
+(224, 224, 192), number 255, is void, black the unlabelled ground. ``ImageSets/Segmentation/*.txt`` give the
+splits; without lists every mask is read. Reported: listed photos that do not exist or have no mask; colours
+of no class. Boxes (``Annotations/*.xml``) are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from seem_data.annotations import VOID, ImageAnnotation, Region
+from seem_data.categories import Color
+from seem_data.images import read_header
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Item, Source, _files, _json, _paint, _shapes, _xml
+from seem_data.readers._json import collecting
+
+_CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+            "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+            "train", "tvmonitor")  # fmt: skip
+_VOID_COLOR = (224, 224, 192)
+_LABELMAP = re.compile(r"([^:#]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:|$)")
+
+
+class _Payload(msgspec.Struct):
+    classes: list[tuple[str, Color]]
+
+
+class Voc:
+    name = "voc"
+    title = "Pascal VOC segmentation"
+    recognised_by = "a folder SegmentationClass, or XML files whose root is 'annotation'"
+    shapes = "painted classes and objects; boxes are left out"
+    exif = "ignored"
+
+    def recognises(self, path: Path) -> bool:
+        if path.is_dir() and next(_roots(path), None) is not None:
+            return True
+        xml = _files.first(_files.some_files(path, (".xml",)))
+        return any(re.search(r"<annotation[\s>]", _xml.head(file)) for file in xml)
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        roots = list(_roots(source.polys)) if source.polys.is_dir() else []
+        if not roots:
+            raise DataError(
+                Problem(
+                    "no-segmentation",
+                    "has no folder SegmentationClass; VOC's boxes do not tell which pixels are meant.",
+                    "Name the folder that holds SegmentationClass and JPEGImages.",
+                    str(source.polys),
+                )
+            )
+        for root in roots:
+            with collecting(problems, str(root)):
+                own = root / "JPEGImages"
+                photos = _files.Photos(Source(root, source.images or (own if own.is_dir() else None)))
+                payload = msgspec.json.encode(_Payload(_classes(root)))
+                prefix = f"{root.name}/" if len(roots) > 1 else ""
+                for stem, split, listed in _listed(root, problems):
+                    with collecting(problems, str(listed), "" if listed.suffix == ".png" else repr(stem)):
+                        yield _item(root, stem, split, photos, payload, prefix)
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, bytes) and item.image is not None
+        classes = _json.decode(item.payload, _Payload, str(item.source)).classes
+        painted = item.files[0]
+        values, strangers = _read_classes(painted, classes)
+        if strangers:
+            problems.append(
+                Problem(
+                    "unknown-color",
+                    f"has {sum(count for _, count in strangers)} pixels in colours of no class, first "
+                    f"{list(strangers[0][0])}; they count as unlabelled.",
+                    "List the colour in labelmap.txt.",
+                    str(painted),
+                    severity="warning",
+                )
+            )
+        height, width = values.shape
+        annotation = ImageAnnotation(item.image, item.name, item.source, (width, height), split=item.split)
+        objects = np.zeros_like(values)
+        if len(item.files) > 1:
+            objects = _read_objects(item.files[1])
+            if objects.shape != values.shape:
+                raise DataError(
+                    Problem(
+                        "size-mismatch",
+                        f"has {objects.shape[1]}×{objects.shape[0]} pixels, but {painted} {width}×{height}.",
+                        "Export both again.",
+                        str(item.files[1]),
+                    )
+                )
+        pairs = values.astype(np.int64) << 24 | objects
+        for pair in np.unique(pairs[values > 0]).tolist():
+            value, code = pair >> 24, pair & 0xFFFFFF
+            label = VOID if value > len(classes) else classes[value - 1][0]
+            where = f"object {list(_paint.colour_of(code))}" if code else f"class {label}"
+            annotation.regions.append(Region(label, (_paint.cut(pairs, pair),), where=where))
+        return annotation
+
+
+def _item(
+    root: Path, stem: str, split: str | None, photos: _files.Photos, payload: bytes, prefix: str
+) -> Item:
+    classes = root / "SegmentationClass" / f"{stem}.png"
+    photo = photos.find_like(classes, Path(stem))
+    if not classes.is_file():
+        raise DataError(
+            Problem(
+                "no-mask",
+                f"is listed, but there is no {classes}.",
+                "Paint it, or take it off the list.",
+                severity="warning",
+            )
+        )
+    objects = root / "SegmentationObject" / classes.name
+    files = (classes, objects) if objects.is_file() else (classes,)
+    name = prefix + photos.name_of(photo)
+    return Item(name, payload, photo, classes, split, files)
+
+
+def _roots(path: Path) -> Iterator[Path]:
+    """The folders that hold SegmentationClass: the one given, or up to two below (VOCdevkit/VOC2012)."""
+    for pattern in ("SegmentationClass", "*/SegmentationClass", "*/*/SegmentationClass"):
+        yield from (folder.parent for folder in sorted(path.glob(pattern)) if folder.is_dir())
+
+
+def _classes(root: Path) -> list[tuple[str, Color]]:
+    """Names and colours in the order of their numbers, from 1 on; number 0 is the unlabelled ground."""
+    labelmap = root / "labelmap.txt"
+    if not labelmap.is_file():
+        return [(name, _palette(number)) for number, name in enumerate(_CLASSES)][1:]
+    classes = []
+    for line in _files.read_text(labelmap).splitlines():
+        if match := _LABELMAP.match(line.strip()):
+            color = int(match[2]) & 255, int(match[3]) & 255, int(match[4]) & 255
+            classes.append((match[1].strip(), color))
+    return [(name, color) for name, color in classes if color not in ((0, 0, 0), _VOID_COLOR)]
+
+
+def _palette(number: int) -> Color:
+    """VOC's colour of a number: its bits dealt out to the highest bits of red, green and blue in turn."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
+    return channels[0], channels[1], channels[2]
+
+
+def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | None, Path]]:
+    """Stem, split and where it is listed, of all photos of the lists, or of all masks without lists."""
+    lists = sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
+    if len(lists) > 1:
+        lists = [path for path in lists if path.stem.lower() != "trainval"]
+    if not lists:
+        for path in _files.walk(root / "SegmentationClass", (".png",), problems):
+            yield path.stem, None, path
+    for path in lists:
+        with collecting(problems, str(path)):
+            for line in _files.read_text(path).splitlines():
+                if line.strip():
+                    stem = line.split()[0]
+                    if re.search(r"[\\/:\0]|^\.\.?$", stem):
+                        raise _shapes.fault("unsafe-path", f"lists {stem!r}.", "List names without folder.")
+                    yield stem, _files.split_by_name(path), path
+
+
+def _read_classes(path: Path, classes: list[tuple[str, Color]]) -> tuple[np.ndarray, list[tuple[Color, int]]]:
+    table = {color: number for number, (_, color) in enumerate(classes, start=1)}
+    table[_VOID_COLOR] = len(classes) + 1
+    if read_header(path).mode == "L":  # numbers of classes
+        grey = {(number, number, number): number for number in range(1, min(len(classes), 254) + 1)}
+        table = {**grey, (255, 255, 255): len(classes) + 1}
+    return _paint.match(_paint.read_codes(path), table)
+
+
+def _read_objects(path: Path) -> np.ndarray:
+    """Codes of the objects' colours, 0 where there is none; borders belong to none."""
+    codes = _paint.read_codes(path)
+    borders = {_paint.code_of(_VOID_COLOR)}
+    if read_header(path).mode == "L":
+        borders = {0xFFFFFF}
+    return np.where(np.isin(codes, list(borders)), 0, codes)
+
+
+READER = Voc()

@@ -1,0 +1,248 @@
+"""YOLO: one text file a photo, a line an object, in fractions of the photo's size.
+
+Format: https://docs.ultralytics.com/datasets/segment/ (``data.yaml``, ``images/…/1.jpg``, ``labels/…/1.txt``)
+and Darknet's (``obj.data``, ``obj.names``, lists of photos). Fractions are of the photo turned upright by its
+EXIF orientation, as the trainer reads it.
+
+Read: ``class x1 y1 x2 y2 x3 y3 …`` as a polygon (an oriented box is one of four points); ``class x y width
+height`` as an upright rectangle, with a note, since a box is not an outline. The splits are the yaml's train,
+val and test (folders, lists of photos, or text files of such; a leading ``../`` that leads nowhere is
+dropped, as Roboflow's needs). A photo without a label file has no object. Reported: key points
+(``kpt_shape``), class numbers without a name, pixels instead of fractions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from seem_data import images
+from seem_data.annotations import ImageAnnotation, Polygon, Region
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers._json import collecting
+
+_YAML = (".yaml", ".yml")
+_SPLITS = ("train", "val", "valid", "test")
+
+
+class _Payload(msgspec.Struct):
+    names: dict[str, str]
+
+
+class Yolo:
+    name = "yolo"
+    title = "YOLO segmentation"
+    recognised_by = "a YAML file with 'names', or Darknet's obj.data"
+    shapes = "polygons, oriented boxes; upright boxes as rectangles; key points are left out"
+    exif = "applied"
+
+    def recognises(self, path: Path) -> bool:
+        return _config(path) is not None
+
+    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        return _files.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+        path = _config(source.polys)
+        if path is None:
+            raise DataError(
+                Problem("no-names", "has no data.yaml with 'names'.", "Add it.", str(source.polys))
+            )
+        config = _read_config(path)
+        if "kpt_shape" in config:
+            raise DataError(
+                Problem(
+                    "pose",
+                    "describes key points (kpt_shape), which outline nothing.",
+                    "Export the segmentation instead.",
+                    str(path),
+                )
+            )
+        names = _names(config, path)
+        root = source.polys if source.polys.is_dir() else source.polys.parent
+        photos = _files.Photos(Source(root, source.images))
+        payload = msgspec.json.encode(_Payload(names))
+        for split, photo in _photos(config, path, root, photos, problems):
+            label = _label_file(photo, root)
+            files = (label,) if label is not None else ()
+            yield Item(photos.name_of(photo), payload, photo, label or photo, split, files)
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, bytes) and item.image is not None
+        names = _json.decode(item.payload, _Payload, str(item.source)).names
+        size = images.read_header(item.image).size("applied")
+        annotation = ImageAnnotation(item.image, item.name, item.source, exif="applied", split=item.split)
+        text = _files.read_text(item.files[0]) if item.files else ""
+        boxes = 0
+        for number, line in enumerate(text.splitlines(), start=1):
+            words = line.split()
+            if words:
+                with collecting(problems, str(item.source), f"line {number}"):
+                    annotation.regions.append(_region(words, names, size, f"line {number}"))
+                    boxes += len(words) == 5
+        if boxes:
+            problems.append(
+                Problem(
+                    "boxes",
+                    f"has {boxes} upright box(es), read as filled rectangles.",
+                    "Use segmentation labels for outlines.",
+                    str(item.source),
+                    severity="note",
+                )
+            )
+        return annotation
+
+
+def _config(path: Path) -> Path | None:
+    """The file that names the classes: a YAML file with 'names', or Darknet's."""
+    if path.is_file():
+        fits = path.name == "obj.data" or path.suffix.lower() in _YAML
+        return path if fits else None
+    if not path.is_dir():
+        return None
+    for file in sorted(path.iterdir()):
+        if file.suffix.lower() in _YAML and re.search(r"(?m)^\s*['\"]?names['\"]?\s*:", _head(file)):
+            return file
+    darknet = path / "obj.data"
+    return darknet if darknet.is_file() else None
+
+
+def _head(path: Path) -> str:
+    try:
+        return path.read_bytes()[: 1 << 20].decode("utf-8", errors="ignore")
+    except OSError:
+        return ""
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    text = _files.read_text(path)
+    if path.name == "obj.data":
+        pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+        config: Any = {key.strip(): value.strip() for key, value in pairs}
+        names = images.resolve_inside(path.parent, Path(config.get("names", "obj.names")).name)
+        config["names"] = _files.read_text(names).split("\n")
+        return config
+    try:
+        config = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(Problem("bad-yaml", f"is no YAML ({reason}).", "Correct it.", str(path))) from None
+    if not isinstance(config, dict):
+        raise DataError(Problem("bad-yaml", "holds no keys.", "It needs 'names' and 'train'.", str(path)))
+    return config
+
+
+def _names(config: dict[str, Any], path: Path) -> dict[str, str]:
+    names = config.get("names")
+    pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    known = {str(number): str(name).strip() for number, name in pairs if str(name).strip()}
+    if not known:
+        raise DataError(
+            Problem("no-names", "has no list of class names.", "Add 'names: [cat, dog]'.", str(path), "names")
+        )
+    return known
+
+
+def _photos(
+    config: dict[str, Any], path: Path, root: Path, photos: _files.Photos, problems: list[Problem]
+) -> Iterator[tuple[str | None, Path]]:
+    """Split and photo. Without usable split entries: every photo below the root."""
+    told = [key for key in _SPLITS if config.get(key)]
+    for key in told:
+        entries = config[key] if isinstance(config[key], list) else [config[key]]
+        for index, entry in enumerate(entries):
+            with collecting(problems, str(path), f"{key}[{index}]"):
+                for photo in _photos_of(str(entry), config, root, photos, problems):
+                    yield _files.split_by_word(key), photo
+    if not told:
+        for photo in _files.walk(photos.root, images.SUFFIXES, problems):
+            yield _files.split_by_folder(photos.name_of(photo)), photo
+
+
+def _photos_of(
+    entry: str, config: dict[str, Any], root: Path, photos: _files.Photos, problems: list[Problem]
+) -> Iterator[Path]:
+    """The photos that one entry means: a folder, a photo, or a text file with one photo a line."""
+    base = str(config.get("path") or "")
+    inner = re.sub(r"^(\.\./)+|^data/", "", entry.replace("\\", "/"))
+    for folder, name in ((root / base, entry), (root, entry), (root, inner)):
+        place = folder.joinpath(name)
+        if not _lies_in(place, root) or not place.exists():
+            continue
+        if place.is_dir():
+            yield from _files.walk(place, images.SUFFIXES, problems)
+        elif place.suffix.lower() == ".txt":
+            for line in _files.read_text(place).splitlines():
+                if line.strip():
+                    with collecting(problems, str(place), repr(line.strip())):
+                        yield photos.find(line.strip(), place.parent)
+        else:
+            yield place
+        return
+    raise _shapes.fault(
+        "missing-folder",
+        f"names {entry!r}, which is not in {root}.",
+        "Correct the path; it is relative to this file.",
+    )
+
+
+def _lies_in(place: Path, root: Path) -> bool:
+    try:
+        return place.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError):  # names no file system takes, loops of links
+        return False
+
+
+def _label_file(photo: Path, root: Path) -> Path | None:
+    """The photo's text file: in the folder ``labels`` that answers its ``images``, or beside it."""
+    parts = list(photo.parts)
+    for place in range(len(parts) - 2, len(root.parts) - 1, -1):
+        if parts[place] == "images":
+            label = Path(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
+            if label.is_file():
+                return label
+    beside = photo.with_suffix(".txt")
+    if beside.is_file():
+        return beside
+    labels = root / "labels" / photo.with_suffix(".txt").name
+    return labels if labels.is_file() else None
+
+
+def _region(words: list[str], names: dict[str, str], size: tuple[int, int], where: str) -> Region:
+    number = words[0].removesuffix(".0")
+    try:
+        values = [float(word) for word in words[1:]]
+    except ValueError:
+        raise _shapes.fault(
+            "bad-line", f"is no line of numbers: {' '.join(words)[:40]!r}.", "Correct it."
+        ) from None
+    if number not in names:
+        known = f"names has {len(names)} entries"
+        raise _shapes.fault("unknown-class", f"is of class {number!r}, but {known}.", "Add the name.")
+    if any(abs(value) > 2 for value in values):
+        raise _shapes.fault(
+            "not-fractions",
+            f"has the coordinate {max(values, key=abs):g}, but YOLO's are fractions from 0 to 1.",
+            "Divide x by the width and y by the height.",
+        )
+    width, height = size
+    if len(values) == 4:
+        x, y, w, h = values
+        box = _shapes.rectangle(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        return Region(names[number], (Polygon(box.outer * (width, height)),), where=where)
+    if len(values) < 6 or len(values) % 2:
+        raise _shapes.fault(
+            "bad-line",
+            f"has {len(values)} numbers after the class: neither a box (4) nor a polygon (6, 8, …).",
+            "Export it again.",
+        )
+    return Region(names[number], (Polygon(_shapes.flat_ring(values) * (width, height)),), where=where)
+
+
+READER = Yolo()
