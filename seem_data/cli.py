@@ -1,0 +1,295 @@
+"""``seem-data``: parse ─▶ call ─▶ print. Modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seem_data.problems import DataError, Problem
+from seem_data.terminal import ProgressBar, show, show_json, show_problems
+
+if TYPE_CHECKING:
+    from seem_data.pipeline import BuildReport
+
+GOOD, WITH_PROBLEMS, BAD = 0, 1, 2
+_STOPPED = 130
+
+app = typer.Typer(
+    name="seem-data",
+    help="Turn labelled polygons and painted masks into panoptic, semantic and grounding datasets.",
+    epilog="Exit codes: 0 good, 1 built with problems, 2 bad use or bad input.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DatasetFolder = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default=False)]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes. [default: one for each core]", show_default=False)
+]
+
+
+@app.command()
+def build(
+    colors: Annotated[
+        Path, typer.Option(help="Colour map: categories with colour and isthing.", show_default=False)
+    ],
+    polys: Annotated[Path | None, typer.Option(help="Polygon annotations: a folder or a file.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Painted masks, the ground under the polygons.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Photos, where they lie apart.")] = None,
+    out: Annotated[Path, typer.Option(help="The dataset's folder.")] = Path("dataset"),
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Shares (train=0.8,val=0.2), lists (train=train.txt,val=val.txt), 'folders', or 'auto': "
+            "as the input says, else train=0.8,val=0.2."
+        ),
+    ] = "auto",
+    group_by: Annotated[
+        str | None,
+        typer.Option(help=r"Regular expression: images in whose names it finds the same stay together."),
+    ] = None,
+    format: Annotated[str, typer.Option(help="Of the annotations, see 'seem-data formats'.")] = "auto",
+    unknown: Annotated[
+        str, typer.Option(help="Labels without category: skip, error, or a category.")
+    ] = "skip",
+    overlap: Annotated[
+        str, typer.Option(help="Who is on top: format, small-on-top, category-priority, error.")
+    ] = "format",
+    unlabeled: Annotated[
+        str, typer.Option(help="What nobody labelled becomes: void, nearest, or a stuff category.")
+    ] = "void",
+    min_area: Annotated[int, typer.Option(help="Drop objects that show fewer pixels.")] = 0,
+    min_coverage: Annotated[float, typer.Option(help="Warn where less of an image is labelled.")] = 0.5,
+    instances: Annotated[
+        str, typer.Option(help="Things in painted masks: one a category, or connected components.")
+    ] = "one",
+    sentences: Annotated[
+        Path | None, typer.Option(help="JSON or CSV of sentences by image and object.")
+    ] = None,
+    sentences_per_segment: Annotated[int, typer.Option(help="Most generated sentences of a segment.")] = 4,
+    generated: Annotated[bool, typer.Option(help="Generate sentences.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the split and the choice of sentences.")] = 0,
+    strict: Annotated[bool, typer.Option(help="Build nothing if anything would be left out.")] = False,
+    workers: Workers = None,
+    engine: Annotated[str, typer.Option(help="auto, local, pool or ray.")] = "auto",
+    ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster.")] = None,
+    json: Json = False,
+) -> None:
+    """Build a dataset, or bring one up to date. Stopped, the same command goes on where it was."""
+    with _errors(json), ProgressBar(quiet=json) as bar:
+        from seem_data.pipeline import PROBLEMS_JSON
+        from seem_data.pipeline import build as run
+
+        report = run(
+            colors,
+            polys,
+            out,
+            masks=masks,
+            images=images,
+            sentences=sentences,
+            strict=strict,
+            workers=workers,
+            engine=engine,
+            ray_address=ray_address,
+            progress=bar,
+            split=split,
+            group_by=group_by,
+            format=format,
+            unknown=unknown,
+            overlap=overlap,
+            unlabeled=unlabeled,
+            min_area=min_area,
+            min_coverage=min_coverage,
+            instances=instances,
+            sentences_per_segment=sentences_per_segment,
+            generated=generated,
+            seed=seed,
+        )
+    if json:
+        show_json(report.as_dict())
+    else:
+        show_problems(report.problems, rest=str(out / PROBLEMS_JSON))
+        _show_build(report)
+    raise typer.Exit(WITH_PROBLEMS if report.has_errors else GOOD)
+
+
+def _show_build(report: BuildReport) -> None:
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("split")
+    for heading in ("images", "segments", "instances", "sentences"):
+        table.add_column(heading, justify="right")
+    for name, counts in report.splits.items():
+        numbers = (counts.images, counts.segments, counts.instances, counts.sentences)
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    show(table)
+    made = [f"{report.built:,} images built"]
+    made += [f"{report.kept:,} unchanged"] if report.kept else []
+    made += [f"{report.failed:,} left out"] if report.failed else []
+    found = dict.fromkeys(("error", "warning", "note"), 0)
+    for problem in report.problems:
+        found[problem.severity] += 1
+    told = ", ".join(f"{count:,} {severity}s" for severity, count in found.items() if count) or "no problems"
+    print(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
+    print(f"Next: seem-data report {report.out}    (look at it)")
+    print(f"      seem-train run {report.out}")
+
+
+@app.command()
+def init(
+    polys: Annotated[Path, typer.Argument(help="Annotations: a folder or a file.", show_default=False)],
+    images: Annotated[Path | None, typer.Option(help="Photos, where they lie apart.")] = None,
+    format: Annotated[str, typer.Option(help="Of the annotations, see 'seem-data formats'.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Print a colour map of the labels found, to look over and keep: seem-data init ann/ > cats.json"""
+    with _errors(json):
+        from seem_data.init import colour_map
+        from seem_data.readers import Source
+
+        problems: list[Problem] = []
+        categories = colour_map(Source(polys, images), format, problems)
+    show_problems(problems)
+    rows = [_row(category.as_coco()) for category in categories]
+    print("[\n  " + ",\n  ".join(rows) + "\n]")
+    left_out = any(problem.severity == "error" for problem in problems)
+    raise typer.Exit(WITH_PROBLEMS if left_out else GOOD)
+
+
+def _row(row: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(row, ensure_ascii=False)
+
+
+@app.command()
+def validate(
+    dataset: DatasetFolder,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired without guessing.")] = False,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Check every promise of a dataset on disk."""
+    with _errors(json), ProgressBar(quiet=json) as bar:
+        from seem_data.validate import repair
+        from seem_data.validate import validate as check
+
+        repaired = repair(dataset, workers=workers, progress=bar) if fix else []
+        problems = check(dataset, workers=workers, progress=bar)
+    if json:
+        rows = {"repaired": repaired, "problems": problems}
+        show_json({name: [problem.as_dict() for problem in found] for name, found in rows.items()})
+    else:
+        show_problems(problems, rest="the output of --json")
+        if repaired:
+            print(f"{len(repaired)} problem(s) repaired.")
+        print(f"{dataset}: {len(problems)} problem(s)." if problems else f"{dataset} is valid.")
+    raise typer.Exit(WITH_PROBLEMS if problems else GOOD)
+
+
+@app.command()
+def stats(dataset: DatasetFolder, json: Json = False) -> None:
+    """Show how much a dataset holds: images, segments, pixels, sentences, by split and category."""
+    with _errors(json):
+        from seem_data import stats as numbers
+        from seem_data.layout import Dataset
+
+        collected = numbers.collect(Dataset(dataset))
+    if json:
+        show_json(collected.as_dict())
+    else:
+        show(*numbers.tables(collected))
+
+
+@app.command()
+def report(
+    dataset: DatasetFolder,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page. [default: report.html in the dataset]", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write one HTML page to look at: numbers, charts, overlays, sentences, problems. It works offline."""
+    with _errors(json), ProgressBar(quiet=json) as bar:
+        from seem_data import report as page
+        from seem_data.layout import Dataset
+        from seem_data.validate import validate as check
+
+        problems = check(dataset, progress=bar)
+        written = page.write(Dataset(dataset), out or dataset / "report.html", problems)
+    if json:
+        show_json({"report": str(written), "problems": len(problems)})
+    else:
+        print(f"The report is in {written}")
+
+
+@app.command()
+def export(
+    dataset: DatasetFolder,
+    to: Annotated[str, typer.Option(help="seem or detectron2.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="A folder of its own.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Write the dataset under the file names and in the folders that other code expects."""
+    with _errors(json):
+        from seem_data import export as exports
+        from seem_data.layout import Dataset
+
+        if to not in exports.TARGETS:
+            remedy = f"Use {' or '.join(exports.TARGETS)}."
+            raise DataError(Problem("bad-option", f"is {to!r}.", remedy, where="--to"))
+        following = exports.export(Dataset(dataset), to, out)
+    if json:
+        show_json({"out": str(out), "next": following})
+        return
+    print(f"Exported for {to} to {out}")
+    for command in following:
+        print(f"Next: {command}")
+
+
+@app.command()
+def formats(json: Json = False) -> None:
+    """List the annotation formats: how each is recognised, which shapes are read, what becomes of EXIF."""
+    from seem_data.readers import all_readers
+
+    facts = ("name", "title", "recognised_by", "shapes", "exif")
+    rows = [{fact: getattr(reader, fact) for fact in facts} for reader in all_readers()]
+    if json:
+        show_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table(show_lines=True)
+    for heading in ("--format", "", "recognised by", "shapes", "EXIF"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row.values())
+    show(table)
+
+
+@contextmanager
+def _errors(json: bool) -> Iterator[None]:
+    """Errors of the block as problems, exit code 2."""
+    try:
+        yield
+    except DataError as error:
+        if json:
+            show_json({"problems": [problem.as_dict() for problem in error.problems]})
+        else:
+            show_problems(error.problems, rest="the output of --json")
+        raise typer.Exit(BAD) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped. The same command goes on from here.", err=True)
+        raise typer.Exit(_STOPPED) from None
+
+
+def main() -> None:
+    app()

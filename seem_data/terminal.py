@@ -1,0 +1,133 @@
+"""What the command line shows: progress, problems in groups, tables. Colours and bars on a terminal only.
+
+Progress and problems go to standard error, results to standard output, so that ``--json`` can be piped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from seem_data.problems import Problem
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+#: How many problems are shown; the others are counted.
+SHOWN = 20
+_STEPS = {
+    "scan": "Looking for images",
+    "images": "Building",
+    "assemble": "Putting in place",
+    "check": "Checking",
+}
+_PLAIN_WIDTH = 200
+_SECONDS_BETWEEN_LINES = 5.0
+_COLORS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print results: tables and text. Where no terminal is, tables are plain lines as wide as they need."""
+    from rich.console import Console
+    from rich.table import Table
+
+    plain = not sys.stdout.isatty()
+    console = Console(width=_PLAIN_WIDTH, color_system=None) if plain else Console()
+    for renderable in renderables:
+        if plain and isinstance(renderable, Table):
+            renderable.box, renderable.show_lines = None, False
+        console.print(renderable, highlight=False)
+
+
+def show_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_problems(problems: Sequence[Problem], rest: str = "") -> None:
+    """Print problems grouped by code, errors first; at most `SHOWN` of them.
+
+    Args:
+        rest: where those not shown can be read.
+    """
+    if not problems:
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in sorted(problems, key=lambda problem: list(_COLORS).index(problem.severity)):
+        groups.setdefault((problem.severity, problem.code), []).append(problem)
+    for ((severity, code), group), count in zip(groups.items(), _fair_shares(groups.values()), strict=True):
+        heading = f"{severity}: {code}" + (f" ({len(group)})" if len(group) > 1 else "")
+        console.print(Text(heading, style=f"bold {_COLORS[severity]}"))
+        for problem in group[:count]:
+            console.print(Text(f"  {problem}"))
+        if count and len(group) > count:
+            console.print(Text(f"  … and {len(group) - count} more like this", style="dim"))
+    if len(problems) > SHOWN and rest:
+        console.print(Text(f"All {len(problems)} are in {rest}", style="dim"))
+
+
+def _fair_shares(groups: Iterable[Sequence[Problem]]) -> list[int]:
+    """How many of each group to show: one of each, then more of each in turn, `SHOWN` in all."""
+    sizes = [len(group) for group in groups]
+    shares = [0] * len(sizes)
+    left = min(SHOWN, sum(sizes))
+    while left:
+        for index, size in enumerate(sizes):
+            if left and shares[index] < size:
+                shares[index] += 1
+                left -= 1
+    return shares
+
+
+class ProgressBar:
+    """Shows how far the work is: a bar on a terminal, a line every few seconds elsewhere. Callable as
+    `pipeline.Progress`."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._step = ""
+        self._last_line = 0.0
+
+    def __enter__(self) -> ProgressBar:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if self._quiet or step not in _STEPS:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, description=_STEPS[step], completed=done, total=total or None)
+            return
+        now = time.monotonic()
+        if step != self._step or now - self._last_line >= _SECONDS_BETWEEN_LINES or done == total:
+            count = f" {done} of {total}" if total else ""
+            print(f"{_STEPS[step]}{count}", file=sys.stderr, flush=True)
+            self._last_line, self._step = now, step
