@@ -188,17 +188,22 @@ def _read(file: Path) -> tuple[Path, dict[str, Tensor]]:
 
 
 def _identify(official: dict[str, Tensor], path: Path) -> tuple[str | None, Report | None]:
+    """The preset that a file belongs to, else the model that a configuration beside it describes."""
     import torch
 
     from seem_train.model.presets import PRESETS
     from seem_train.model.seem import SEEM
-    from seem_train.model.weights import compare, recognise
+    from seem_train.model.weights import compare, folder_config, recognise
 
     name = recognise(official, path.name)
-    if name is None:
+    if name is not None:
+        config = PRESETS[name].config
+    elif (path.parent / "config.json").is_file():
+        name, config = f"that of {path.parent / 'config.json'}", folder_config(path.parent)
+    else:
         return None, None
     with torch.device("meta"):
-        model = SEEM(PRESETS[name].config)
+        model = SEEM(config)
     return name, compare(model, official)
 
 
@@ -232,6 +237,8 @@ def _table(report: Report) -> Table:
     for heading in ("tensors", "count", "for example"):
         table.add_column(heading, justify="right" if heading == "count" else "left")
     for what, names in _differences(report).items():
+        if not names:
+            continue
         shown = [f"{name}: {IGNORABLE[name]}" if what == "ignored" else name for name in names[:_EXAMPLES]]
         if len(names) > _EXAMPLES:
             shown.append("…")

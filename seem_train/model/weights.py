@@ -61,14 +61,14 @@ class Report:
         """Counts, with at most two examples each."""
         parts = [f"{len(self.matched)} tensors match"]
         for what, names in (
-            ("are missing", self.missing),
-            ("are unexpected", self.unexpected),
-            ("have another shape", [f"{name} {theirs} ≠ {ours}" for name, theirs, ours in self.mismatched]),
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("of another shape", [f"{name} {theirs} ≠ {ours}" for name, theirs, ours in self.mismatched]),
         ):
             if names:
                 more = ", …" if len(names) > 2 else ""
-                parts.append(f"{len(names)} {what} ({', '.join(names[:2])}{more})")
-        return ", ".join(parts)
+                parts.append(f"{what}: {len(names)} ({', '.join(names[:2])}{more})")
+        return "; ".join(parts)
 
 
 def official_state_dict(model: SEEM, classes: int = 133) -> dict[str, Tensor]:
@@ -166,7 +166,8 @@ def load_model(
             if (folder / marker).is_file():
                 module, function = opener.split(":")
                 return getattr(importlib.import_module(module), function)(folder, device)
-        config, file = _read_folder(folder)
+        config, kept = folder_config(folder), folder / "weights.safetensors"
+        file = kept if kept.is_file() else None
     if weights is not None:
         file = find_weights(weights)
     elif folder.is_dir() and name not in PRESETS and file is None:
@@ -179,14 +180,12 @@ def load_model(
     return model.to(device).eval()
 
 
-def _read_folder(folder: Path) -> tuple[SEEMConfig, Path | None]:
-    described = next(
-        (folder / n for n in ("config.json", "config.yaml", "config.yml") if (folder / n).is_file()), None
-    )
-    if described is None:
-        raise UserError(f"{folder} is not a model folder: it has no config.json")
-    file = folder / "weights.safetensors"
-    return read_config(described), file if file.is_file() else None
+def folder_config(folder: Path) -> SEEMConfig:
+    """From the original's configuration file in a folder; a UserError where there is none."""
+    for name in ("config.json", "config.yaml", "config.yml"):
+        if (folder / name).is_file():
+            return read_config(folder / name)
+    raise UserError(f"{folder} is not a model folder: it has no config.json")
 
 
 def _refuse_other_preset(model: SEEM, official: Mapping[str, Tensor], name: str, file: Path) -> None:

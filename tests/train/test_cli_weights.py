@@ -242,6 +242,21 @@ def test_inspect_of_something_else(tmp_path: Path) -> None:
     assert json.loads(run("weights", "inspect", tmp_path / "w.pt", "--json").stdout)["model"] is None
 
 
+def test_weights_beside_their_configuration_are_compared_with_it(shared_parity: Path) -> None:
+    folder = shared_parity / "tiny_v1"
+    facts = json.loads(run("weights", "inspect", folder / "weights.safetensors", "--json").stdout)
+    assert facts["model"] == f"that of {folder / 'config.json'}"
+    assert facts["fits"]
+    assert facts["report"] == {
+        "matched": 286,
+        "missing": 0,
+        "unexpected": 0,
+        "other shape": 0,
+        "resized": 0,
+        "ignored": 2,
+    }
+
+
 def test_a_full_size_file_may_be_v0_as_well(tmp_path: Path) -> None:
     with torch.device("meta"):
         state = official_state_dict(SEEM(PRESETS["focal-t"].config))
@@ -299,7 +314,7 @@ def test_verify_refuses(saved: Path, fault: str) -> None:
     result = run("weights", "verify", saved)
     assert result.exit_code == 2
     says = {
-        "missing": "is nearly tiny, but not all of it: .* 1 are missing \\(backbone.norm0.weight\\)",
+        "missing": "is nearly tiny, but not all of it: .*missing: 1 \\(backbone.norm0.weight\\)",
         "nan": "1 tensors hold NaN or infinity, the first is backbone.norm0.weight",
         "foreign": "are not those of a SEEM checkpoint",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,10 @@ import torch
 from seem_train.errors import UserError
 from seem_train.model.checkpoints import CHECKPOINTS
 from seem_train.model.complexity import count_parameters, measure_gflops
+from seem_train.model.draws import SeededDraws
+from seem_train.model.original_config import from_original
 from seem_train.model.presets import PRESETS, get_preset
+from seem_train.model.prompts import ImagePrompts, prepare
 from seem_train.model.seem import SEEM
 from seem_train.model.weights import official_state_dict
 
@@ -101,3 +105,106 @@ def test_every_official_file_has_a_preset_and_about_its_size() -> None:
 def test_a_slip_in_the_name_gets_a_suggestion(typed: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"did you mean {meant}\\?"):
         get_preset(typed)
+
+
+FOCAL = {"EMBED_DIM": 192, "DEPTHS": [2, 2, 18, 2], "FOCAL_LEVELS": [4] * 4, "FOCAL_WINDOWS": [3] * 4}
+SMALL_FOCAL = {"EMBED_DIM": 96, "DEPTHS": [2, 2, 6, 2], "FOCAL_LEVELS": [3] * 4, "FOCAL_WINDOWS": [3] * 4}
+DAVIT = {
+    "DROP_PATH_RATE": 0.3,
+    "PATCH_SIZE": [7, 2, 2, 2],
+    "PATCH_STRIDE": [4, 2, 2, 2],
+    "PATCH_PADDING": [3, 0, 0, 0],
+    "PATCH_PRENORM": [False, True, True, True],
+    "DIM_EMBED": [128, 256, 512, 1024],
+    "NUM_HEADS": [4, 8, 16, 32],
+    "NUM_GROUPS": [4, 8, 16, 32],
+    "DEPTHS": [1, 1, 9, 1],
+}
+LARGE_DAVIT = {
+    **DAVIT,
+    "PATCH_SIZE": [7, 3, 3, 3],
+    "PATCH_PADDING": [3, 1, 1, 1],
+    "DIM_EMBED": [256, 512, 1024, 2048],
+    "NUM_HEADS": [8, 16, 32, 64],
+    "NUM_GROUPS": [8, 16, 32, 64],
+}
+BACKBONES = {
+    "focal-l": {"NAME": "focal", "FOCAL": FOCAL},
+    "focal-t": {"NAME": "focal_dw", "FOCAL": SMALL_FOCAL},
+    "focal-l-v0": {"NAME": "focal", "FOCAL": FOCAL},
+    "focal-t-v0": {"NAME": "focal_dw", "FOCAL": SMALL_FOCAL},
+    "davit-d3": {"NAME": "davit", "DAVIT": DAVIT},
+    "davit-d5": {"NAME": "davit", "DAVIT": LARGE_DAVIT},
+    "samvit-b": {"NAME": "vit", "VIT": {"SIZE": "base"}},
+    "samvit-l": {"NAME": "vit", "VIT": {"SIZE": "large"}},
+}
+
+
+def original_settings(preset: str) -> dict:
+    """What the original's configuration files hold for a model, as far as the network is concerned."""
+    sam = preset.startswith("samvit")
+    return {
+        "MODEL": {
+            "DIM_PROJ": 512,
+            "TEXT": {"CONTEXT_LENGTH": 77, "WIDTH": 512, "HEADS": 8, "LAYERS": 12},
+            "BACKBONE": BACKBONES[preset],
+            "ENCODER": {
+                "NAME": "transformer_encoder_deform" if sam else "transformer_encoder_fpn",
+                "CONVS_DIM": 512,
+                "MASK_DIM": 512,
+                "NORM": "GN",
+                "COMMON_STRIDE": 4,
+                "TRANSFORMER_ENC_LAYERS": 6,
+            },
+            "DECODER": {
+                "NAME": "seem_v0" if preset.endswith("v0") else "seem_v1",
+                "HIDDEN_DIM": 512,
+                "NUM_OBJECT_QUERIES": 101,
+                "NHEADS": 8,
+                "DIM_FEEDFORWARD": 2048,
+                "MAX_SPATIAL_LEN": [512, 512, 512, 512],
+                "SIZE_DIVISIBILITY": 1024 if sam else 32,
+                "DEC_LAYERS": 10,
+                "TEST": {"OVERLAP_THRESHOLD": 0.8, "OBJECT_MASK_THRESHOLD": 0.8},
+            },
+        },
+        "STROKE_SAMPLER": {"DILATION": 3, "EVAL": {"MAX_ITER": 20}},
+        "ATTENTION_ARCH": {"SPATIAL_MEMORIES": 32, "QUERY_NUMBER": 3},
+        "INPUT": {"PIXEL_MEAN": [123.675, 116.28, 103.53], "PIXEL_STD": [58.395, 57.12, 57.375]},
+        "TEST": {"DETECTIONS_PER_IMAGE": 100},
+    }
+
+
+@pytest.mark.parametrize("preset", BACKBONES)
+def test_the_originals_configuration_gives_the_preset(preset: str) -> None:
+    assert from_original(original_settings(preset)) == PRESETS[preset].config
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting", "value", "says"),
+    [
+        ("davit-d3", "PATCH_PRENORM", [True] * 4, r"DAVIT.PATCH_PRENORM is \(True, True, True, True\)"),
+        ("davit-d5", "PATCH_SIZE", [7, 3, 2, 2], "DAVIT.PATCH_SIZE is"),
+        ("focal-t", "USE_POSTLN", False, r"FOCAL.USE_POSTLN is False \(must be True\)"),
+        ("samvit-b", "SIZE", "giant", "VIT.SIZE is 'giant'; known are base, large, huge"),
+    ],
+)
+def test_a_variant_that_was_never_released_is_refused(
+    preset: str, setting: str, value: object, says: str
+) -> None:
+    settings = deepcopy(original_settings(preset))
+    backbone = settings["MODEL"]["BACKBONE"]
+    section = next(key for key in backbone if key != "NAME")
+    backbone[section][setting] = value
+    with pytest.raises(UserError, match=says):
+        from_original(settings)
+
+
+def test_v0_gives_its_object_every_learned_query_and_draws_nothing() -> None:
+    config = replace(PRESETS["tiny"].config.decoder, queries_per_prompt=40)
+    assert config.queries == 40
+    mark = torch.zeros(1, 32, 32, dtype=torch.bool)
+    mark[0, 3, 4] = True
+    prompts = [ImagePrompts(positive=mark)]
+    prepared = prepare(prompts, [None], (32, 32), config, SeededDraws(0), torch.device("cpu"))
+    assert prepared.queries is not None and prepared.queries.tolist() == list(range(40))

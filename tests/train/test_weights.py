@@ -212,8 +212,8 @@ def test_what_does_not_fit_is_counted_and_nothing_is_copied(tiny: SEEM) -> None:
     with pytest.raises(UserError) as caught:
         load_official(tiny, state, "w.pt")
     text = str(caught.value)
-    assert "3 are missing (backbone.norm0.weight, backbone.norm1.weight, …)" in text
-    assert "1 are unexpected (extra)" in text
+    assert "missing: 3 (backbone.norm0.weight, backbone.norm1.weight, …)" in text
+    assert "unexpected: 1 (extra)" in text
     assert "query_feat.weight (2, 3) ≠ (40, 128)" in text
     assert len(text) < 500
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny.state_dict().items())
