@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -189,7 +189,7 @@ def from_settings(settings: Mapping[str, Any]) -> Config:
         try:
             nested[section][name] = _convert(value, known[key])
         except (msgspec.ValidationError, ValueError) as error:
-            problems.append(f"{key} = {value!r}: {str(error)[:1].lower()}{str(error)[1:].split(' - at')[0]}")
+            problems.append(f"{key} = {value!r}: {_explain(str(error), known[key])}")
     if problems:
         raise UserError("\n".join(problems))
     config = Config(**{section: kind(**nested[section]) for section, kind in SECTIONS.items()})
@@ -198,9 +198,25 @@ def from_settings(settings: Mapping[str, Any]) -> Config:
 
 
 def _convert(value: Any, kind: Any) -> Any:
-    if isinstance(value, str) and str(kind).startswith("tuple["):
-        value = [part.strip() for part in value.split(",") if part.strip()]
+    if get_origin(kind) is tuple and (value is None or isinstance(value, str)):
+        value = [part.strip() for part in (value or "").split(",") if part.strip()]
     return msgspec.convert(value, kind, strict=False)
+
+
+def choices(kind: Any) -> list[str]:
+    """The words a setting may take, if it takes words of a list."""
+    if get_origin(kind) is Literal:
+        return [str(value) for value in get_args(kind)]
+    return [word for inner in get_args(kind) for word in choices(inner)]
+
+
+def _explain(error: str, kind: Any) -> str:
+    match = re.search(r"enum value '(.*?)'", error)
+    if match is None:
+        return error[:1].lower() + error[1:].split(" - at")[0]
+    close = difflib.get_close_matches(match[1], choices(kind), 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}It is one of {', '.join(choices(kind))}."
 
 
 def _suggest(key: str, known: Mapping[str, Any]) -> str:
@@ -305,7 +321,7 @@ def check(config: Config) -> None:
 
 def to_dict(config: Config) -> dict[str, Any]:
     """Plain values, as JSON and YAML know them."""
-    return msgspec.to_builtins(config)
+    return msgspec.json.decode(msgspec.json.encode(config))
 
 
 def to_yaml(config: Config) -> str:
@@ -322,8 +338,7 @@ def commented_yaml(config: Config | None = None) -> str:
             if where != section:
                 continue
             flag = f" ({item.metadata['flag']})" if item.metadata["flag"] else ""
-            choices = re.findall(r"'([^']+)'", str(kind)) if "Literal" in str(kind) else []
-            listed = f"; one of {', '.join(choices)}" if choices else ""
+            listed = f"; one of {', '.join(choices(kind))}" if len(choices(kind)) > 1 else ""
             value = (
                 yaml.safe_dump(values[section][item.name], default_flow_style=True).split("\n...")[0].strip()
             )

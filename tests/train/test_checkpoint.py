@@ -1,0 +1,175 @@
+"""A complete checkpoint exists at every moment."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seem_train import checkpoint
+from seem_train.checkpoint import Progress, damage, find, load, restore_tensors, save
+from seem_train.errors import UserError
+
+
+def write(folder: Path, value: float) -> None:
+    state = {"progress": vars(Progress(step=int(value))), "optimizer": {"x": torch.tensor(value)}}
+    save(folder, {"w": torch.full((3,), value)}, state, {"step": int(value)})
+
+
+def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
+    write(tmp_path / "last", 7)
+    found = load(tmp_path / "last")
+    assert torch.equal(found.tensors["w"], torch.full((3,), 7.0))
+    assert found.progress == Progress(step=7)
+    assert found.manifest["step"] == 7
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last"]
+
+
+def test_a_new_checkpoint_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    for value in (1, 2, 3):
+        write(tmp_path / "last", value)
+    assert load(tmp_path / "last").progress.step == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last"]
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_a_save_cut_short_anywhere_leaves_a_complete_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Dies before each step that changes the folders: writing the manifest, the renames and removals."""
+    write(tmp_path / "last", 1)
+    calls = 0
+
+    class Killed(BaseException):
+        pass
+
+    def stop_at(function):
+        def wrapped(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == moment + 2:  # the first call clears what an older save may have left
+                raise Killed
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.shutil, "rmtree", stop_at(checkpoint.shutil.rmtree))
+        patched.setattr(Path, "rename", stop_at(Path.rename))
+        patched.setattr(checkpoint, "_flush", stop_at(checkpoint._flush))
+        with pytest.raises(Killed):
+            write(tmp_path / "last", 2)
+    survivor = find(tmp_path / "last")
+    assert survivor is not None
+    assert load(survivor).progress.step in (1, 2)
+    write(tmp_path / "last", 3)
+    assert load(tmp_path / "last").progress.step == 3
+
+
+def test_between_the_renames_the_new_one_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "last", 1)
+    (tmp_path / "last").rename(tmp_path / "last.old")
+    assert find(tmp_path / "last") == tmp_path / "last.old"
+    write(tmp_path / "other", 2)
+    (tmp_path / "other").rename(tmp_path / "last.new")
+    assert find(tmp_path / "last") == tmp_path / "last.new"
+
+
+def _save_for_ever(folder: Path, going: Any) -> None:
+    step = 0
+    while True:
+        step += 1
+        tensors = {"w": torch.full((50_000,), float(step))}
+        save(folder, tensors, {"progress": vars(Progress(step=step))}, {})
+        if step == 3:
+            going.set()
+
+
+def test_kill_9_during_saves_leaves_a_complete_checkpoint(tmp_path: Path) -> None:
+    forks = multiprocessing.get_context("fork")
+    for delay in (0.0, 0.003, 0.007, 0.011, 0.02):
+        going = forks.Event()
+        process = forks.Process(target=_save_for_ever, args=(tmp_path / "last", going))
+        process.start()
+        assert going.wait(60)
+        time.sleep(delay)
+        process.kill()
+        process.join()
+        survivor = find(tmp_path / "last")
+        assert survivor is not None
+        found = load(survivor)
+        assert found.progress.step >= 3
+        assert torch.equal(found.tensors["w"], torch.full((50_000,), float(found.progress.step)))
+
+
+def _save_on_a_full_disk(folder: Path, weights: int, state: int) -> None:
+    """A limit on the size of files stands for the full disk: writing beyond it fails with an OSError."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        big = {"big": torch.zeros(state), "progress": vars(Progress(step=2))}
+        save(folder, {"w": torch.zeros(weights)}, big, {})
+    except OSError:
+        os._exit(3)
+
+
+@pytest.mark.parametrize(("weights", "state"), [(100_000, 1), (1, 100_000)])
+def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path: Path, weights: int, state: int) -> None:
+    write(tmp_path / "last", 1)
+    forks = multiprocessing.get_context("fork")
+    process = forks.Process(target=_save_on_a_full_disk, args=(tmp_path / "last", weights, state))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 3, "an OSError"
+    assert load(tmp_path / "last").progress.step == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last"], "nothing half-written stays"
+
+
+def test_damage_is_found_and_named(tmp_path: Path) -> None:
+    write(tmp_path / "last", 1)
+    file = tmp_path / "last" / checkpoint.MODEL
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert "is damaged" in damage(tmp_path / "last")
+    assert find(tmp_path / "last") is None
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged .* --resume never"):
+        load(tmp_path / "last")
+    file.unlink()
+    assert "is missing" in damage(tmp_path / "last")
+    assert "no readable manifest" in damage(tmp_path)
+
+
+def test_a_state_with_code_in_it_is_not_opened(tmp_path: Path) -> None:
+    write(tmp_path / "last", 1)
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, ("true",)
+
+    torch.save({"progress": Evil()}, tmp_path / "last" / checkpoint.STATE)
+    manifest = json.loads((tmp_path / "last" / checkpoint.MANIFEST).read_text())
+    manifest["files"][checkpoint.STATE] = checkpoint.sha256(tmp_path / "last" / checkpoint.STATE)
+    (tmp_path / "last" / checkpoint.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(Exception, match=r"weights_only|Unsupported|GLOBAL"):
+        load(tmp_path / "last")
+
+
+def test_tensors_of_another_strategy_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "last", 1)
+    found = load(tmp_path / "last")
+    parameters = {"w": torch.zeros(3)}
+    restore_tensors(parameters, found)
+    assert torch.equal(parameters["w"], torch.ones(3))
+    with pytest.raises(UserError, match="other trainable tensors"):
+        restore_tensors({"w": torch.zeros(3), "v": torch.zeros(1)}, found)
+    with pytest.raises(UserError, match="other trainable tensors"):
+        restore_tensors({"w": torch.zeros(4)}, found)
