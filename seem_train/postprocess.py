@@ -152,27 +152,40 @@ def panoptic(
 def instances(
     logits: Tensor, masks: Tensor, top_k: int = TOP_K, is_thing: Sequence[bool] | Tensor | None = None
 ) -> Instances:
-    """The `top_k` best pairs of query and category.
+    """The `top_k` best pairs of query and category, with the masks of the queries.
 
     One query may appear under several categories. With `is_thing` [C] the pairs whose category is stuff are
     dropped after the choice (so fewer than `top_k` may remain), as the original does.
     """
-    categories = logits.shape[-1] - 1
-    scores = logits.float().softmax(-1)[:, :-1].flatten()
-    scores, pairs = scores.topk(min(top_k, len(scores)))
-    query = pairs.div(max(categories, 1), rounding_mode="floor")
-    category = pairs % max(categories, 1)
-    if is_thing is not None:
-        keep = torch.as_tensor(is_thing, device=logits.device).bool()[category]
-        scores, query, category = scores[keep], query[keep], category[keep]
+    scores, category, query = rank_pairs(logits, top_k, is_thing)
     # Mask quality once a query, not once a pair.
     used, slot = query.unique(return_inverse=True)
-    chosen = masks[used].float()
-    foreground = chosen > 0
-    inside = (chosen.sigmoid() * foreground).flatten(1).sum(1) / (foreground.flatten(1).sum(1) + 1e-6)
-    scores = scores * inside[slot]
+    foreground, quality = judge_masks(masks[used])
+    scores = scores * quality[slot]
     order = scores.argsort(descending=True, stable=True)
     return Instances(scores[order], category[order], foreground[slot[order]])
+
+
+def rank_pairs(
+    logits: Tensor, top_k: int = TOP_K, is_thing: Sequence[bool] | Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Class probability, category index and query [N] each of the pairs that `instances` looks at."""
+    categories = max(logits.shape[-1] - 1, 1)
+    scores = logits.float().softmax(-1)[:, :-1].flatten()
+    scores, pairs = scores.topk(min(top_k, len(scores)))
+    query, category = pairs.div(categories, rounding_mode="floor"), pairs % categories
+    if is_thing is not None:
+        keep = torch.as_tensor(is_thing, device=logits.device).bool()[category]
+        scores, category, query = scores[keep], category[keep], query[keep]
+    return scores, category, query
+
+
+def judge_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Foreground [Q, H, W] bool of mask logits, and its mean probability [Q]."""
+    masks = masks.float()
+    foreground = masks > 0
+    inside = (masks.sigmoid() * foreground).flatten(1).sum(1)
+    return foreground, inside / (foreground.flatten(1).sum(1) + 1e-6)
 
 
 def select_grounding(

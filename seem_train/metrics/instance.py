@@ -16,6 +16,13 @@ from pycocotools.cocoeval import COCOeval
 UNDEFINED = -1.0  #: what pycocotools says where there is no ground truth to find
 
 
+def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+    """Masks [N, H, W] bool as COCO run-length encodings."""
+    if not len(masks):
+        return []
+    return list(coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8)))
+
+
 @dataclass(frozen=True)
 class InstanceResult:
     """Average precision, over IoU 0.50:0.95 unless said otherwise; −1 where there was nothing to find."""
@@ -50,7 +57,8 @@ class InstanceAP:
         image_id: int,
         scores: np.ndarray,
         category_ids: np.ndarray,
-        masks: np.ndarray,
+        masks: Sequence[Mapping[str, Any]],
+        size: tuple[int, int],
         gt_annotations: Sequence[Mapping[str, Any]],
     ) -> None:
         """Add one image.
@@ -58,18 +66,16 @@ class InstanceAP:
         Args:
             image_id: unique over all processes.
             scores, category_ids: [N].
-            masks: [N, H, W] bool at the size of the ground truth.
+            masks: N run-length encodings, as `encode_masks` makes them.
+            size: (height, width) of masks and ground truth.
             gt_annotations: COCO instance annotations: `category_id`, `segmentation` (RLE or polygons),
                 `area`, and `iscrowd` where it applies.
         """
         if image_id in self._images:
             raise ValueError(f"image {image_id} was given twice")
-        height, width = masks.shape[-2:]
-        columns = np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8)
-        encoded = coco_mask.encode(columns) if len(masks) else []
         self._images[image_id] = {
-            "size": (height, width),
-            "found": list(zip(scores.tolist(), category_ids.tolist(), encoded, strict=True)),
+            "size": size,
+            "found": list(zip(scores.tolist(), category_ids.tolist(), masks, strict=True)),
             "truth": [dict(annotation) for annotation in gt_annotations],
         }
 

@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from seem_train.metrics import InstanceAP
+from seem_train.metrics.instance import encode_masks
 
 CATEGORIES = [{"id": 4}, {"id": 9}]
 Image = dict[str, Any]
@@ -45,7 +46,8 @@ def _images(rng: np.random.Generator, count: int) -> list[Image]:
                 "image_id": image_id,
                 "scores": rng.random(len(found)),
                 "category_ids": np.array(wrong),
-                "masks": np.stack(found),
+                "masks": encode_masks(np.stack(found)),
+                "size": (120, 120),
                 "gt_annotations": [
                     {
                         "category_id": label,
@@ -70,7 +72,12 @@ def _by_files(images: list[Image], folder: Path) -> np.ndarray:
     for number, annotation in enumerate(truth["annotations"], start=1):
         annotation["id"] = number
     found = [
-        {"image_id": i["image_id"], "category_id": int(c), "score": float(s), "segmentation": _rle(m)}
+        {
+            "image_id": i["image_id"],
+            "category_id": int(c),
+            "score": float(s),
+            "segmentation": {**m, "counts": m["counts"].decode()},
+        }
         for i in images
         for s, c, m in zip(i["scores"], i["category_ids"], i["masks"], strict=True)
     ]
@@ -111,7 +118,7 @@ def test_processes_and_order_change_nothing() -> None:
     assert one.result() == whole.result()
 
 
-NOTHING = {"scores": np.zeros(0), "category_ids": np.zeros(0, int), "masks": np.zeros((0, 30, 30), bool)}
+NOTHING = {"scores": np.zeros(0), "category_ids": np.zeros(0, int), "masks": [], "size": (30, 30)}
 
 
 def test_nothing_found_is_zero_and_nothing_to_find_is_minus_one() -> None:
@@ -129,7 +136,12 @@ def test_images_without_ground_truth_and_no_images_are_defined() -> None:
     metric = InstanceAP(CATEGORIES)
     assert metric.result().ap == -1
     metric.update(1, **NOTHING, gt_annotations=[])
-    stranger = {"scores": np.ones(1), "category_ids": np.array([9]), "masks": np.ones((1, 30, 30), bool)}
+    stranger = {
+        "scores": np.ones(1),
+        "category_ids": np.array([9]),
+        "masks": encode_masks(np.ones((1, 30, 30), bool)),
+        "size": (30, 30),
+    }
     metric.update(2, **stranger, gt_annotations=[])
     result = metric.result()
     assert (result.ap, result.per_class, result.images) == (-1, {4: -1, 9: -1}, 2)
@@ -141,7 +153,7 @@ def test_polygons_serve_as_ground_truth_too() -> None:
     square = np.zeros((30, 30), bool)
     square[5:20, 5:20] = True
     truth = [{"category_id": 9, "segmentation": [[5, 5, 20, 5, 20, 20, 5, 20]], "area": 225, "iscrowd": 0}]
-    metric.update(3, np.array([0.9]), np.array([9]), square[None], truth)
+    metric.update(3, np.array([0.9]), np.array([9]), encode_masks(square[None]), (30, 30), truth)
     assert metric.result().ap50 == pytest.approx(1)
 
 
