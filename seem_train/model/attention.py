@@ -133,7 +133,7 @@ class Attention(nn.Module):
     def attend(
         self, queries: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor | None = None
     ) -> Tensor:
-        """[B, N, D] queries; `allowed` [B, N, S] boolean. A row that may attend to nothing gets a zero mixture."""
+        """Queries [B, N, D], `allowed` [B, N, S] boolean; a row that may attend to nothing mixes to zero."""
         keys, values = keys_values
         nothing = None
         if allowed is not None:

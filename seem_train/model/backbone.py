@@ -1,12 +1,5 @@
 """Trunks: an image in, four feature levels out (`res2` … `res5`, strides 4, 8, 16, 32).
 
-Every trunk offers the same four things, so that the rest of the model does not know which one it has:
-
-``out_channels``            {"res2": C, …}
-``forward(x)``              [B, 3, H, W] normalised image to {"res2": [B, C, H/4, W/4], …}
-``set_checkpointing(on)``   recompute activations in the backward pass, to save memory
-``to_official(state)`` and ``from_official(state)``  its names to the released checkpoints' and back
-
 FocalNet comes from timm, whose blocks compute the same as the original's when the modulator is normalised.
 timm lacks the norms on the four outputs and the padding of odd sizes; both are added here.
 """
@@ -15,28 +8,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import cast
 
 import torch.nn.functional as F
-from timm.layers import LayerNorm2d
-from timm.models.focalnet import FocalNet
+from timm.layers.norm import LayerNorm2d
+from timm.models.focalnet import FocalNet, FocalNetStage
 from torch import Tensor, nn
 
 from seem_train.model.config import FocalConfig, TrunkConfig
 
-if TYPE_CHECKING:
-    from typing import Protocol
 
-    class Trunk(Protocol):
-        out_channels: dict[str, int]
+class Trunk(nn.Module):
+    """What every trunk offers beside ``forward(x: Tensor) -> dict[str, Tensor]``."""
 
-        def __call__(self, x: Tensor) -> dict[str, Tensor]: ...
-        def set_checkpointing(self, enabled: bool) -> None: ...
-        def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
-        def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
+    out_channels: dict[str, int]  #: channels of res2 … res5
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        """Recompute activations in the backward pass, block by block, to save memory."""
+        raise NotImplementedError
+
+    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The trunk's state dict under the names, and in the shapes, of the released checkpoints."""
+        raise NotImplementedError
+
+    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The way back."""
+        raise NotImplementedError
 
 
-def build_backbone(config: TrunkConfig) -> nn.Module:
+def build_backbone(config: TrunkConfig) -> Trunk:
     """The trunk for its configuration; the rarer ones are imported only when asked for."""
     if isinstance(config, FocalConfig):
         return FocalTrunk(config)
@@ -45,15 +45,15 @@ def build_backbone(config: TrunkConfig) -> nn.Module:
     from seem_train.model.trunks.samvit import SamViTConfig, SamViTTrunk
 
     if isinstance(config, FocalDWConfig):
-        return FocalDWTrunk(config)
+        return cast(Trunk, FocalDWTrunk(config))
     if isinstance(config, DaViTConfig):
-        return DaViTTrunk(config)
+        return cast(Trunk, DaViTTrunk(config))
     if isinstance(config, SamViTConfig):
-        return SamViTTrunk(config)
+        return cast(Trunk, SamViTTrunk(config))
     raise TypeError(f"no trunk is known for {type(config).__name__}")
 
 
-class FocalTrunk(nn.Module):
+class FocalTrunk(Trunk):
     """FocalNet (https://arxiv.org/abs/2203.11926) with a LayerNorm on a copy of each stage's output."""
 
     def __init__(self, config: FocalConfig) -> None:
@@ -90,7 +90,7 @@ class FocalTrunk(nn.Module):
 
     def set_checkpointing(self, enabled: bool) -> None:
         for stage in self.layers:
-            stage.set_grad_checkpointing(enabled)
+            cast(FocalNetStage, stage).set_grad_checkpointing(enabled)
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         renamed = {_rename(name, _TO_OFFICIAL): value for name, value in state.items()}

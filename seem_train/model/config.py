@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FocalConfig:
-    """FocalNet as SEEM's large models use it (post-norm, layer scale, overlapping patches); defaults: focal-L."""
+    """FocalNet as SEEM uses it (post-norm, layer scale, overlapping patches); the defaults are focal-L."""
 
     embed_dim: int = 192  #: channels of res2; doubled at each further level (EMBED_DIM)
     depths: tuple[int, ...] = (2, 2, 18, 2)  #: blocks of each stage (DEPTHS)
@@ -37,7 +37,7 @@ TrunkConfig: TypeAlias = "FocalConfig | FocalDWConfig | DaViTConfig | SamViTConf
 
 @dataclass(frozen=True)
 class PixelDecoderConfig:
-    """From the trunk's four levels to mask features (stride 4) and three memory levels (strides 32, 16, 8)."""
+    """From the trunk's four levels to mask features (stride 4) and three levels (strides 32, 16, 8)."""
 
     kind: Literal["fpn", "deformable"] = "fpn"  #: (ENCODER.NAME)
     conv_dim: int = 512  #: channels of the memory levels (CONVS_DIM)
@@ -77,7 +77,7 @@ class DecoderConfig:
         512,
     )  #: prompt pixels at most, per level and for the mean (MAX_SPATIAL_LEN)
     memories: int = 32  #: vectors that carry the previous masks (SPATIAL_MEMORIES)
-    queries_per_prompt: int = 3  #: spatial queries of each interactive object (QUERY_NUMBER)
+    queries_per_prompt: int = 3  #: spatial queries of an interactive object (QUERY_NUMBER)
 
 
 @dataclass(frozen=True)

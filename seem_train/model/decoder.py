@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seem_train.model.attention import CROSS_ATTENDING, QUERIES, Attention, Group, Kind, may_attend
+from seem_train.model.attention import CROSS_ATTENDING, QUERIES, Group, Kind, may_attend
 from seem_train.model.config import DecoderConfig
+from seem_train.model.layers import CrossAttentionLayer, FeedForwardLayer, MaskEmbedding, SelfAttentionLayer
 from seem_train.model.pixel_decoder import sine_position
-from seem_train.model.prompts import PreparedPrompts, RegionTokens, SampledPixels
+from seem_train.model.prepare import PreparedPrompts, SampledPixels
+from seem_train.model.prompts import RegionTokens
 
 
 @dataclass(frozen=True)
@@ -49,56 +52,6 @@ class QueryVectors:
 
     classes: Tensor  #: [B, N, D] compared with embeddings of texts
     masks: Tensor  #: [B, N, D] dotted with mask features
-
-
-class CrossAttentionLayer(nn.Module):
-    """Queries [B, N, D] look at a level through precomputed keys and values; post-norm."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.multihead_attn = Attention(dim, heads)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(
-        self, x: Tensor, position: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor
-    ) -> Tensor:
-        return self.norm(x + self.multihead_attn.attend(x + position, keys_values, allowed))
-
-
-class SelfAttentionLayer(nn.Module):
-    """Tokens [B, N, D] attend to one another where allowed [B, N, N]; post-norm."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.self_attn = Attention(dim, heads)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, x: Tensor, position: Tensor, allowed: Tensor) -> Tensor:
-        placed = x + position
-        return self.norm(x + self.self_attn(placed, placed, x, allowed))
-
-
-class FeedForwardLayer(nn.Module):
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(dim, hidden)
-        self.linear2 = nn.Linear(hidden, dim)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
-
-
-class MaskEmbedding(nn.Module):
-    """Three linear layers from a query to the vector that is dotted with the mask features."""
-
-    def __init__(self, dim: int, mask_dim: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList((nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, mask_dim)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        first, second, last = self.layers
-        return last(F.relu(second(F.relu(first(x)))))
 
 
 class SEEMDecoder(nn.Module):
@@ -157,11 +110,11 @@ class SEEMDecoder(nn.Module):
         if memory.keys_values is not None:
             return memory.keys_values[layer]
         level = memory.levels[layer % len(memory.levels)]
-        attention = self.transformer_cross_attention_layers[layer].multihead_attn
-        return attention.keys_values(level.content + level.position, level.content)
+        looking = cast(CrossAttentionLayer, self.transformer_cross_attention_layers[layer])
+        return looking.multihead_attn.keys_values(level.content + level.position, level.content)
 
     def region_tokens(self, memory: Memory, pixels: Sequence[SampledPixels], objects: int) -> RegionTokens:
-        """What the image shows at marked pixels: a token for each pixel and level, and means for each object."""
+        """What the image shows at marked pixels: tokens at each level, and a mean for each object."""
         tokens = []
         for level, drawn, projection in zip(memory.levels, pixels[1:], self.mask_sptial_embed, strict=True):
             content = level.content.transpose(1, 2).unflatten(2, level.size)
@@ -188,7 +141,7 @@ class SEEMDecoder(nn.Module):
         regions: RegionTokens | None = None,
         kinds: Collection[Kind] = QUERIES,
     ) -> list[dict[Kind, QueryVectors]]:
-        """What the heads read before the first layer and after each; `regions` are the prompts' stroke tokens.
+        """What the heads read before the first layer and after each; `regions` are the strokes' tokens.
 
         Only the `kinds` of queries that are asked for take part. In v1 no kind attends to another, so that
         leaving one out changes nothing for the others.
@@ -288,7 +241,7 @@ class SEEMDecoder(nn.Module):
 def _visible(
     group: Group, answers: dict[Kind, QueryVectors], level: Level, previous: Tensor | None
 ) -> Tensor:
-    """[B, N, h·w] where each query of a group may look: inside its own last mask; everywhere if that is empty."""
+    """[B, N, h·w] where each query of a group may look: inside its last mask; everywhere if that is empty."""
     with torch.no_grad():
         if group.kind is Kind.MEMORY:
             assert previous is not None and group.owner is not None
@@ -315,13 +268,13 @@ def _with_content(groups: Sequence[Group], changed: Sequence[Group], content: Te
 
 
 def _sample(features: Tensor, points: Tensor) -> Tensor:
-    """Features [B, D, h, w] at points [B, S, 2], (x, y) from 0 to 1 between the corner pixels' centres: [B, S, D]."""
+    """[B, S, D] features [B, D, h, w] at points [B, S, 2]: (x, y) from 0 to 1, corner to corner."""
     grid = (2.0 * points - 1.0)[:, :, None].to(features.dtype)
     return F.grid_sample(features, grid, align_corners=True)[..., 0].transpose(1, 2)
 
 
 def _mean_by_owner(vectors: Tensor, owners: Tensor, objects: int, none: float) -> Tensor:
-    """[B, S, D] vectors of owners [B, S] to the mean of each of K objects [B, K, D]; `none` where it has none."""
+    """Vectors [B, S, D] of owners [B, S] to the mean of each object [B, K, D]; `none` where it has none."""
     mine = owners[:, None] == torch.arange(objects, device=owners.device)[:, None]
     count = mine.sum(-1, keepdim=True)
     mean = mine.to(vectors.dtype) @ vectors / count.clamp(min=1)

@@ -59,6 +59,11 @@ class Case:
         """The model the case was run with, from its configuration and weights."""
         return _model(self.path("config"), self.path("weights"))
 
+    def images(self) -> dict[str, Tensor]:
+        """The images [3, H, W] that the folder's backbone case holds, by size such as "96x128"."""
+        found = (c.with_prefix("image_") for c in (self, *self.siblings("a")))
+        return next((images for images in found if images), {})
+
     def categories(self) -> Tensor:
         """Embeddings of the category names that the folder's text case lists, as for evaluation."""
         source = next((c for c in (self, *self.siblings("c")) if "class_names" in c.info), None)

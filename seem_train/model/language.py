@@ -10,15 +10,18 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.attention import Attention
 from seem_train.model.config import LanguageConfig
 from seem_train.model.templates import TEMPLATES
+
+if TYPE_CHECKING:
+    from open_clip.tokenizer import SimpleTokenizer
 
 BACKGROUND = "background"  #: the name of the no-object category: the last column of all class logits
 CHUNK = 512  #: texts encoded at once when all templates of many categories are due
@@ -43,7 +46,7 @@ class TextEmbeddings:
 
 
 @functools.cache
-def _tokenizer():  # noqa: ANN202
+def _tokenizer() -> SimpleTokenizer:
     from open_clip.tokenizer import SimpleTokenizer  # imported late: it costs a second
 
     return SimpleTokenizer()
@@ -183,7 +186,7 @@ class LanguageEncoder(nn.Module):
             return scale * unit(vectors.float()) @ unit(embeddings.float()).mT
 
     def encode_ids(self, ids: Tensor) -> Tensor:
-        """Token ids [T, L] to token embeddings [T, L, D], whatever stands after the end of a text included."""
+        """Token ids [T, L] to token embeddings [T, L, D], those after the end of a text included."""
         return self.lang_encoder(ids) @ self.lang_proj
 
     def _encode(self, texts: Sequence[str], keep: bool = True) -> list[tuple[Tensor, Tensor]]:

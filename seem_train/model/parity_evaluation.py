@@ -93,28 +93,29 @@ def _evaluation_things(case: Case, categories: int) -> list[bool]:
 
 
 def replay_grounding(case: Case, result: Comparison) -> tuple[str, ...]:
-    """All phrases in one pass; with `rand_shape`, each phrase and its stroke, dilated first, in a pass of its own."""
+    """All phrases in one pass; with `rand_shape`, a pass for each with its stroke, dilated first."""
     model, golden = case.model(), case.tensors
     features = model.encode_image(golden["image"])
     texts, draws = [sentences[0] for sentences in case.info["texts"]], case.draws()
     if (strokes := golden.get("rand_shape")) is None:
-        passes = [ImagePrompts(texts)]
+        passes = [(texts, None)]
     else:
         side = model.config.postprocess.click_dilation
         dilated = F.max_pool2d(strokes.float(), side, stride=1, padding=side // 2).bool()
-        passes = [ImagePrompts([t], positive=d[None]) for t, d in zip(texts, dilated, strict=True)]
+        passes = [([t], d[None]) for t, d in zip(texts, dilated, strict=True)]
     masks = []
-    for prompts in passes:
+    for phrases, stroke in passes:
+        prompts = ImagePrompts(phrases, positive=stroke)
         grounding = model.decode(features, prompts, draws=draws).final.grounding
         assert grounding is not None
-        embeddings = model.encode_text(list(prompts.texts))
+        embeddings = model.encode_text(phrases)
         _, best = postprocess.select_grounding(
             grounding.class_vectors[0], embeddings.vectors, model.language.logit_scale
         )
         masks.append(grounding.masks[0][best])
     result.all_used(draws)
-    size = golden["grounding_mask"].shape[-2:]
-    resized = postprocess.resize_masks(torch.cat(masks), features.padded, features.sizes[0], tuple(size))
+    height, width = golden["grounding_mask"].shape[-2:]
+    resized = postprocess.resize_masks(torch.cat(masks), features.padded, features.sizes[0], (height, width))
     result.close("grounding_mask", resized, MASKS)
     return ("image", "rand")
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.attention import QUERIES, Kind
 from seem_train.model.backbone import build_backbone
+from seem_train.model.checks import check_device, check_image, check_prompts
 from seem_train.model.config import SEEMConfig
 from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
 from seem_train.model.draws import Draws, SeededDraws
@@ -30,7 +30,8 @@ from seem_train.model.predictions import (
     RegionVectors,
     SpatialPredictions,
 )
-from seem_train.model.prompts import ImagePrompts, PreparedPrompts, RegionTokens, prepare, prepare_regions
+from seem_train.model.prepare import PreparedPrompts, prepare, prepare_regions
+from seem_train.model.prompts import ImagePrompts, RegionTokens
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class SEEM(nn.Module):
         if len(images) == 0:
             raise UserError("there is no image to encode: give [3, H, W], [B, 3, H, W] or a list of images")
         for image in images:
-            _check_image(image)
+            check_image(image)
         sizes = tuple((int(i.shape[-2]), int(i.shape[-1])) for i in images)
         divisor = self.config.size_divisor
         height = -(-max(h for h, _ in sizes) // divisor) * divisor
@@ -147,10 +148,10 @@ class SEEM(nn.Module):
     def encode_regions(
         self, features: ImageFeatures, marks: Sequence[Tensor], draws: Draws | None = None
     ) -> RegionTokens:
-        """Tokens under marks [K, H, W] of each reference image; given as `ImagePrompts.reference` elsewhere.
+        """Tokens under marks [K, H, W] of each reference image: the `ImagePrompts.reference` of another.
 
-        In the demo mode they are a group of their own; in v1, whose reference path fails in the original, they
-        join the stroke tokens of object k.
+        In the demo mode they are a group of their own. In v1, whose reference path fails in the original,
+        they join the stroke tokens of object k.
         """
         pixels = prepare_regions(marks, features.padded, self.config.decoder, self._draws(draws), self.device)
         return self.decoder.region_tokens(features.memory, pixels, max(len(m) for m in marks))
@@ -169,7 +170,7 @@ class SEEM(nn.Module):
                 "ImagePrompts for each image (empty ones for images without prompts)"
             )
         for number, (prompt, size) in enumerate(zip(prompts, features.sizes, strict=True)):
-            _check_prompts(prompt, number, size, features)
+            check_prompts(prompt, number, size, features.padded, features.mask_features)
         texts = [p.texts if isinstance(p.texts, TextEmbeddings) else None for p in prompts]
         for number, prompt in enumerate(prompts):
             if texts[number] is None and len(prompt.texts):
@@ -195,10 +196,12 @@ class SEEM(nn.Module):
     ) -> Predictions:
         """Predictions of encoded images under prompts (one `ImagePrompts` for each image).
 
-        `categories` [C+1, D] give the class logits. `every_layer` (default: in training) returns the
-        predictions of all layers, else only the last. Runs without waiting for the device once `prompts` are
-        prepared (`prepare`).
+        `categories` [C+1, D] give the class logits. `every_layer` (default: in training)
+        returns the predictions of all layers, else only the last. Once `prompts` are prepared (`prepare`) it
+        runs without waiting for the device.
         """
+        if categories is not None:
+            check_device("the categories' embeddings", categories, features.mask_features)
         if prompts is None:
             prompts = PreparedPrompts()
         elif not isinstance(prompts, PreparedPrompts):
@@ -225,7 +228,7 @@ class SEEM(nn.Module):
         prompts: ImagePrompts | Sequence[ImagePrompts] | PreparedPrompts,
         draws: Draws | None = None,
     ) -> Tensor:
-        """[B, K, h, w] mask logits of each object, of the query that fits its strokes best: one round of clicks.
+        """[B, K, h, w] mask logits of each object: of its query that fits the strokes best. One round of clicks.
 
         Runs the spatial queries alone. Give the result back as `ImagePrompts.previous`.
         """
@@ -298,49 +301,3 @@ def _merge(strokes: RegionTokens | None, reference: RegionTokens | None) -> Regi
     return RegionVectors(
         first(strokes.positive, reference.positive), first(strokes.negative, reference.negative)
     )
-
-
-def _check_image(image: Tensor) -> None:
-    if not isinstance(image, Tensor):
-        raise UserError(f"an image must be a torch tensor [3, H, W], not {type(image).__name__}")
-    if image.dim() != 3 or image.shape[0] != 3:
-        raise UserError(f"an image must be [3, H, W] (RGB first), this one is {list(image.shape)}")
-    if 0 in image.shape:
-        raise UserError(f"an image of {list(image.shape)} holds no pixel")
-    if image.dtype != torch.uint8 and not image.dtype.is_floating_point:
-        raise UserError(f"an image must be uint8 or float with values 0 to 255, this one is {image.dtype}")
-
-
-def _check_prompts(
-    prompts: ImagePrompts, number: int, size: tuple[int, int], features: ImageFeatures
-) -> None:
-    where = f"prompts of image {number}"
-    for name in ("positive", "negative"):
-        masks = getattr(prompts, name)
-        if masks is None:
-            continue
-        if masks.dim() != 3 or masks.shape[-2:] not in (size, features.padded):
-            raise UserError(
-                f"{where}: {name} masks must be [K, {size[0]}, {size[1]}], as the image is; "
-                f"these are {list(masks.shape)}"
-            )
-        if len(masks) != prompts.objects:
-            raise UserError(f"{where}: {len(masks)} {name} masks for {prompts.objects} objects")
-    if prompts.negative is not None and prompts.positive is None:
-        raise UserError(f"{where}: negative masks need positive ones; give empty positive masks beside them")
-    h, w = features.mask_features.shape[-2:]
-    if prompts.previous is not None and tuple(prompts.previous.shape) != (prompts.objects, h, w):
-        raise UserError(
-            f"{where}: previous masks must be [{prompts.objects}, {h}, {w}] logits, as `refine` gives them; "
-            f"these are {list(prompts.previous.shape)}"
-        )
-    for given in (prompts.texts, prompts.reference):
-        device = None
-        if isinstance(given, TextEmbeddings):
-            device = given.vectors.device
-        elif isinstance(given, RegionTokens):
-            device = given.positive.device
-        if device is not None and device != features.mask_features.device:
-            raise UserError(
-                f"{where} are on {device}, the image's features on {features.mask_features.device}"
-            )

@@ -18,7 +18,8 @@ from seem_train.model.complexity import count_parameters, measure_gflops
 from seem_train.model.draws import SeededDraws
 from seem_train.model.original_config import from_original
 from seem_train.model.presets import PRESETS, get_preset
-from seem_train.model.prompts import ImagePrompts, prepare
+from seem_train.model.prepare import prepare
+from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.model.weights import official_state_dict
 
@@ -201,10 +202,17 @@ def test_a_variant_that_was_never_released_is_refused(
 
 
 def test_v0_gives_its_object_every_learned_query_and_draws_nothing() -> None:
-    config = replace(PRESETS["tiny"].config.decoder, queries_per_prompt=40)
-    assert config.queries == 40
-    mark = torch.zeros(1, 32, 32, dtype=torch.bool)
-    mark[0, 3, 4] = True
-    prompts = [ImagePrompts(positive=mark)]
-    prepared = prepare(prompts, [None], (32, 32), config, SeededDraws(0), torch.device("cpu"))
-    assert prepared.queries is not None and prepared.queries.tolist() == list(range(40))
+    tiny = PRESETS["tiny"].config
+    torch.manual_seed(0)
+    model = SEEM(replace(tiny, decoder=replace(tiny.decoder, queries_per_prompt=tiny.decoder.queries))).eval()
+    mark = torch.zeros(1, 64, 64, dtype=torch.bool)
+    mark[0, 20:24, 30:34] = True
+    with torch.no_grad():
+        features = model.encode_image(torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8))
+        answers = [
+            model.decode(features, ImagePrompts(positive=mark), draws=SeededDraws(seed)).final.spatial
+            for seed in (0, 1)
+        ]
+    assert answers[0] is not None and answers[1] is not None
+    assert answers[0].masks.shape == (1, tiny.decoder.queries, 16, 16)
+    assert torch.equal(answers[0].masks, answers[1].masks)

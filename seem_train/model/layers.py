@@ -1,0 +1,58 @@
+"""Building blocks of the decoder's layers; all are post-norm: the norm ends the layer."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seem_train.model.attention import Attention
+
+
+class CrossAttentionLayer(nn.Module):
+    """Queries [B, N, D] look at a level through precomputed keys and values."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.multihead_attn = Attention(dim, heads)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(
+        self, x: Tensor, position: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor
+    ) -> Tensor:
+        return self.norm(x + self.multihead_attn.attend(x + position, keys_values, allowed))
+
+
+class SelfAttentionLayer(nn.Module):
+    """Tokens [B, N, D] attend to one another where allowed [B, N, N]."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, heads)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, position: Tensor, allowed: Tensor) -> Tensor:
+        placed = x + position
+        return self.norm(x + self.self_attn(placed, placed, x, allowed))
+
+
+class FeedForwardLayer(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(dim, hidden)
+        self.linear2 = nn.Linear(hidden, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
+
+
+class MaskEmbedding(nn.Module):
+    """Three linear layers from a query to the vector that is dotted with the mask features."""
+
+    def __init__(self, dim: int, mask_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList((nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, mask_dim)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, last = self.layers
+        return last(F.relu(second(F.relu(first(x)))))
