@@ -85,7 +85,7 @@ def _read_torch(path: Path, head: bytes) -> object:
             raise EOFError("its end is missing")
         with warnings.catch_warnings():  # about pickle protocols that are refused below anyhow
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL\s+([\w.]+)|Unsupported (?:operand|class)", str(error))
         if refused is None:

@@ -18,7 +18,6 @@ from seem_train.model.complexity import count_parameters, measure_gflops
 from seem_train.model.draws import SeededDraws
 from seem_train.model.original_config import from_original
 from seem_train.model.presets import PRESETS, get_preset
-from seem_train.model.prepare import prepare
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.model.weights import official_state_dict

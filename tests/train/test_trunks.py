@@ -13,10 +13,17 @@ from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.backbone import build_backbone
-from seem_train.model.config import PixelDecoderConfig, TrunkConfig
+from seem_train.model.config import (
+    DecoderConfig,
+    LanguageConfig,
+    PixelDecoderConfig,
+    SEEMConfig,
+    TrunkConfig,
+)
 from seem_train.model.deformable import DeformableAttention, DeformablePixelDecoder
 from seem_train.model.original_config import trunk_config
 from seem_train.model.pixel_decoder import build_pixel_decoder
+from seem_train.model.seem import SEEM
 from seem_train.model.trunks.davit import DaViTConfig, DaViTTrunk
 from seem_train.model.trunks.focal_dw import FocalDWConfig, FocalDWTrunk
 from seem_train.model.trunks.samvit import SamViTConfig, SamViTTrunk
@@ -216,3 +223,18 @@ def test_the_deformable_decoder_stays_in_float32_under_autocast() -> None:
         mask_features, levels = decoder({k: v.bfloat16() for k, v in features.items()})
     assert {mask_features.dtype, *(level.dtype for level in levels)} == {torch.float32}
     assert [tuple(level.shape[-2:]) for level in levels] == [(2, 2), (4, 4), (8, 8)]
+
+
+def test_a_samvit_model_goes_all_the_way_at_any_size() -> None:
+    config = SEEMConfig(
+        trunk=TINY["samvit"],
+        pixel_decoder=PixelDecoderConfig("deformable", 32, 32, 1, 2, 16),
+        language=LanguageConfig(16, 1, 2, projection=32, vocabulary=20),
+        decoder=DecoderConfig(dim=32, heads=2, ffn_dim=16, layers=3, queries=5),
+    )
+    model = SEEM(config).eval()
+    with torch.no_grad():
+        features = model.encode_image(torch.randint(0, 256, (3, 70, 40), dtype=torch.uint8))
+        masks = model.decode(features).final.objects.masks
+    assert masks.shape == (1, 5, 96 // 4, 64 // 4)
+    assert masks.isfinite().all()
