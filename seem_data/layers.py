@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seem_data.scan import Edges
+
 _AT_ONCE = 52  #: as many bits as a float64 holds exactly, less one
 
 
@@ -21,16 +23,21 @@ class Layers:
 
     Attributes:
         value: [L] what each layer paints, above 0.
-        toggle, layer_of_toggle: where each layer is entered and left (see `scan`), in any order.
+        toggle: [T] where the layers are entered and left (see `scan`), in any order.
+        layer: [T] the layer of each toggle.
+        edge: [T] the polygon edge that each toggle lies on, or -1 for those of bitmaps.
+        edges: the polygon edges.
     """
 
     value: NDArray[np.int64]
     toggle: NDArray[np.int64]
-    layer_of_toggle: NDArray[np.int64]
+    layer: NDArray[np.int64]
+    edge: NDArray[np.int64]
+    edges: Edges
 
     def own_areas(self, pixel_count: int) -> NDArray[np.int64]:
         """[L] pixels of each layer, whatever lies on top."""
-        key = np.sort(self.layer_of_toggle * (pixel_count + 1) + self.toggle)
+        key = np.sort(self.layer * (pixel_count + 1) + self.toggle)
         layer, lengths = key[::2] // (pixel_count + 1), key[1::2] - key[::2]
         return np.bincount(layer, lengths, len(self.value)).astype(np.int64)
 
@@ -38,9 +45,9 @@ class Layers:
         """Some of the layers, in another order."""
         place = np.full(len(self.value), -1)
         place[order] = np.arange(len(order))
-        moved = place[self.layer_of_toggle]
+        moved = place[self.layer]
         kept = moved >= 0
-        return Layers(self.value[order], self.toggle[kept], moved[kept])
+        return Layers(self.value[order], self.toggle[kept], moved[kept], self.edge[kept], self.edges)
 
     def paint(self, size: tuple[int, int]) -> NDArray[Any]:
         """[W, H] the topmost value of every pixel, columns one after another; 0 where there is no layer."""
@@ -49,7 +56,7 @@ class Layers:
         dtype = np.min_scalar_type(int(self.value.max(initial=0)))
         columns = np.zeros(pixel_count, dtype)
         for lowest in range(0, len(self.value), _AT_ONCE):
-            layer = self.layer_of_toggle - lowest
+            layer = self.layer - lowest
             mine = (layer >= 0) & (layer < _AT_ONCE)
             event = self.toggle[mine] * 64 + layer[mine]
             event.sort()

@@ -21,7 +21,7 @@ from seem_data.categories import Categories, Category
 from seem_data.layers import Layers
 from seem_data.problems import DataError, Problem
 from seem_data.runs import Box, Runs, areas_of, runs_of
-from seem_data.scan import scan_bitmap, scan_rings
+from seem_data.scan import edges_of, scan_bitmap, scan_edges
 
 Overlap = Literal["format", "small-on-top", "category-priority", "error"]
 
@@ -72,6 +72,7 @@ class Drawing:
             k = ``segments[k - 1]``.
         segments: things one by one (parts joined by group), stuff and crowds one per category.
         runs: the same map as column runs.
+        layers: what was drawn, from which outlines find their straight edges again.
         coverage: fraction of the pixels that people labelled, void regions among them.
         dropped: how many regions and objects left no trace, by reason: ``broken`` (no usable outline),
             ``outside`` (the image), ``empty`` (no pixel inside), ``hidden``, ``small``.
@@ -80,6 +81,7 @@ class Drawing:
     columns: NDArray[Any]
     segments: list[DrawnSegment]
     runs: Runs
+    layers: Layers
     coverage: float
     dropped: dict[str, int]
 
@@ -163,7 +165,7 @@ def rasterize(
         DrawnSegment(thing.category, thing.iscrowd, area, box, tuple(thing.sentences), thing.where)
         for thing, area, box in zip(kept, runs.areas()[1:].tolist(), runs.boxes(), strict=True)
     ]
-    return Drawing(columns, segments, runs, coverage, dict(dropped))
+    return Drawing(columns, segments, runs, layers, coverage, dict(dropped))
 
 
 def _filler(options: RasterOptions, categories: Categories, file: str) -> Category | None:
@@ -250,14 +252,15 @@ def _layers(
         dropped["broken"] += not usable
     dropped += Counter()  # forgets reasons that never applied
 
-    toggle, layer_of_toggle = scan_rings(rings, layer_of_ring, *size)
-    if bitmaps:
-        toggle = np.concatenate([toggle, *(found for found, _ in bitmaps)])
-        layer_of_toggle = np.concatenate(
-            [layer_of_toggle, *(np.full(len(found), layer) for found, layer in bitmaps)]
-        )
+    edges, ring_of_edge = edges_of(rings)
+    toggle, edge = scan_edges(edges, *size)
+    layer = np.array(layer_of_ring, np.int64)[ring_of_edge[edge]]
+    for found, layer_of_bitmap in bitmaps:
+        toggle = np.concatenate([toggle, found])
+        layer = np.concatenate([layer, np.full(len(found), layer_of_bitmap)])
+        edge = np.concatenate([edge, np.full(len(found), -1)])
     region_numbers = np.array(region_of_layer, np.int64)
-    return Layers(value_of_region[region_numbers], toggle, layer_of_toggle), region_numbers
+    return Layers(value_of_region[region_numbers], toggle, layer, edge, edges), region_numbers
 
 
 def _usable(ring: Ring, region: Region, problems: list[Problem], file: str) -> bool:

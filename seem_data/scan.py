@@ -11,50 +11,57 @@ rings of one layer cancel by the even-odd rule, and clipping to the image costs 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Ring
 
-_FINE = 5  #: grid steps per pixel
-_ENTER = 2  #: the middle of column c lies between the grid lines 5c + 2 and 5c + 3
+FINE = 5  #: grid steps per pixel
+ENTER = 2  #: the middle of column c lies between the grid lines 5c + 2 and 5c + 3
 
 
-def scan_rings(
-    rings: Sequence[Ring], layers: Sequence[int], width: int, height: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The toggles of closed rings, in no particular order.
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """Polygon edges on the fine grid, those along a column left out: [E] int64 each, in any direction."""
+
+    x0: NDArray[np.int64]
+    y0: NDArray[np.int64]
+    x1: NDArray[np.int64]
+    y1: NDArray[np.int64]
+
+
+def edges_of(rings: Sequence[Ring]) -> tuple[Edges, NDArray[np.int64]]:
+    """The edges of closed rings, and the ring of each.
 
     Args:
         rings: [N, 2] finite points in pixels each, |coordinate| ≤ 10⁹.
-        layers: the layer of each ring.
-
-    Returns:
-        position and layer of each toggle.
     """
     lengths = np.fromiter(map(len, rings), np.int64, len(rings))
-    if not lengths.sum():
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    grid = np.trunc(_FINE * np.concatenate(rings) + 0.5).astype(np.int64)
+    points = np.concatenate(rings) if lengths.any() else np.empty((0, 2))
+    grid = np.trunc(FINE * points + 0.5).astype(np.int64)
     following = np.arange(1, len(grid) + 1)
     last_points = np.cumsum(lengths) - 1
     following[last_points] = last_points - lengths + 1
-    layer = np.repeat(np.asarray(layers, np.int64), lengths)
+    x, y = grid[:, 0], grid[:, 1]
+    crossing = np.flatnonzero(x != x[following])
+    following = following[crossing]
+    ring = np.repeat(np.arange(len(rings)), lengths)[crossing]
+    return Edges(x[crossing], y[crossing], x[following], y[following]), ring
 
-    x0, y0 = grid[:, 0], grid[:, 1]
-    x1, y1 = x0[following], y0[following]
-    crossing = np.flatnonzero(x0 != x1)
-    x0, y0, x1, y1, layer = x0[crossing], y0[crossing], x1[crossing], y1[crossing], layer[crossing]
 
-    # The columns whose middle each edge crosses, and one row below per (edge, column).
+def scan_edges(edges: Edges, width: int, height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The toggles of edges: position and edge of each, edge by edge from left to right."""
+    x0, y0, x1, y1 = edges.x0, edges.y0, edges.x1, edges.y1
+    # The columns whose middle each edge crosses, and from here on one entry per (edge, column).
     left, right = np.minimum(x0, x1), np.maximum(x0, x1)
-    first = np.maximum((left + _ENTER) // _FINE, 0)
-    last = np.minimum((right - _ENTER - 1) // _FINE, width - 1)
+    first = np.maximum((left + ENTER) // FINE, 0)
+    last = np.minimum((right - ENTER - 1) // FINE, width - 1)
     count = np.maximum(last - first + 1, 0)
     edge = np.repeat(np.arange(len(first)), count)
     column = np.arange(len(edge)) - (np.cumsum(count) - count - first)[edge]
-    enter = _FINE * column + _ENTER
+    enter = FINE * column + ENTER
 
     # Walked along its longer axis, always in the growing direction, as rleFrPoly does.
     steep = right - left < np.abs(y1 - y0)
@@ -68,8 +75,8 @@ def scan_rings(
     row[at] = _flat_rows(enter[at] - start_x[at], start_y[at], slope[at])
     at = np.flatnonzero(steep)
     row[at] = start_y[at] + _steep_steps(enter[at] + 1, start_x[at], slope[at])
-    row = np.clip((row + _ENTER) // _FINE, 0, height)
-    return column * height + row, layer[edge]
+    row = np.clip((row + ENTER) // FINE, 0, height)
+    return column * height + row, edge
 
 
 def _flat_rows(step: NDArray, start: NDArray, slope: NDArray) -> NDArray:

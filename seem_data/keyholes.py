@@ -1,0 +1,33 @@
+"""Rings with holes ─▶ one closed line, for formats whose polygons know no holes.
+
+A bridge runs from the outer ring to each hole and back along the same way. Filled by the even-odd rule the
+two ways of a bridge cancel exactly, so the line encloses the outer ring less its holes, to the last pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def keyhole(outer: NDArray[Any], holes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The polygon as one ring.
+
+    Args:
+        outer: [N, 2] points of the outer ring.
+        holes: [M, 2] points each.
+
+    Returns:
+        [N + Σ(M + 2), 2] points; for each hole, from left to right, its leftmost point is joined to the
+        point of the line so far that is nearest to it.
+    """
+    line = outer
+    turned = [np.roll(hole, -int(hole[:, 0].argmin()), axis=0) for hole in holes]
+    for hole in sorted(turned, key=lambda hole: tuple(hole[0])):
+        away = line - hole[0]
+        near = int(np.einsum("ij,ij->i", away, away).argmin())
+        line = np.concatenate([line[: near + 1], hole, hole[:1], line[near:]])
+    return line
