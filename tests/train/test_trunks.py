@@ -135,6 +135,17 @@ def test_checkpointing_changes_no_gradient(config: TrunkConfig) -> None:
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("config", TINY.values(), ids=TINY)
+def test_compiles_into_one_graph(config: TrunkConfig) -> None:
+    trunk = build_backbone(config).eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        compiled = torch.compile(trunk, backend="eager", fullgraph=True)(x)
+        for name, level in trunk(x).items():
+            torch.testing.assert_close(compiled[name], level)
+
+
 def test_davit_drops_each_half_of_a_block_at_its_own_rate() -> None:
     trunk = DaViTTrunk(DaViTConfig((8,) * 4, (1, 1, 2, 1), (1,) * 4, (1,) * 4, drop_path_rate=0.9))
     rates = [m.drop_prob for m in trunk.modules() if isinstance(m, DropPath)]

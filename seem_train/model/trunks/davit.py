@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from timm.layers.drop import DropPath
 from timm.models.davit import ChannelAttentionV2, ChannelBlock, SpatialBlock
 from timm.models.davit import DaVit as TimmDaViT
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from seem_train.errors import UserError
+from seem_train.model.backbone import Trunk
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ _BLOCK_NAMES = (
 )
 
 
-class DaViTTrunk(nn.Module):
+class DaViTTrunk(Trunk):
     """Four stages at strides 4, 8, 16, 32; the stages' outputs as they are, without norms."""
 
     def __init__(self, config: DaViTConfig) -> None:

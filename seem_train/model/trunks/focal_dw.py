@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from seem_train.model.backbone import Trunk
+
 
 @dataclass(frozen=True)
 class FocalDWConfig:
@@ -113,7 +115,7 @@ class Stage(nn.Module):
         return x
 
 
-class FocalDWTrunk(nn.Module):
+class FocalDWTrunk(Trunk):
     """Four stages at strides 4, 8, 16, 32; every output is a LayerNorm of its stage's last block.
 
     The un-normed tensor goes on to the next stage. Tensors stay [B, H, W, C] between blocks, which is

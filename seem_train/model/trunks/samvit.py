@@ -20,6 +20,8 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from seem_train.model.backbone import Trunk
+
 
 @dataclass(frozen=True)
 class SamViTConfig:
@@ -83,7 +85,7 @@ class SimpleFPN(nn.Module):
         }
 
 
-class SamViTTrunk(nn.Module):
+class SamViTTrunk(Trunk):
     """The encoder's last block through the neck; the sides must be multiples of 2 · patch_size."""
 
     def __init__(self, config: SamViTConfig) -> None:
