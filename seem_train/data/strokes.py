@@ -95,7 +95,7 @@ def draw_stroke(mask: Mask, kind: str, rng: np.random.Generator) -> Mask:
 
 
 def refinement_rounds(seed: int, step: int, most: int) -> int:
-    """How many corrective clicks a training step makes before it learns: 0 … `most`, the same on every rank."""
+    """How many corrective clicks a training step makes before it learns: 0 … `most`; equal on all ranks."""
     return int(np.random.default_rng([seed, step, 0x726F]).integers(0, most + 1))
 
 

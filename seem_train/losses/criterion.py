@@ -28,7 +28,7 @@ from .masks import mask_losses
 from .matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
 from .points import PointSource, RandomPoints, Task
 from .spatial import choice_loss, choose_own, only, prompt_logits
-from .targets import Counts, GroundingTargets, ObjectTargets, SpatialTargets, Targets
+from .targets import Counts, GroundingTargets, ObjectTargets, Sizes, SpatialTargets, Targets
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,17 @@ class Criterion:
         self.config = config or LossConfig()
         self.points = points or RandomPoints()
 
-    def count(self, targets: Targets, queries: int) -> Counts:
-        """This batch's divisors, from sizes known on the host; `queries`: object queries of the model."""
-        matched = sum(min(queries, count) for count in targets.objects.counts)
-        unmatched = queries * len(targets.objects.counts) - matched
-        grounding, spatial = self._grounding(targets), targets.spatial
+    def count(self, sizes: Sizes, queries: int) -> Counts:
+        """This batch's divisors; `queries`: object queries of the model. Asks the device nothing."""
+        matched = sum(min(queries, count) for count in sizes.segments)
+        unmatched = queries * len(sizes.segments) - matched
+        phrases = sizes.phrases if sizes.phrases and self._speaks(sizes.phrases) else ()
         return Counts(
-            segments=sum(targets.objects.counts),
+            segments=sum(sizes.segments),
             labels=matched + self.config.no_object * unmatched,
-            phrases=sum(min(queries, count) for count in grounding.counts) if grounding else 0,
-            grounded_images=sum(count > 0 for count in grounding.counts) if grounding else 0,
-            prompts=sum(spatial.present) if spatial else 0,
+            phrases=sum(min(queries, count) for count in phrases),
+            grounded_images=sum(count > 0 for count in phrases),
+            prompts=sizes.prompts,
         )
 
     def __call__(
@@ -147,7 +147,7 @@ class Criterion:
         counts: Counts | None,
     ) -> LossTerms:
         objects = [layer.objects for layer in layers]
-        divide = counts or self.count(targets, objects[0].masks.shape[1])
+        divide = counts or self.count(targets.sizes, objects[0].masks.shape[1])
         grounding_predicted = [layer.grounding for layer in layers if layer.grounding is not None]
         spatial_predicted = [layer.spatial for layer in layers if layer.spatial is not None]
         grounding = self._grounding(targets) if grounding_predicted else None
@@ -201,11 +201,10 @@ class Criterion:
     def _grounding(self, targets: Targets) -> GroundingTargets | None:
         """The grounding targets to learn from, if any."""
         grounding = targets.grounding
-        if grounding is None or not sum(grounding.counts):
-            return None
-        if self.config.grounding_all_or_nothing and not all(grounding.counts):
-            return None
-        return grounding
+        return grounding if grounding is not None and self._speaks(grounding.counts) else None
+
+    def _speaks(self, phrases: Sequence[int]) -> bool:
+        return all(phrases) if self.config.grounding_all_or_nothing else any(phrases)
 
     def _object_costs(
         self, logits: Tensor, predicted: Sequence[ObjectPredictions], targets: ObjectTargets

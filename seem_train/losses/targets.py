@@ -50,10 +50,27 @@ class SpatialTargets:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How many things there are to learn from; known before any mask is made."""
+
+    segments: tuple[int, ...]  #: of each image
+    phrases: tuple[int, ...] | None  #: of each image; None: grounding is not trained
+    prompts: int  #: spatial prompts with a mask
+
+
+@dataclass(frozen=True)
 class Targets:
     objects: ObjectTargets
     grounding: GroundingTargets | None = None
     spatial: SpatialTargets | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(
+            segments=self.objects.counts,
+            phrases=self.grounding.counts if self.grounding else None,
+            prompts=sum(self.spatial.present) if self.spatial else 0,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,258 @@
+"""Samples ─▶ batches: what a training step looks at, what it is told, and what it should answer.
+
+Masks travel as one id map an image, 16 bit a pixel; boolean masks are made last, on the device, by
+`Batch.targets`. Every example is a function of (seed, epoch, index, copy) alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+import cv2
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+
+from seem_train.data.augment import AugmentConfig, augment, draw_geometry
+from seem_train.data.dataset import Sample, SegmentationSet
+from seem_train.data.sampler import Draw, StepSampler
+from seem_train.data.strokes import StrokeConfig, draw_strokes
+from seem_train.losses.targets import (
+    GroundingMode,
+    GroundingTargets,
+    ObjectTargets,
+    Sizes,
+    SpatialTargets,
+    Targets,
+)
+from seem_train.model.language import training_prompts
+
+_GEOMETRY, _COLORS, _PHRASES, _STROKES = range(4)  #: purposes of generators
+MOST_PHRASES = 4  #: sentences, or different categories, that an image is asked about in one step
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One phrase of a step."""
+
+    text: str
+    segment: int  #: index into the example's segments
+    group: int  #: equal for phrases of an image that mean the same: equal sentences, or one category
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image as a training step sees it; S the training size, k its interactive objects."""
+
+    image: Tensor  #: [3, S, S] uint8 RGB
+    id_map: Tensor  #: [S, S] int16; 0 unlabelled, n + 1 for segment n
+    categories: tuple[int, ...]  #: of each segment
+    mode: GroundingMode
+    phrases: tuple[Spoken, ...]
+    prompted: tuple[int, ...]  #: [k] the segments that strokes are on
+    strokes: Tensor  #: [k, S, S] bool
+    file: str
+
+
+class TrainingSet(torch.utils.data.Dataset[Example]):
+    """A dataset indexed by `Draw`: the image, augmented, with phrases and strokes."""
+
+    def __init__(
+        self,
+        images: SegmentationSet,
+        augmentation: AugmentConfig,
+        strokes: StrokeConfig,
+        seed: int,
+    ) -> None:
+        self.images = images
+        self.augmentation = augmentation
+        self.strokes = strokes
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, draw: Draw) -> Example:
+        record = self.images.images[draw.index]
+        config, names = self.augmentation, self.images.names
+        geometry = draw_geometry(record.height, record.width, config, draw.generator(self.seed, _GEOMETRY))
+        sample = self.images.load(draw.index, at_least=(geometry.height, geometry.width))
+        sample = augment(sample, geometry, config, draw.generator(self.seed, _COLORS), names)
+        mode, phrases = choose_phrases(sample, names, draw.generator(self.seed, _PHRASES))
+        ids = sample.id_map.numpy()
+        places = np.arange(1, len(sample.segments) + 1)
+        chosen, strokes = draw_strokes(ids, places, self.strokes, draw.generator(self.seed, _STROKES))
+        return Example(
+            image=sample.image.contiguous(),
+            id_map=sample.id_map.to(torch.int16),
+            categories=tuple(segment.category for segment in sample.segments),
+            mode=mode,
+            phrases=phrases,
+            prompted=tuple(int(place) - 1 for place in chosen),
+            strokes=torch.from_numpy(strokes),
+            file=sample.file,
+        )
+
+
+def choose_phrases(
+    sample: Sample, names: Sequence[str], rng: np.random.Generator
+) -> tuple[GroundingMode, tuple[Spoken, ...]]:
+    """What is asked about an image: 1 to 4 of its grounded segments, each by one of its sentences in lower
+    case.
+
+    An image about which nothing is said is asked about 1 to 4 of its categories: every segment of these, each
+    in a random template, as in the original.
+    """
+    most = int(rng.integers(1, MOST_PHRASES + 1))
+    if sample.phrases:
+        chosen = [sample.phrases[i] for i in rng.permutation(len(sample.phrases))[:most]]
+        texts = [p.sentences[int(rng.integers(len(p.sentences)))].raw.lower() for p in chosen]
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        return "text", tuple(
+            Spoken(text, phrase.segment, numbers[text]) for text, phrase in zip(texts, chosen, strict=True)
+        )
+    there = sorted({segment.category for segment in sample.segments})
+    asked = [there[i] for i in rng.permutation(len(there))[:most]]
+    about = [(n, s.category) for n, s in enumerate(sample.segments) if s.category in asked]
+    texts = training_prompts([names[category] for _, category in about], lambda n: int(rng.integers(n)))
+    return "class", tuple(
+        Spoken(text, segment, category) for text, (segment, category) in zip(texts, about, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B examples. Pixels may live on any device; all the rest is plain Python and stays on the host."""
+
+    images: Tensor  #: [B, 3, S, S] uint8 RGB
+    id_maps: Tensor  #: [B, S, S] int16
+    examples: tuple[Example, ...] = field(repr=False)  #: without their pixels; strokes on the CPU
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def files(self) -> list[str]:
+        return [example.file for example in self.examples]
+
+    @property
+    def texts(self) -> list[str]:
+        """All phrases, image after image; `targets` wants an embedding for each."""
+        return [phrase.text for example in self.examples for phrase in example.phrases]
+
+    def said(self, image: int) -> list[str]:
+        """What the model is told about an image: phrases of one group are said once, by the first of them.
+
+        (All of them are compared with the queries. So it is in the original, where one category's instances
+        have different templates.)
+        """
+        first: dict[int, str] = {}
+        for phrase in self.examples[image].phrases:
+            first.setdefault(phrase.group, phrase.text)
+        return list(first.values())
+
+    def strokes(self, image: int) -> Tensor | None:
+        """[k, S, S] bool on the CPU; None where the image has no interactive object."""
+        strokes = self.examples[image].strokes
+        return strokes if len(strokes) else None
+
+    @property
+    def sizes(self) -> Sizes:
+        """For `Criterion.count`, before any mask is made."""
+        return Sizes(
+            segments=tuple(len(example.categories) for example in self.examples),
+            phrases=tuple(len(example.phrases) for example in self.examples),
+            prompts=sum(len(example.prompted) for example in self.examples),
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """Pixels on `device`; from pinned memory without waiting."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            id_maps=self.id_maps.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Called by ``DataLoader``."""
+        return replace(self, images=self.images.pin_memory(), id_maps=self.id_maps.pin_memory())
+
+    def targets(self, texts: Tensor | None = None) -> Targets:
+        """Boolean masks of all tasks, where the pixels are. `texts` [N, D]: the embeddings of `texts`; none:
+        grounding is not trained."""
+        device = self.id_maps.device
+        counts = tuple(len(example.categories) for example in self.examples)
+        masks = [
+            ids == torch.arange(1, count + 1, device=device, dtype=ids.dtype)[:, None, None]
+            for ids, count in zip(self.id_maps, counts, strict=True)
+        ]
+        everything = torch.cat(masks)
+        starts = np.cumsum([0, *counts]).tolist()
+
+        def rows(segments: Sequence[Sequence[int]]) -> Tensor:
+            return _on(
+                chain(*([start + s for s in of] for start, of in zip(starts, segments, strict=False))), device
+            )
+
+        categories = _on(chain(*(example.categories for example in self.examples)), device)
+        grounding = None
+        if texts is not None:
+            spoken = [example.phrases for example in self.examples]
+            about = rows([[phrase.segment for phrase in phrases] for phrases in spoken])
+            grounding = GroundingTargets(
+                masks=everything.index_select(0, about),
+                texts=texts,
+                groups=_on((phrase.group for phrases in spoken for phrase in phrases), device),
+                modes=tuple(example.mode for example in self.examples),
+                counts=tuple(len(phrases) for phrases in spoken),
+            )
+        prompted = [example.prompted for example in self.examples]
+        spatial = None
+        if any(prompted):
+            spatial = SpatialTargets(
+                masks=everything.index_select(0, rows(prompted)),
+                present=(True,) * sum(map(len, prompted)),
+                counts=tuple(map(len, prompted)),
+            )
+        return Targets(ObjectTargets(everything, categories, counts), grounding, spatial)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    nothing = torch.empty(0)
+    return Batch(
+        images=torch.stack([example.image for example in examples]),
+        id_maps=torch.stack([example.id_map for example in examples]),
+        examples=tuple(replace(example, image=nothing, id_map=nothing) for example in examples),
+    )
+
+
+def training_batches(
+    dataset: TrainingSet, sampler: StepSampler, workers: int, pin_memory: bool = False
+) -> torch.utils.data.DataLoader[Example]:
+    """The run's `Batch`es in order, read ahead by `workers` processes that live as long as the run (0: in
+    this one).
+
+    One pass over the loader is the whole run, from the sampler's first step to its last.
+    """
+    return torch.utils.data.DataLoader(
+        dataset,
+        batch_sampler=sampler,  # pyright: ignore[reportArgumentType]  # yields draws, not numbers
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        prefetch_factor=2 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(_: int) -> None:
+    """Workers are the parallelism; threads within them would only get in each other's way."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _on(numbers: Iterable[int], device: torch.device) -> Tensor:
+    return torch.tensor(list(numbers), dtype=torch.long).to(device, non_blocking=True)

@@ -1,0 +1,219 @@
+"""The dataset layout ─▶ samples: an image, its segments as one id map, and what is said about them.
+
+Reads through `seem_data.layout` alone. Works without ``grounding.json`` and without stuff.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seem_data.layout import DataError, Dataset, ImageRecord, Sentence, Split
+from seem_train.errors import UserError
+
+_SHOWN = 12  #: problems listed one by one
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    1: cv2.IMREAD_COLOR,
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a sample. The n-th segment of a sample has the value n + 1 in its id map."""
+
+    id: int  #: in the panoptic PNG
+    category: int  #: index into the categories of the dataset
+    iscrowd: bool = False
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """What is said about one segment."""
+
+    segment: int  #: index into the sample's segments
+    sentences: tuple[Sentence, ...]  #: alternatives, each with its kind; at least one
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with everything known about it."""
+
+    image: Tensor  #: [3, H, W] uint8 RGB
+    id_map: Tensor  #: [H, W] int32; 0 where nobody labelled, n + 1 for segment n
+    segments: tuple[Segment, ...]
+    phrases: tuple[Phrase, ...]
+    file: str  #: the photo, for messages
+
+
+class SegmentationSet:
+    """One split of a dataset, checked: `len` images, each read on demand as a `Sample`.
+
+    Checking reads the JSON files and looks for the pixel files without opening them. Raises UserError with
+    all problems in one list.
+    """
+
+    def __init__(self, root: Path | str, split: str) -> None:
+        try:
+            dataset = Dataset(root)
+            self.split: Split = dataset.split(split)
+            self.categories = dataset.categories
+            self.images: list[ImageRecord] = self.split.images
+            grounded = list(self.split.grounding())
+        except DataError as error:
+            raise UserError(str(error)) from None
+        self._index = {category.id: place for place, category in enumerate(self.categories)}
+        self._sentences: dict[tuple[int, int], list[Sentence]] = {}
+        for row in grounded:
+            self._sentences.setdefault((row.image_id, row.segment_id), []).extend(row.sentences)
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all categories, in their order; also of those that no image shows."""
+        return [category.name for category in self.categories]
+
+    @property
+    def things(self) -> list[bool]:
+        return [category.isthing for category in self.categories]
+
+    def segments_of_categories(self) -> Counter[int]:
+        """How many segments (crowds left out) each category has, by its index."""
+        return Counter(
+            self._index[s.category_id] for image in self.images for s in image.segments if not s.iscrowd
+        )
+
+    def absent(self) -> list[str]:
+        """Names of categories without a segment in this split."""
+        present = self.segments_of_categories()
+        return [name for place, name in enumerate(self.names) if not present[place]]
+
+    def repeat_factors(self, threshold: float) -> NDArray[np.float64]:
+        """How often each image should be seen an epoch so that rare categories are not starved, ≥ 1: [N].
+
+        An image counts as its rarest category, max(1, √(threshold / share of images that show it)) (LVIS,
+        arXiv:1908.03195, appendix).
+        """
+        shown = [{self._index[s.category_id] for s in image.segments} for image in self.images]
+        images_with = Counter(category for categories in shown for category in categories)
+        factor = {c: max(1.0, (threshold * len(shown) / n) ** 0.5) for c, n in images_with.items()}
+        return np.array([max((factor[c] for c in categories), default=1.0) for categories in shown])
+
+    def load(self, index: int, at_least: tuple[int, int] | None = None) -> Sample:
+        """Read one image whole.
+
+        With `at_least` (height, width) the *photo* may come smaller, but not below that, where its format can
+        be decoded at a fraction of its size (JPEG: ½, ¼, ⅛); the id map always has full size. Raises
+        UserError where a file cannot be decoded or does not have the size that panoptic.json states.
+        """
+        record = self.images[index]
+        path = self.split.image_path(record)
+        shrink = _shrink(path, record, at_least)
+        image = _decode(path, shrink)
+        expected = -(-record.height // shrink), -(-record.width // shrink)
+        if image.shape[:2] != expected:
+            raise UserError(
+                f"{path} is {image.shape[1] * shrink} × {image.shape[0] * shrink} pixels, panoptic.json says "
+                f"{record.width} × {record.height}; build the dataset again"
+            )
+        try:
+            ids = self.split.id_map(record)
+        except DataError as error:
+            raise UserError(str(error)) from None
+        if ids.shape != (record.height, record.width):
+            raise UserError(
+                f"{self.split.panoptic_path(record)} is {ids.shape[1]} × {ids.shape[0]} pixels, "
+                f"panoptic.json says {record.width} × {record.height}; build the dataset again"
+            )
+        segments = tuple(Segment(s.id, self._index[s.category_id], bool(s.iscrowd)) for s in record.segments)
+        phrases = (
+            Phrase(place, tuple(self._sentences.get((record.id, s.id), ())))
+            for place, s in enumerate(record.segments)
+        )
+        return Sample(
+            image=torch.from_numpy(image).permute(2, 0, 1),
+            id_map=torch.from_numpy(renumber(ids, [s.id for s in record.segments])),
+            segments=segments,
+            phrases=tuple(phrase for phrase in phrases if phrase.sentences),
+            file=str(path),
+        )
+
+    def _check(self) -> None:
+        root = self.split.root
+        problems: list[str] = []
+        if not self.images:
+            problems.append(f"{root / 'panoptic.json'}: the split has no image")
+        if not len(self.categories):
+            problems.append(f"{root.parent / 'categories.json'}: there is no category")
+        photos = _names(root / "images")
+        pngs = _names(root / "panoptic")
+        known = set()
+        for image in self.images:
+            if image.file_name not in photos:
+                problems.append(f"{self.split.image_path(image)}: the photo is missing")
+            if image.panoptic_name not in pngs:
+                problems.append(f"{self.split.panoptic_path(image)}: the panoptic PNG is missing")
+            for segment in image.segments:
+                known.add((image.id, segment.id))
+                if segment.category_id not in self._index:
+                    problems.append(
+                        f"{root / 'panoptic.json'}: {image.file_name}, segment {segment.id}: category "
+                        f"{segment.category_id} is not in categories.json"
+                    )
+        problems += [
+            f"{root / 'grounding.json'}: image {image}, segment {segment}: panoptic.json has no such segment"
+            for image, segment in self._sentences
+            if (image, segment) not in known
+        ]
+        if problems:
+            more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+            advice = f"\nRun: seem-data validate {root.parent} --fix, or build the dataset again."
+            raise UserError("\n".join(problems[:_SHOWN]) + more + advice)
+
+
+def renumber(ids: NDArray[np.int32], order: list[int]) -> NDArray[np.int32]:
+    """Segment ids [H, W] to 1, 2, … in the order given; ids that are not in it become 0."""
+    largest = int(ids.max(initial=0))
+    table = np.zeros(largest + 1, np.int32)
+    for place, segment in enumerate(order):
+        if segment <= largest:
+            table[segment] = place + 1
+    table[0] = 0
+    return table[ids]
+
+
+def _shrink(path: Path, record: ImageRecord, at_least: tuple[int, int] | None) -> int:
+    if at_least is None or path.suffix.lower() not in (".jpg", ".jpeg"):
+        return 1
+    height, width = at_least
+    fits = (s for s in _REDUCED if record.height >= height * s and record.width >= width * s)
+    return next(fits, 1)
+
+
+def _decode(path: Path, shrink: int) -> NDArray[np.uint8]:
+    """[H, W, 3] RGB. The layout's photos are upright, so orientation tags are not looked at."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    image = cv2.imdecode(data, _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    if image is None:
+        raise UserError(f"{path} cannot be decoded: it is damaged or no image; build the dataset again")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _names(folder: Path) -> set[str]:
+    """Paths of all files below a folder, relative to it, with forward slashes."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*")} if folder.is_dir() else set()
