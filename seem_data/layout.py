@@ -52,6 +52,10 @@ SPLITS = ("train", "val", "test")
 #: Segment ids are 24 bits: the three channels of the panoptic PNG.
 LARGEST_SEGMENT_ID = 2**24 - 1
 
+#: Kinds of sentences that single one segment of the image out, and all kinds.
+REFERRING_KINDS = ("position", "size", "color", "relation")
+SENTENCE_KINDS = ("own", "name", *REFERRING_KINDS)
+
 #: The value of pixels without a category in the semantic PNG, by its bit depth.
 IGNORE_8BIT = 255
 IGNORE_16BIT = 65535
@@ -97,35 +101,80 @@ class GroundedSegment:
 # The files as they stand on disk. Fields that we do not read are left out here and survive unread.
 
 
-class _ImageRow(msgspec.Struct):
+class ImageRow(msgspec.Struct):
+    """A row of `images` in all three JSON files of a split."""
+
     id: int
     file_name: str
     width: int
     height: int
 
 
-class _PanopticRow(msgspec.Struct):
+class PanopticRow(msgspec.Struct):
+    """A row of `annotations` in panoptic.json."""
+
     image_id: int
     file_name: str
     segments_info: list[Segment]
 
 
-class _PanopticFile(msgspec.Struct):
-    images: list[_ImageRow]
-    annotations: list[_PanopticRow]
-    categories: list[dict[str, Any]]
+class InstanceRow(msgspec.Struct):
+    """A row of `annotations` in instances.json. `segmentation` is COCO's compressed RLE."""
+
+    id: int
+    image_id: int
+    segment_id: int
+    category_id: int
+    segmentation: dict[str, Any]
+    area: float
+    bbox: tuple[float, float, float, float]
+    iscrowd: int
 
 
-class _SentenceRow(msgspec.Struct):
+class SentenceRow(msgspec.Struct):
     raw: str
     kind: str = "own"
 
 
-class _GroundingRow(msgspec.Struct):
+class GroundingRow(msgspec.Struct):
+    """A row of `annotations` in grounding.json. `segmentation` holds disjoint polygons [x, y, x, y, …]."""
+
+    id: int
     image_id: int
     segment_id: int
     category_id: int
-    sentences: list[_SentenceRow]
+    segmentation: list[list[float]]
+    area: float
+    bbox: tuple[float, float, float, float]
+    sentences: list[SentenceRow]
+    iscrowd: int = 0
+
+
+class PanopticFile(msgspec.Struct):
+    images: list[ImageRow]
+    annotations: list[PanopticRow]
+    categories: list[dict[str, Any]]
+
+
+class InstancesFile(msgspec.Struct):
+    images: list[ImageRow]
+    annotations: list[InstanceRow]
+    categories: list[dict[str, Any]]
+
+
+class GroundingFile(msgspec.Struct):
+    images: list[ImageRow]
+    annotations: list[GroundingRow]
+    categories: list[dict[str, Any]]
+
+
+class _GroundingRow(msgspec.Struct):
+    """The part of a grounding row that training reads."""
+
+    image_id: int
+    segment_id: int
+    category_id: int
+    sentences: list[SentenceRow]
 
 
 class _GroundingFile(msgspec.Struct):
@@ -170,7 +219,7 @@ class Split:
             DataError: panoptic.json is missing or malformed, or an annotation names an unknown image.
         """
         if self._images is None:
-            file: _PanopticFile = read_json(self.root / PANOPTIC_JSON, _PanopticFile)
+            file: PanopticFile = read_json(self.root / PANOPTIC_JSON, PanopticFile)
             rows = {row.image_id: row for row in file.annotations}
             lost = [image.file_name for image in file.images if image.id not in rows]
             if lost:
@@ -243,7 +292,8 @@ class Split:
         fingerprint = Fingerprint()
         try:
             for image in self.images:
-                fingerprint.add_image(image, *(sha256_file(path) for path in self.files_of(image)))
+                photo, panoptic, semantic = (sha256_file(path) for path in self.files_of(image))
+                fingerprint.add_files(image.file_name, image.panoptic_name, (photo, panoptic, semantic))
             for name in ROW_FILES:
                 fingerprint.add(name, sha256_file(self.root / name))
         except OSError as error:
@@ -306,10 +356,10 @@ class Fingerprint:
     def add(self, name: str, sha256: str) -> None:
         self._digest.update(f"{name} {sha256}\n".encode())
 
-    def add_image(self, image: ImageRecord, photo: str, panoptic: str, semantic: str) -> None:
-        self.add(f"{IMAGES}/{image.file_name}", photo)
-        self.add(f"{PANOPTIC}/{image.panoptic_name}", panoptic)
-        self.add(f"{SEMANTIC}/{image.panoptic_name}", semantic)
+    def add_files(self, photo: str, png: str, sha256: tuple[str, str, str]) -> None:
+        """The files of one image: names of photo and PNGs, and the SHA-256 of each in the order of FOLDERS."""
+        for folder, name, digest in zip(FOLDERS, (photo, png, png), sha256, strict=True):
+            self.add(f"{folder}/{name}", digest)
 
     def hexdigest(self) -> str:
         return self._digest.hexdigest()
@@ -372,9 +422,9 @@ class SplitWriter:
             sha256: of the photo, the panoptic and the semantic PNG.
         """
         counts = self.counts
-        row = _ImageRow(image.id, image.file_name, image.width, image.height)
+        row = ImageRow(image.id, image.file_name, image.width, image.height)
         self._image_rows += (b",\n" if self._image_rows else b"") + msgspec.json.encode(row)
-        self._panoptic.add(_PanopticRow(image.id, image.panoptic_name, list(image.segments)))
+        self._panoptic.add(PanopticRow(image.id, image.panoptic_name, list(image.segments)))
         for instance in instances:
             counts.instances += 1
             self._instances.add({"id": counts.instances, "image_id": image.id, **instance})
@@ -384,7 +434,7 @@ class SplitWriter:
             self._grounding.add({"id": counts.grounded_segments, "image_id": image.id, **segment})
         counts.images += 1
         counts.segments += len(image.segments)
-        self._fingerprint.add_image(image, *sha256)
+        self._fingerprint.add_files(image.file_name, image.panoptic_name, sha256)
 
 
 class _RowFile:

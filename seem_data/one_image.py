@@ -23,7 +23,6 @@ from seem_data import grounding, images, instances, panoptic, png, semantic
 from seem_data.annotations import UNLABELED, VOID, ImageAnnotation, Region
 from seem_data.categories import Categories
 from seem_data.files import OutputError, link_or_copy, sha256, sha256_file, write_atomically, writing
-from seem_data.grounding import GroundingOptions
 from seem_data.journal import BuiltImage, Entry, Stamp, staged_name
 from seem_data.layout import FOLDERS, IMAGES, PANOPTIC, SEMANTIC
 from seem_data.problems import DataError, Problem
@@ -51,7 +50,6 @@ class Recipe:
     mask_reader: Reader | None
     categories: Categories
     raster: RasterOptions
-    grounding: GroundingOptions
     unknown: str
     out: Path
     staged: Path
@@ -234,10 +232,10 @@ def _build(
     instance_rows = instances.rows(encoded)
     watch.lap("encode")
 
-    pixels = photo.pixels if recipe.grounding.needs_pixels else None
-    watch.lap("photo")
-    grounding_rows = grounding.rows(encoded, recipe.categories, recipe.grounding, pixels, job.main.name)
+    said = [segment.sentences for segment in drawing.segments]
     watch.lap("sentences")
+    grounding_rows = grounding.rows(encoded, said)
+    watch.lap("encode")
 
     files = {folder: recipe.staged / staged_name(key, folder) for folder in FOLDERS}
     write_atomically(files[PANOPTIC], panoptic_png)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from seem_data.categories import Categories
-from seem_data.grounding import GroundingOptions
 from seem_data.problems import DataError, Problem, did_you_mean
 from seem_data.raster import Overlap, RasterOptions, rasterize
 
@@ -83,10 +82,6 @@ class Options:
     @property
     def raster(self) -> RasterOptions:
         return RasterOptions(self.overlap, self.unlabeled, self.min_area, self.min_coverage)
-
-    @property
-    def grounding(self) -> GroundingOptions:
-        return GroundingOptions(self.sentences_per_segment, self.generated, self.seed)
 
     def check_categories(self, categories: Categories) -> None:
         """

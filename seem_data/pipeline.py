@@ -344,7 +344,6 @@ def _recipe(
         mask_reader,
         categories,
         options.raster,
-        options.grounding,
         options.unknown,
         out.absolute(),
         journal.staged.absolute(),
