@@ -1,0 +1,291 @@
+"""Sentences about the segments of an image, made of facts that anyone can see in it.
+
+Every generated sentence but the plain ``name`` holds for exactly one segment of its image, and with a margin:
+the left cup is clearly left of the others, the largest is half as large again as the next. What is close is
+not said.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seem_data import colors
+from seem_data.annotations import Sentence
+from seem_data.raster import Drawing
+
+CLEAR_GAP = 0.06  #: how far centres lie apart at least, as a fraction of the image
+CLEAR_RATIO = 1.5  #: of areas
+OWN_COLOR = 0.6  #: share of a segment's pixels that have the colour said of it, at least
+OTHERS_COLOR = 0.2  #: the same for the others of its name, at most
+COLOR_SAMPLES = 16  #: pixels that a colour is told from, at least
+NEAR = 0.35  #: how far neighbours are apart at most, as a fraction of the image
+BESIDE = 0.5  #: how much of the smaller one's extent two neighbours share, at least
+SIDE = 0.4  #: what lies on a side of the image has its centre within this fraction,
+HALF = 0.55  #: and all of itself within this one
+
+_SUFFIX = re.compile(r"(-(other|merged|stuff))+$")
+_ORDINALS = ("second", "third", "fourth")
+
+Ways = tuple[str, ...]  #: ways to say the same
+
+
+def noun(category_name: str) -> str:
+    """A category's name as a word: ``wall-other-merged`` is a ``wall``, ``potted_plant`` a ``potted plant``."""
+    return _SUFFIX.sub("", category_name).replace("_", " ").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One segment as the sentences see it: places are fractions (x, y) of the image, y down."""
+
+    index: int
+    noun: str
+    isthing: bool
+    area: int
+    center: tuple[float, float]
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+    def extent(self, axis: int) -> float:
+        return self.high[axis] - self.low[axis]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Something that is true of one segment only."""
+
+    index: int
+    kind: str
+    ways: Ways
+
+
+def describe(
+    drawing: Drawing, pixels: NDArray[np.uint8] | None, per_segment: int, seed: str
+) -> list[tuple[Sentence, ...]]:
+    """Up to `per_segment` generated sentences for each segment of a drawing, the first of kind ``name``.
+
+    Args:
+        pixels: [h, w, 3] the photo as RGB, the same view at any size; None: no colours are told.
+        seed: decides which of the true sentences are taken, and how they are worded.
+    """
+    if per_segment <= 0:
+        return [()] * len(drawing.segments)
+    facts = facts_of(drawing)
+    by_noun: dict[str, list[Fact]] = {}
+    for fact in facts:
+        by_noun.setdefault(fact.noun, []).append(fact)
+    # A crowd's members are not told apart, so nothing of that name is unique beside it.
+    crowds = {facts[i].noun for i, segment in enumerate(drawing.segments) if segment.iscrowd}
+    shares = None if pixels is None else _color_shares(drawing, pixels)
+
+    claims: list[list[Claim]] = [[] for _ in facts]
+    for word, group in by_noun.items():
+        if word not in crowds:
+            landmarks = [others[0] for name, others in by_noun.items() if name != word and len(others) == 1]
+            for claim in _claims(group, [mark for mark in landmarks if mark.noun not in crowds], shares):
+                claims[claim.index].append(claim)
+
+    draw = random.Random(seed)
+    said = []
+    for fact, known in zip(facts, claims, strict=True):
+        chosen = _choose(known, per_segment - 1, draw)
+        name = draw.choice(_names(fact.noun, len(by_noun[fact.noun]) == 1))
+        said.append((Sentence(name, "name"), *(Sentence(draw.choice(c.ways), c.kind) for c in chosen)))
+    return said
+
+
+def facts_of(drawing: Drawing) -> list[Fact]:
+    """What is seen of each segment."""
+    runs = drawing.runs
+    if not drawing.segments:
+        return []
+    width, height = runs.size
+    length = runs.bottom - runs.top
+    first = runs.bounds[1:-1]
+    areas = np.add.reduceat(length, first)
+    x = np.add.reduceat(length * (2 * runs.column + 1), first) / (2 * areas * width)
+    y = np.add.reduceat(length * (runs.top + runs.bottom), first) / (2 * areas * height)
+    facts = []
+    for index, (segment, *center) in enumerate(zip(drawing.segments, x.tolist(), y.tolist(), strict=True)):
+        left, top, wide, high = segment.bbox
+        facts.append(
+            Fact(
+                index,
+                noun(segment.category.name),
+                segment.category.isthing,
+                segment.area,
+                (center[0], center[1]),
+                (left / width, top / height),
+                ((left + wide) / width, (top + high) / height),
+            )
+        )
+    return facts
+
+
+def _names(word: str, unique: bool) -> Ways:
+    if unique:
+        return (word, f"the {word}")
+    if word.endswith("s"):
+        return (word,)
+    return (word, f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}")
+
+
+def _choose(claims: Sequence[Claim], count: int, draw: random.Random) -> list[Claim]:
+    """Some of the claims, of as many kinds as there are before two of one kind."""
+    claims = list(claims)
+    draw.shuffle(claims)
+    seen: dict[str, int] = {}
+    turns = []
+    for claim in claims:
+        turns.append(seen.get(claim.kind, 0))
+        seen[claim.kind] = turns[-1] + 1
+    order = sorted(range(len(claims)), key=turns.__getitem__)
+    return [claims[k] for k in order[:count]]
+
+
+def _claims(group: list[Fact], landmarks: list[Fact], shares: NDArray | None) -> Iterator[Claim]:
+    if len(group) == 1:
+        yield from _place_in_image(group[0])
+    else:
+        yield from _places_in_row(group, 0, ("left", "right"))
+        yield from _places_in_row(group, 1, ("upper", "lower"))
+        yield from _sizes(group)
+    if shares is not None:
+        yield from _colors(group, shares)
+    yield from _relations(group, landmarks)
+
+
+# Position
+
+
+def _place_in_image(fact: Fact) -> Iterator[Claim]:
+    """Where the only one of its name lies in the image."""
+    word = fact.noun
+    for axis, before, after in ((0, "on the left", "on the right"), (1, "at the top", "at the bottom")):
+        if fact.center[axis] <= SIDE and fact.high[axis] <= HALF:
+            yield Claim(fact.index, "position", (f"the {word} {before}", f"{word} {before}"))
+        if fact.center[axis] >= 1 - SIDE and fact.low[axis] >= 1 - HALF:
+            yield Claim(fact.index, "position", (f"the {word} {after}", f"{word} {after}"))
+    if all(abs(fact.center[axis] - 0.5) <= 0.1 and fact.extent(axis) <= HALF for axis in (0, 1)):
+        yield Claim(fact.index, "position", (f"the {word} in the middle", f"{word} in the middle"))
+
+
+def before(one: Fact, other: Fact, axis: int) -> bool:
+    """Whether one is clearly left of (axis 0) or above (axis 1) another: its centre and both its ends are."""
+    gap = max(CLEAR_GAP, 0.25 * min(one.extent(axis), other.extent(axis)))
+    return (
+        other.center[axis] - one.center[axis] >= gap
+        and one.low[axis] <= other.low[axis]
+        and one.high[axis] <= other.high[axis]
+    )
+
+
+def _places_in_row(group: list[Fact], axis: int, words: tuple[str, str]) -> Iterator[Claim]:
+    """Who of several of one name is first, last or n-th along an axis."""
+    row = sorted(group, key=lambda fact: fact.center[axis])
+    word = row[0].noun
+    count = len(row)
+    for place in {*range(min(count, 4)), *range(max(count - 4, 0), count)}:
+        fact = row[place]
+        alone = all(before(other, fact, axis) for other in row[:place]) and all(
+            before(fact, other, axis) for other in row[place + 1 :]
+        )
+        if alone:
+            yield Claim(fact.index, "position", _row_ways(word, place, count, words))
+            if count == 3 and place == 1 and axis == 0 and _is_wide(row):
+                yield Claim(fact.index, "position", (f"the middle {word}", f"the {word} in the middle"))
+
+
+def _is_wide(row: list[Fact]) -> bool:
+    """Whether a row from left to right is one: everyone stands at nearly the same height."""
+    heights = [fact.center[1] for fact in row]
+    return 3 * (max(heights) - min(heights)) <= row[-1].center[0] - row[0].center[0]
+
+
+def _row_ways(word: str, place: int, count: int, words: tuple[str, str]) -> Ways:
+    """Words for the place in a row, counted from the nearer end."""
+    at_end = place > count - 1 - place
+    rank, side = (count - 1 - place, words[1]) if at_end else (place, words[0])
+    if rank:
+        end = {"upper": "top", "lower": "bottom"}.get(side, side)
+        return (f"the {_ORDINALS[rank - 1]} {word} from the {end}",)
+    if count == 2:
+        return (f"the {side} {word}", f"{side} {word}")
+    if side in ("left", "right"):
+        return (f"the {side}most {word}", f"the {word} farthest to the {side}")
+    return (f"the {'topmost' if side == 'upper' else 'lowest'} {word}",)
+
+
+# Size
+
+
+def _sizes(group: list[Fact]) -> Iterator[Claim]:
+    order = sorted(group, key=lambda fact: fact.area)
+    word = order[0].noun
+    degree = "er" if len(group) == 2 else "est"
+    if order[1].area >= CLEAR_RATIO * order[0].area:
+        yield Claim(order[0].index, "size", (f"the small{degree} {word}",))
+    if order[-1].area >= CLEAR_RATIO * order[-2].area:
+        yield Claim(order[-1].index, "size", (f"the larg{degree} {word}", f"the bigg{degree} {word}"))
+
+
+# Colour
+
+
+def _color_shares(drawing: Drawing, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """[K, names] share of each colour name in each segment; NaN where too few pixels were looked at."""
+    counts = colors.name_counts(drawing.labels, len(drawing.segments), pixels)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.where(total >= COLOR_SAMPLES, counts / np.maximum(total, 1), np.nan)
+
+
+def _colors(group: list[Fact], shares: NDArray[np.float64]) -> Iterator[Claim]:
+    mine = shares[[fact.index for fact in group]]
+    if np.isnan(mine).any():
+        return
+    for place, color in np.argwhere(mine >= OWN_COLOR).tolist():
+        if np.count_nonzero(mine[:, color] > OTHERS_COLOR) == 1:
+            word, name = group[place].noun, colors.NAMES[color]
+            yield Claim(group[place].index, "color", (f"the {name} {word}", f"{name} {word}"))
+
+
+# Relation
+
+
+def _relations(group: list[Fact], landmarks: list[Fact]) -> Iterator[Claim]:
+    """Where a segment lies beside another one that is the only one of its name."""
+    for mark in landmarks:
+        for axis, low_ways, high_ways in (
+            (0, ("left of", "to the left of"), ("right of", "to the right of")),
+            (1, ("above",), ("below",)),
+        ):
+            for fact in group:
+                if fact.isthing != mark.isthing or (axis == 0 and not fact.isthing):
+                    continue
+                for one, other, ways in ((fact, mark, low_ways), (mark, fact, high_ways)):
+                    if _stands_before(one, other, axis) and not any(
+                        (rival.center[axis] < mark.center[axis]) == (one is fact)
+                        for rival in group
+                        if rival is not fact
+                    ):
+                        words = tuple(f"the {fact.noun} {way} the {mark.noun}" for way in ways)
+                        yield Claim(fact.index, "relation", words)
+
+
+def _stands_before(one: Fact, other: Fact, axis: int) -> bool:
+    """Whether one stands left of (above) another, beside it and near it."""
+    across = 1 - axis
+    shared = min(one.high[across], other.high[across]) - max(one.low[across], other.low[across])
+    gap = other.low[axis] - one.high[axis]
+    smaller = min(one.extent(axis), other.extent(axis))
+    return (
+        -0.1 * smaller <= gap <= NEAR
+        and shared >= BESIDE * min(one.extent(across), other.extent(across))
+        and before(one, other, axis)
+    )
