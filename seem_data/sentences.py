@@ -36,7 +36,7 @@ Ways = tuple[str, ...]  #: ways to say the same
 
 
 def noun(category_name: str) -> str:
-    """A category's name as a word: ``wall-other-merged`` is a ``wall``, ``potted_plant`` a ``potted plant``."""
+    """A category's name as a word: ``wall-other-merged`` ─▶ ``wall``, ``potted_plant`` likewise."""
     return _SUFFIX.sub("", category_name).replace("_", " ").strip()
 
 
