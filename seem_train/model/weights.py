@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,9 +34,12 @@ IGNORABLE = {
 }
 _POSITIONS = re.compile(r"backbone\.(pos_embed|blocks\.\d+\.attn\.rel_pos_[hw])")
 
-#: How other kinds of folders are opened: marker file in the folder → "module:function", called with
-#: (folder, device), that returns the model. Run and adapter folders of the trainer belong here.
-FOLDER_KINDS: dict[str, str] = {}
+#: How the trainer's folders are opened: marker file in the folder → "module:function", called with
+#: (folder, device), that returns the model.
+FOLDER_KINDS = {
+    "adapter.json": "seem_train.model.adapter_files:open_folder",
+    "best/adapter.json": "seem_train.model.adapter_files:open_run",
+}
 
 
 @dataclass(frozen=True)
@@ -157,27 +160,34 @@ def load_model(
     Raises UserError for an unknown name, a file that is not a checkpoint, and weights of another model.
     """
     device = _checked_device(device)
-    name = str(name_or_folder)
-    folder = Path(name_or_folder).expanduser()
+    name, folder = str(name_or_folder), Path(name_or_folder).expanduser()
+    file = None
     if name in PRESETS or not folder.is_dir():
-        config, file = get_preset(name).config, None
+        config = get_preset(name).config
+    elif (opener := _trainer_opener(folder)) is not None:
+        if weights is not None:
+            raise UserError(f"{folder} names its own weights; leave out {weights}")
+        return opener(folder, device)
     else:
-        for marker, opener in FOLDER_KINDS.items():
-            if (folder / marker).is_file():
-                module, function = opener.split(":")
-                return getattr(importlib.import_module(module), function)(folder, device)
-        config, kept = folder_config(folder), folder / "weights.safetensors"
-        file = kept if kept.is_file() else None
+        config, file = folder_config(folder), folder / "weights.safetensors"
+        if weights is None and not file.is_file():
+            raise UserError(f"{folder} has no weights.safetensors; name a file of weights as well")
     if weights is not None:
         file = find_weights(weights)
-    elif folder.is_dir() and name not in PRESETS and file is None:
-        raise UserError(f"{folder} has no weights.safetensors; name a file of weights as well")
     model = SEEM(config)
     if file is not None:
         official = read_tensors(file)
         _refuse_other_preset(model, official, name, file)
         load_official(model, official, str(file))
     return model.to(device).eval()
+
+
+def _trainer_opener(folder: Path) -> Callable[[Path, torch.device], SEEM] | None:
+    for marker, opener in FOLDER_KINDS.items():
+        if (folder / marker).is_file():
+            module, function = opener.split(":")
+            return getattr(importlib.import_module(module), function)
+    return None
 
 
 def folder_config(folder: Path) -> SEEMConfig:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,8 +179,13 @@ def test_other_kinds_of_folders_are_opened_by_their_marker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "run.json").touch()
-    monkeypatch.setitem(weights_module.FOLDER_KINDS, "run.json", "builtins:print")
-    assert load_model(tmp_path) is None  # what print returns
+    opener = types.ModuleType("opener")
+    opener.open_it = lambda folder, device: (folder, device)  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "opener", opener)
+    monkeypatch.setitem(weights_module.FOLDER_KINDS, "run.json", "opener:open_it")
+    assert load_model(tmp_path) == (tmp_path, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"names its own weights; leave out w\.pt"):
+        load_model(tmp_path, weights="w.pt")
 
 
 # ── which model a file belongs to ──────────────────────────────────────────────────────────────────
