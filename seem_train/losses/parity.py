@@ -11,26 +11,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from seem_train.clicks import next_click
 from seem_train.errors import UserError
 from seem_train.model.draws import ReplayDraws
+from seem_train.model.golden import Case, case_folders
 from seem_train.model.language import TextEmbeddings
-from seem_train.model.original_config import read_config
 from seem_train.model.predictions import Predictions
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.model.tensor_files import read_tensors
-from seem_train.model.weights import load_official
+from seem_train.model.weights import load_model
 
 from .criterion import Criterion, LossConfig, LossTerms, TaskWeights
 from .matcher import MatchCosts
@@ -50,38 +48,13 @@ _MATCHERS: dict[Task, str] = {
     "spatial": "spatial_forward",
     "grounding": "grounding_forward",
 }
+_POINT_CALLERS = ("matcher.py:", "point_features.py:")
 
 
-@dataclass(frozen=True)
-class Case:
-    """One recorded training step."""
-
-    folder: Path
-    info: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-    @classmethod
-    def read(cls, folder: Path) -> Case:
-        info = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        return cls(folder, info, load_file(folder / "data.safetensors"))
-
-    def path(self, key: str) -> Path:
-        path = self.folder.parent / str(self.info[key]).removeprefix("fixtures/")
-        if not path.is_file():
-            raise UserError(
-                f"{self.folder / 'case.json'}: {key} is {self.info[key]}, but {path} is not there"
-            )
-        return path
-
-    @property
-    def images(self) -> int:
-        return sum(1 for name in self.tensors if name.startswith("in.") and name.endswith(".image"))
-
-    def of_images(self, name: str) -> list[Tensor]:
-        return [self.tensors[f"in.{b}.{name}"] for b in range(self.images)]
-
-    def draws(self) -> list[dict[str, Any]]:
-        return self.info["random_draws"]
+def of_images(case: Case, name: str) -> list[Tensor]:
+    """The inputs ``in.0.<name>``, ``in.1.<name>``, …"""
+    count = sum(n.startswith("in.") and n.endswith(".image") for n in case.tensors)
+    return [case.tensors[f"in.{b}.{name}"] for b in range(count)]
 
 
 @dataclass(frozen=True)
@@ -97,15 +70,20 @@ class RecordedPoints:
         image (or only of images with targets) and then the points of its losses; tasks that were not
         computed are absent."""
         matching: dict[tuple[Task, int], Tensor] = {}
-        busy = [b for b, classes in enumerate(case.of_images("gt_classes")) if len(classes)]
+        images = len(of_images(case, "image"))
+        busy = [b for b, classes in enumerate(of_images(case, "gt_classes")) if len(classes)]
         layers = sum(m["mode"] == _MODES["objects"] for m in case.info["matching"])
         for task, function in _MATCHERS.items():
-            drawn = [case.tensors[d["key"]] for d in case.draws() if d["caller"] == f"matcher.py:{function}"]
+            drawn = [
+                case.tensors[d["key"]]
+                for d in case.info["random_draws"]
+                if d["caller"] == f"matcher.py:{function}"
+            ]
             each = len(drawn) // layers
             for layer in range(layers if each else 0):
                 points = torch.cat(drawn[layer * each : (layer + 1) * each])
-                everywhere = points.new_zeros(case.images, *points.shape[1:])
-                everywhere[busy if each < case.images else slice(None)] = points
+                everywhere = points.new_zeros(images, *points.shape[1:])
+                everywhere[busy if each < images else slice(None)] = points
                 matching[task, layer] = everywhere
         order: list[Task] = [task for task in _MODES if (task, 0) in matching]
         recorded = sorted((n for n in case.tensors if n.startswith("loss_points.")), key=_number)
@@ -167,8 +145,10 @@ def loss_config(decoder: dict[str, Any]) -> LossConfig:
 
 def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:
     """The forward half of the recorded training step, with our model and losses."""
-    draws = ReplayDraws(case.tensors[d["key"]] for d in case.draws() if not _is_point_draw(d["caller"]))
-    features = model.encode_image(case.of_images("image"))
+    draws = ReplayDraws(
+        case.tensors[d["key"]] for d in case.info["random_draws"] if not _is_point_draw(d["caller"])
+    )
+    features = model.encode_image(of_images(case, "image"))
     categories = model.language.category_embeddings(
         case.info["class_names"][:-1], prompts=case.info["prompts"]
     )
@@ -193,9 +173,9 @@ def _prompts(
     All images get as many objects as the one with most, the rest without marks, as in the original, where
     memories carry the masks of such objects too.
     """
-    most = max(len(shapes) for shapes in case.of_images("spatial_rand_shape"))
-    positive = [_padded(shapes, features.padded, most) for shapes in case.of_images("spatial_rand_shape")]
-    truth = [_padded(masks, features.padded) for masks in case.of_images("spatial_gt_masks")]
+    most = max(len(shapes) for shapes in of_images(case, "spatial_rand_shape"))
+    positive = [_padded(shapes, features.padded, most) for shapes in of_images(case, "spatial_rand_shape")]
+    truth = [_padded(masks, features.padded) for masks in of_images(case, "spatial_gt_masks")]
     negative = [torch.zeros_like(p) for p in positive]
     previous: list[Tensor | None] = [None] * len(positive)
     for _ in range(case.info["rand_iter_num"]):
@@ -215,18 +195,18 @@ def _prompts(
 
 
 def _targets(case: Case, texts: list[TextEmbeddings], padded: tuple[int, int]) -> Targets:
-    masks = [_padded(m, padded) for m in case.of_images("gt_masks")]
-    spatial = [_padded(m, padded) for m in case.of_images("spatial_gt_masks")]
+    masks = [_padded(m, padded) for m in of_images(case, "gt_masks")]
+    spatial = [_padded(m, padded) for m in of_images(case, "spatial_gt_masks")]
     # An image without phrases has an empty tensor of any shape.
     phrases = [
         _padded(m, padded) if m.numel() else torch.zeros(0, *padded, dtype=torch.bool)
-        for m in case.of_images("grounding_masks")
+        for m in of_images(case, "grounding_masks")
     ]
     counts = tuple(len(m) for m in phrases)
     described = case.info["groundings"]
     return Targets(
         ObjectTargets(
-            torch.cat(masks), torch.cat(case.of_images("gt_classes")), tuple(len(m) for m in masks)
+            torch.cat(masks), torch.cat(of_images(case, "gt_classes")), tuple(len(m) for m in masks)
         ),
         GroundingTargets(
             torch.cat(phrases),
@@ -260,11 +240,10 @@ def official_gradients(model: SEEM) -> dict[str, Tensor]:
 def run(case: Case) -> Outcome:
     """Replay one case and compare."""
     torch.manual_seed(0)
-    model = SEEM(read_config(case.path("config")))
-    load_official(model, read_tensors(case.path("weights")), str(case.path("weights")))
-    model.train()
+    model = load_model(case.path("config").parent, weights=case.path("weights"))
+    model.requires_grad_(True).train()
     terms, targets, predictions = step(case, model)
-    outcome = Outcome(case.folder.name)
+    outcome = Outcome(case.name)
     _compare_losses(outcome, case, terms)
     _compare_matchings(outcome, case, terms, targets, predictions)
     terms.total.backward()
@@ -328,35 +307,20 @@ def _compare_gradients(outcome: Outcome, case: Case, ours: dict[str, Tensor]) ->
             outcome.faults.append(f"{name}: has a gradient, in the original it has none")
 
 
-def find_cases(folders: Sequence[Path]) -> list[Path]:
-    """Folders of recorded training steps in `folders`, or those among them."""
-    found = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is no folder")
-        inside = (
-            [folder]
-            if (folder / "case.json").is_file()
-            else sorted(p.parent for p in folder.glob("*/case.json"))
-        )
-        found += [
-            p for p in inside if "raw_losses" in json.loads((p / "case.json").read_text(encoding="utf-8"))
-        ]
-    return found
-
-
 def main(arguments: Sequence[str]) -> int:
     if not arguments:
         print("usage: python -m seem_train.losses.parity FOLDER…", file=sys.stderr)
         return 2
     try:
-        cases = find_cases([Path(a) for a in arguments])
+        cases = [Case.read(folder) for argument in arguments for folder in case_folders(Path(argument))]
         outcomes = []
         print(f"{'case':32} {'terms':>5} {'worst Δ':>8} {'matchings':>9} {'gradients':>9} {'worst Δ':>8}  of")
-        for folder in cases:
-            outcome = Outcome(folder.name)
+        for case in cases:
+            if "raw_losses" not in case.info:
+                continue
+            outcome = Outcome(case.name)
             try:
-                outcome = run(Case.read(folder))
+                outcome = run(case)
             except ValueError as error:  # the replay does not fit the recording
                 outcome.faults.append(str(error))
             outcomes.append(outcome)
@@ -389,8 +353,9 @@ def _padded(masks: Tensor, size: tuple[int, int], count: int = 0) -> Tensor:
     return F.pad(masks != 0, (0, size[1] - masks.shape[-1], 0, size[0] - masks.shape[-2], 0, missing))
 
 
-def _is_point_draw(caller: str) -> bool:
-    return caller.startswith(("matcher.py:", "point_features.py:"))
+def _drawn(case: Case, wanted: Callable[[str], bool]) -> list[Tensor]:
+    """The recorded draws of some callers, in their order."""
+    return [case.tensors[d["key"]] for d in case.info["random_draws"] if wanted(d["caller"])]
 
 
 def _number(name: str) -> int:

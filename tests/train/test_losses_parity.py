@@ -53,4 +53,4 @@ def test_folders_without_cases_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert parity.main([str(tmp_path / "nowhere")]) == 2
     assert parity.main([str(tmp_path)]) == 2
     assert parity.main([]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "no golden case" in capsys.readouterr().err

@@ -71,7 +71,7 @@ def table_scene(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[int, tuple[int, int]]]:
     """A wall above a table, a mug on the left, a cat on the right, a crowd of mugs in a corner, a void edge.
 
-    Each segment is painted in one flat colour: red = id ÷ 10⁴, which tests use to see that pixels and ids agree.
+    Each segment is painted in one grey, its id ÷ 1000: tests see by it that pixels and ids agree.
     """
     rng = np.random.default_rng(seed)
     ids = np.zeros((height, width), np.int32)
