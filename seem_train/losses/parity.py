@@ -145,9 +145,7 @@ def loss_config(decoder: dict[str, Any]) -> LossConfig:
 
 def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:
     """The forward half of the recorded training step, with our model and losses."""
-    draws = ReplayDraws(
-        case.tensors[d["key"]] for d in case.info["random_draws"] if not _is_point_draw(d["caller"])
-    )
+    draws = ReplayDraws(_drawn(case, lambda caller: not caller.startswith(_POINT_CALLERS)))
     features = model.encode_image(of_images(case, "image"))
     categories = model.language.category_embeddings(
         case.info["class_names"][:-1], prompts=case.info["prompts"]
