@@ -88,10 +88,15 @@ def detect(path: Path) -> Reader:
     """The reader that recognises the file or folder.
 
     Raises:
-        DataError: none or several do; the message lists the formats and ``--format``.
+        DataError: there is no such path, or no reader or several recognise it; the message lists the formats
+            and ``--format``.
     """
     from seem_data.problems import DataError
 
+    if not path.exists():
+        raise DataError(
+            Problem("missing-input", "does not exist.", "Check the path given as --polys.", str(path))
+        )
     found = [reader for reader in all_readers() if reader.recognises(path)]
     if len(found) == 1:
         return found[0]

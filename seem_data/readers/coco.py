@@ -172,6 +172,8 @@ def _parts(
     if isinstance(segmentation, _Rle):
         return (_shapes.bitmap(_decoded(segmentation, size)),)
     lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
+    if not all(isinstance(line, list) for line in lines):
+        raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
     return tuple(Polygon(_shapes.flat_ring(line)) for line in lines)
 
 

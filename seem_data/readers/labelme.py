@@ -4,7 +4,7 @@ Format: https://github.com/wkentaro/labelme (``labelme/_label_file.py`` and its 
 pixels, the origin is the photo's outer corner. LabelMe turns photos upright by their EXIF orientation.
 
 Read: polygon, rectangle (two corners in any order, or four), circle (centre and a point of the rim; becomes
-a polygon within a twentieth of a pixel), mask (a PNG in the box from ``points[0]`` on). Shapes with equal
+a polygon within a fiftieth of a pixel), mask (a PNG in the box from ``points[0]`` on). Shapes with equal
 label and ``group_id`` are parts of one object. The lines of ``description`` and the flags that are set become
 sentences ("red" on a cup: "red cup"), the photo's own flags tags. ``imagePath`` may use backslashes; where
 that photo is missing, the embedded ``imageData`` is used. ``__ignore__`` is void, ``_background_`` the
@@ -25,15 +25,17 @@ from seem_data.problems import DataError, Problem
 from seem_data.readers import Item, Source, _files, _json, _shapes
 from seem_data.readers._json import Number, collecting
 
+_NULL = msgspec.Raw(b"null")
+
 
 class _Head(msgspec.Struct):
     imagePath: str | None = None
-    imageData: msgspec.Raw | None = None
+    imageData: msgspec.Raw = _NULL  #: megabytes of base64: looked at only when it is needed
 
 
 class _File(msgspec.Struct):
     shapes: list[msgspec.Raw] = []
-    imageData: str | None = None
+    imageData: msgspec.Raw = _NULL
     imageWidth: int | None = None
     imageHeight: int | None = None
     flags: dict[str, bool | None] | None = None
@@ -75,7 +77,7 @@ class LabelMe:
                     photo = self._photo(photos, path, photos.root / inner.parent, head.imagePath)
                     name = photos.name_of(photo)
                 except DataError:
-                    if head.imageData is None or bytes(head.imageData) in (b"null", b'""'):
+                    if bytes(head.imageData) in (b"null", b'""'):
                         raise
                     photo = None
                     ending = PurePosixPath((head.imagePath or "").replace("\\", "/")).suffix or ".png"
@@ -93,9 +95,7 @@ class LabelMe:
         assert isinstance(item.payload, Path)
         shown = str(item.source)
         file = _json.read(item.payload, _File)
-        image = item.image or _shapes.from_base64(file.imageData or "", "photo")
-        if isinstance(image, bytes):
-            read_header(image, f"{shown} imageData")
+        image = item.image or _embedded(file.imageData, shown)
         size = (file.imageWidth, file.imageHeight) if file.imageWidth and file.imageHeight else None
         annotation = ImageAnnotation(image, item.name, item.source, size, exif="applied", split=item.split)
         annotation.tags = tuple(flag for flag, is_set in (file.flags or {}).items() if is_set)
@@ -104,6 +104,12 @@ class LabelMe:
             with collecting(problems, shown, where):
                 annotation.regions.append(_region(_json.decode(raw, _Shape, shown), where))
         return annotation
+
+
+def _embedded(raw: msgspec.Raw, shown: str) -> bytes:
+    image = _shapes.from_base64(_json.decode(raw, str, f"{shown} imageData"), "photo")
+    read_header(image, f"{shown} imageData")
+    return image
 
 
 def _region(shape: _Shape, where: str) -> Region:
