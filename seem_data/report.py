@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
@@ -143,12 +143,14 @@ def _figure(split: Split, image: ImageRecord, sentences: dict[tuple[int, int], t
         shapes.append(
             f"<path d='{outline}' fill='rgb{category.color}' data-words=\"{tip}\"><title>{tip}</title></path>"
         )
+    counts = Counter(split.categories.by_id[segment.category_id].name for segment in image.segments)
+    held = ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in counts.items())
     source = base64.b64encode(jpeg.tobytes()).decode()
     return (
         f"<figure><svg viewBox='0 0 {size[0]} {size[1]}'><image href='data:image/jpeg;base64,{source}' "
         f"width='{size[0]}' height='{size[1]}'/>{''.join(shapes)}</svg>"
         f"<figcaption><b>{html.escape(image.file_name)}</b> {image.width}×{image.height}, "
-        f"{len(image.segments)} segments<p class=words>Point at a segment.</p></figcaption></figure>"
+        f"{len(image.segments)} segments<p class=words>{html.escape(held)}</p></figcaption></figure>"
     )
 
 
