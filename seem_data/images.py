@@ -132,6 +132,28 @@ def read_rgb(image: Path | bytes, exif: Exif = "applied", file: str = "") -> NDA
         return np.asarray(_to_rgb(turned, shown))
 
 
+def read_small(
+    image: Path | bytes, longest: int, exif: Exif = "applied", file: str = ""
+) -> NDArray[np.uint8]:
+    """The pixels as `read_rgb` gives them, but JPEGs decoded at a fraction of their size, which is faster.
+
+    Args:
+        longest: pixels that the longer side keeps at least. The whole file is read: a photo that comes out
+            is complete.
+
+    Raises:
+        DataError: as `read_rgb`.
+    """
+    shown = _shown(image, file)
+    with opening(image, shown) as opened:
+        width, height = opened.size
+        share = min(1.0, longest / max(width, height))
+        opened.draft(None, (max(1, round(share * width)), max(1, round(share * height))))
+        opened.load()
+        turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
+        return np.asarray(_to_rgb(turned, shown))
+
+
 def _to_rgb(opened: Image.Image, file: str) -> Image.Image:
     mode = opened.mode
     if mode == "RGB":

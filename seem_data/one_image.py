@@ -11,6 +11,7 @@ import io
 import time
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,8 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from seem_data import grounding, images, instances, panoptic, png, semantic
-from seem_data.annotations import UNLABELED, VOID, ImageAnnotation, Region
+from seem_data import grounding, images, instances, panoptic, png, semantic, sentences
+from seem_data.annotations import UNLABELED, VOID, ImageAnnotation, Region, Sentence
 from seem_data.categories import Categories
 from seem_data.files import OutputError, link_or_copy, sha256, sha256_file, write_atomically, writing
 from seem_data.journal import BuiltImage, Entry, Stamp, staged_name
@@ -33,6 +34,7 @@ from seem_data.sentences_file import ImageSentences, add_sentences
 STAGES = ("hash", "read", "raster", "encode", "sentences", "photo", "write")
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "WEBP": (".webp",)}
 _JPEG_QUALITY = 95
+_LONGEST_SMALL = 256  #: pixels of the longer side in which colours are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Recipe:
 
     Attributes:
         reader, mask_reader: of ``--polys`` and of ``--masks``; at least one is there.
+        sentences_per_segment: generated ones at most; `seed` decides which.
         unknown: what becomes of labels that no category has: ``"skip"``, ``"error"`` or a category's name.
         out: the dataset's folder. `splits`: those that lie in it from an earlier build.
         digest: of everything above that decides bytes; part of every image's key.
@@ -51,6 +54,8 @@ class Recipe:
     categories: Categories
     raster: RasterOptions
     unknown: str
+    sentences_per_segment: int
+    seed: int
     out: Path
     staged: Path
     splits: tuple[str, ...]
@@ -233,6 +238,12 @@ def _build(
     watch.lap("encode")
 
     said = [segment.sentences for segment in drawing.segments]
+    if recipe.sentences_per_segment:
+        small = photo.small()
+        watch.lap("photo")
+        seed = f"{recipe.seed}/{job.main.name}"
+        generated = sentences.describe(drawing, small, recipe.sentences_per_segment, seed)
+        said = [_merged(own, more) for own, more in zip(said, generated, strict=True)]
     watch.lap("sentences")
     grounding_rows = grounding.rows(encoded, said)
     watch.lap("encode")
@@ -268,6 +279,12 @@ def _build(
     )
     watch.lap("write")
     return line
+
+
+def _merged(own: Sequence[Sentence], generated: Sequence[Sentence]) -> list[Sentence]:
+    """The annotator's sentences, then the generated ones that say something else."""
+    words = {sentence.raw.casefold() for sentence in own}
+    return [*own, *(sentence for sentence in generated if sentence.raw.casefold() not in words)]
 
 
 def _load(
@@ -329,7 +346,7 @@ class _Photo:
         self._file = str(annotation.image) if isinstance(annotation.image, Path) else f"{source} (embedded)"
         self._header = images.read_header(self._image, self._file)
         self._view: images.Exif = images.as_shown(self._header, annotation.size, annotation.exif, source)
-        self._pixels: NDArray[np.uint8] | None = None
+        self._is_complete = False
         self.size = self._header.size(self._view)
 
     def must_fit(self, ground: ImageAnnotation, annotation: ImageAnnotation) -> None:
@@ -353,12 +370,11 @@ class _Photo:
                 )
             )
 
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """[H, W, 3]."""
-        if self._pixels is None:
-            self._pixels = images.read_rgb(self._image, self._view, self._file)
-        return self._pixels
+    def small(self) -> NDArray[np.uint8]:
+        """[h, w, 3] enough of the pixels to name colours."""
+        pixels = images.read_small(self._image, _LONGEST_SMALL, self._view, self._file)
+        self._is_complete = True
+        return pixels
 
     @property
     def suffix(self) -> str:
@@ -381,7 +397,7 @@ class _Photo:
             OutputError: `target` cannot be written.
         """
         if self._header.is_plain:
-            if self._pixels is None:
+            if not self._is_complete:
                 images.check_complete(self._image, self._file)
             if isinstance(self._image, Path) and stamp is not None:
                 try:
@@ -392,10 +408,9 @@ class _Photo:
                     raise _unreadable(self._image, error) from None
                 return stamp.sha256
             data = self._image if isinstance(self._image, bytes) else _read(self._image)
-        elif self._header.format == "JPEG":
-            data = _jpeg(self.pixels)
         else:
-            data = png.encode(self.pixels)
+            pixels = images.read_rgb(self._image, self._view, self._file)
+            data = _jpeg(pixels) if self._header.format == "JPEG" else png.encode(pixels)
         write_atomically(target, data)
         return sha256(data)
 

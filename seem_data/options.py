@@ -25,7 +25,7 @@ class Options:
         overlap, unlabeled, min_area, min_coverage: see `RasterOptions`.
         unknown: what becomes of labels that no category has: ``skip``, ``error`` or a category's name.
         instances: things in painted masks: ``one`` an image and category, or connected ``components``.
-        sentences_per_segment, generated: see `GroundingOptions`.
+        sentences_per_segment: generated ones at most; `generated`: whether there are any.
     """
 
     format: str = "auto"

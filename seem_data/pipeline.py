@@ -345,6 +345,8 @@ def _recipe(
         categories,
         options.raster,
         options.unknown,
+        options.sentences_per_segment if options.generated else 0,
+        options.seed,
         out.absolute(),
         journal.staged.absolute(),
         tuple(splits_on_disk(out)),
