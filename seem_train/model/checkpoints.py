@@ -154,14 +154,13 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, progress: Progr
                 progress(done, total)
     except urllib.error.HTTPError as error:
         raise _by_hand(checkpoint, folder, f"the server answered {error.code} {error.reason}") from None
-    except (OSError, ValueError) as error:  # URLError, timeouts and a full disk are OSErrors
-        raise _by_hand(checkpoint, folder, str(getattr(error, "reason", error))) from None
-    size = part.stat().st_size
-    if checkpoint.size is not None and size < checkpoint.size:
-        raise UserError(
-            f"{checkpoint.file}: the connection ended after {size:,} of {checkpoint.size:,} bytes; "
-            "run the same command again to continue"
-        )
+    except OSError as error:  # refused, unreachable, timed out, disk full
+        why = str(getattr(error, "reason", error))
+        if part.is_file() and part.stat().st_size:
+            raise _broken_off(checkpoint, part, f" ({why})") from None
+        raise _by_hand(checkpoint, folder, why) from None
+    if checkpoint.size is not None and part.stat().st_size < checkpoint.size:
+        raise _broken_off(checkpoint, part)
     if checkpoint.sha256 is not None and sha256_of(part) != checkpoint.sha256:
         part.unlink()
         raise UserError(
@@ -176,6 +175,8 @@ def _fetch(checkpoint: Checkpoint, part: Path) -> Iterator[tuple[int, int | None
     done = part.stat().st_size if part.exists() else 0
     if checkpoint.size is not None and done == checkpoint.size:
         return
+    if checkpoint.size is not None and done > checkpoint.size:  # it is something else: start anew
+        done = 0
     request = urllib.request.Request(checkpoint.url, headers={"User-Agent": "seem-tools"})
     if done:
         request.add_header("Range", f"bytes={done}-")
@@ -189,6 +190,14 @@ def _fetch(checkpoint: Checkpoint, part: Path) -> Iterator[tuple[int, int | None
                 file.write(piece)
                 done += len(piece)
                 yield done, total
+
+
+def _broken_off(checkpoint: Checkpoint, part: Path, why: str = "") -> UserError:
+    total = "all" if checkpoint.size is None else f"{checkpoint.size:,}"
+    return UserError(
+        f"{checkpoint.file}: the download broke off after {part.stat().st_size:,} of {total} bytes{why}; "
+        "run the same command again to continue"
+    )
 
 
 def _by_hand(checkpoint: Checkpoint, folder: Path, why: str) -> UserError:

@@ -121,7 +121,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "*")
     server = Server(("127.0.0.1", 0), Handler)
     server.asked = []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -161,7 +162,7 @@ def test_progress_reaches_the_whole(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ranges", [True, False])
 def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path, ranges: bool) -> None:
     server.cut, server.ranges = 2_000_000, ranges
-    with pytest.raises(UserError, match=r"run the same command again to continue|cannot be downloaded"):
+    with pytest.raises(UserError, match=r"broke off after [\d,]+ of 5,120,000 bytes.*again to continue"):
         download(on(server), tmp_path)
     part = tmp_path / "file.pt.part"
     got = part.stat().st_size
@@ -176,6 +177,12 @@ def test_a_finished_part_is_only_checked(server: Server, tmp_path: Path) -> None
     (tmp_path / "file.pt.part").write_bytes(BODY)
     assert download(on(server), tmp_path).read_bytes() == BODY
     assert server.asked == []
+
+
+def test_a_part_that_is_too_long_is_begun_anew(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.pt.part").write_bytes(BODY + b"more")
+    assert download(on(server), tmp_path).read_bytes() == BODY
+    assert server.asked == [None]
 
 
 def test_what_has_another_checksum_is_deleted(server: Server, tmp_path: Path) -> None:
