@@ -1,0 +1,153 @@
+"""Batches: examples that repeat exactly, phrases, and masks made last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_dataset import table_scene, write_split, write_tables
+
+from seem_train.data.augment import AugmentConfig
+from seem_train.data.batch import (
+    Batch,
+    Example,
+    Spoken,
+    TrainingSet,
+    choose_phrases,
+    collate,
+    training_batches,
+)
+from seem_train.data.dataset import SegmentationSet
+from seem_train.data.sampler import Draw, Order, StepSampler
+from seem_train.data.strokes import StrokeConfig
+
+AUGMENTATION = AugmentConfig(96, scale=(0.6, 1.4), color=True)
+
+
+def training_set(root: Path, seed: int = 0, objects: int = 2) -> TrainingSet:
+    return TrainingSet(SegmentationSet(root, "train"), AUGMENTATION, StrokeConfig(objects=objects), seed)
+
+
+def same(one: Example, other: Example) -> bool:
+    return (
+        torch.equal(one.image, other.image)
+        and torch.equal(one.id_map, other.id_map)
+        and torch.equal(one.strokes, other.strokes)
+        and (one.categories, one.mode, one.phrases, one.prompted, one.file)
+        == (other.categories, other.mode, other.phrases, other.prompted, other.file)
+    )
+
+
+def test_an_example_is_a_function_of_seed_and_draw(tmp_path: Path) -> None:
+    root = write_tables(tmp_path)
+    examples, again = training_set(root), training_set(root)
+    order = [Draw(epoch, index, copy) for epoch in (0, 1) for index in range(6) for copy in (0, 1)]
+    for draw in order:
+        examples[draw]
+    assert all(same(examples[draw], again[draw]) for draw in reversed(order))
+    assert not same(examples[Draw(0, 1)], examples[Draw(1, 1)])
+    assert not same(examples[Draw(0, 1)], examples[Draw(0, 1, 1)])
+    assert not same(examples[Draw(0, 1)], training_set(root, seed=1)[Draw(0, 1)])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path, workers: int) -> None:
+    dataset = training_set(write_tables(tmp_path))
+    sampler = StepSampler(Order(6, 0), global_batch=4, micro_batch=2, first_step=1, last_step=4)
+    alone = list(training_batches(dataset, sampler, workers=0))
+    others = list(training_batches(dataset, sampler, workers=workers))
+    assert len(alone) == len(others) == 6
+    for one, other in zip(alone, others, strict=True):
+        assert isinstance(one, Batch)
+        assert isinstance(other, Batch)
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.id_maps, other.id_maps)
+        assert one.texts == other.texts
+        assert one.files == other.files
+
+
+def test_masks_are_those_of_the_id_maps(tmp_path: Path) -> None:
+    dataset = training_set(write_tables(tmp_path))
+    batch = collate([dataset[Draw(0, index)] for index in range(4)])
+    texts = torch.randn(len(batch.texts), 5)
+    targets = batch.targets(texts)
+    row = 0
+    for b, example in enumerate(batch.examples):
+        for place, category in enumerate(example.categories):
+            assert torch.equal(targets.objects.masks[row], batch.id_maps[b] == place + 1)
+            assert targets.objects.categories[row] == category
+            row += 1
+    assert row == len(targets.objects.masks)
+    assert targets.objects.masks.dtype == torch.bool
+    assert targets.grounding is not None
+    assert targets.spatial is not None
+    assert targets.grounding.texts is texts
+    phrases = [(b, phrase) for b, example in enumerate(batch.examples) for phrase in example.phrases]
+    for mask, (b, phrase) in zip(targets.grounding.masks, phrases, strict=True):
+        assert torch.equal(mask, batch.id_maps[b] == phrase.segment + 1)
+    prompts = [(b, place) for b, example in enumerate(batch.examples) for place in example.prompted]
+    for mask, (b, place) in zip(targets.spatial.masks, prompts, strict=True):
+        assert torch.equal(mask, batch.id_maps[b] == place + 1)
+        assert mask.sum() >= 10
+    assert targets.sizes == batch.sizes
+    assert batch.targets().grounding is None
+
+
+def test_an_image_without_segments_makes_a_batch_too(tmp_path: Path) -> None:
+    photo, ids, _ = table_scene(0)
+    write_split(tmp_path, "train", {"a.png": (photo, ids * 0, {})})
+    dataset = training_set(tmp_path)
+    batch = collate([dataset[Draw(0, 0)]])
+    targets = batch.targets(torch.zeros(0, 5))
+    assert targets.objects.masks.shape == (0, 96, 96)
+    assert targets.spatial is None
+    assert batch.strokes(0) is None
+    assert batch.texts == batch.said(0) == []
+    assert batch.sizes.segments == (0,)
+
+
+def test_sentences_are_asked_where_there_are_some_and_categories_elsewhere(tmp_path: Path) -> None:
+    images = SegmentationSet(write_tables(tmp_path), "train")
+    spoken, named = images.load(0), images.load(1)
+    seen = set()
+    for seed in range(60):
+        mode, phrases = choose_phrases(spoken, images.names, np.random.default_rng(seed))
+        assert mode == "text"
+        assert 1 <= len(phrases) <= 2
+        assert len({p.segment for p in phrases}) == len(phrases)
+        seen |= {p.text for p in phrases}
+    assert seen == {"the mug on the left", "the cat on the right", "the mug", "the cat"}
+    asked = set()
+    for seed in range(60):
+        mode, phrases = choose_phrases(named, images.names, np.random.default_rng(seed))
+        assert mode == "class"
+        categories = {p.group for p in phrases}
+        assert 1 <= len(categories) <= 4
+        expected = [n for n, s in enumerate(named.segments) if s.category in categories]
+        assert [p.segment for p in phrases] == expected  # every segment of the category
+        assert all(images.names[p.group].removesuffix("-other-merged") in p.text for p in phrases)
+        asked.add(len(categories))
+    assert asked == {1, 2, 3, 4}
+
+
+def test_equal_sentences_share_a_group_and_are_said_once() -> None:
+    phrases = (Spoken("the mug", 0, 0), Spoken("the cat", 2, 1), Spoken("the mug", 1, 0))
+    nothing = torch.empty(0)
+    example = Example(nothing, nothing, (0, 0, 3), "text", phrases, (), nothing, "a.jpg")
+    batch = Batch(nothing, nothing, (example,))
+    assert batch.texts == ["the mug", "the cat", "the mug"]
+    assert batch.said(0) == ["the mug", "the cat"]
+
+
+def test_pixels_move_and_everything_else_stays(tmp_path: Path) -> None:
+    dataset = training_set(write_tables(tmp_path))
+    batch = collate([dataset[Draw(0, 0)]])
+    moved = batch.to(torch.device("meta"))
+    assert moved.images.device.type == moved.id_maps.device.type == "meta"
+    strokes = moved.strokes(0)
+    assert strokes is not None
+    assert strokes.device.type == "cpu"
+    assert moved.examples is batch.examples
+    assert batch.id_maps.dtype == torch.int16
