@@ -178,11 +178,13 @@ def validate(
 ) -> None:
     """Check every promise of a dataset on disk."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data.validate import repair
+        from seem_data.repair import repair
         from seem_data.validate import validate as check
 
-        repaired = repair(dataset, workers=workers, progress=bar) if fix else []
-        problems = check(dataset, workers=workers, progress=bar)
+        if fix:
+            repaired, problems = repair(dataset, workers=workers, progress=bar)
+        else:
+            repaired, problems = [], check(dataset, workers=workers, progress=bar)
     if json:
         rows = {"repaired": repaired, "problems": problems}
         show_json({name: [problem.as_dict() for problem in found] for name, found in rows.items()})

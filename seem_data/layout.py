@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -357,7 +357,7 @@ class Fingerprint:
         self._digest.update(f"{name} {sha256}\n".encode())
 
     def add_files(self, photo: str, png: str, sha256: tuple[str, str, str]) -> None:
-        """The files of one image: names of photo and PNGs, and the SHA-256 of each in the order of FOLDERS."""
+        """The files of an image: names of photo and PNGs, and the SHA-256 of each in the order of FOLDERS."""
         for folder, name, digest in zip(FOLDERS, (photo, png, png), sha256, strict=True):
             self.add(f"{folder}/{name}", digest)
 
@@ -469,8 +469,8 @@ def write_categories(root: Path, categories: Categories) -> None:
     write_atomically(root / CATEGORIES_JSON, b"[\n" + rows + b"\n]\n")
 
 
-def write_info(root: Path, name: str, options: Mapping[str, Any], splits: Mapping[str, Counts]) -> None:
-    """Write dataset.json. It holds nothing that differs between two builds of the same input."""
+def write_info(root: Path, name: str, options: Mapping[str, Any], splits: Mapping[str, Any]) -> None:
+    """Write dataset.json; `splits` holds `Counts`. Two builds of the same input give the same bytes."""
     from seem_data import __version__
 
     info = {
@@ -478,6 +478,6 @@ def write_info(root: Path, name: str, options: Mapping[str, Any], splits: Mappin
         "layout": VERSION,
         "built_with": f"seem-tools {__version__}",
         "options": dict(options),
-        "splits": {split: asdict(counts) for split, counts in splits.items()},
+        "splits": dict(splits),
     }
     write_atomically(root / DATASET_JSON, msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n")

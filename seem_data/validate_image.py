@@ -16,11 +16,11 @@ from pycocotools import mask as coco_mask
 from seem_data import images, layout
 from seem_data.categories import Categories
 from seem_data.files import sha256_file
-from seem_data.instances import rle
+from seem_data.instances import encode_runs
 from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment
 from seem_data.panoptic import read_id_map
 from seem_data.problems import DataError, Problem, Severity
-from seem_data.runs import Runs, runs_of
+from seem_data.runs import Box, Runs, runs_of
 
 _LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json
 _BUILD_AGAIN = "Build the dataset again."
@@ -51,13 +51,27 @@ def check_images(split: tuple[Path, Categories], rows: list[Rows]) -> list[Check
     return [_ImageCheck(*split, row).run() for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSegment:
+    """A segment as the pixels of a panoptic PNG tell it."""
+
+    area: int
+    bbox: Box
+    mask: dict[str, Any]  #: COCO's compressed RLE
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentMap:
-    """A panoptic PNG as an index map: `ids[k - 1]` is the id of the k-th segment in the picture."""
+    """A panoptic PNG as an index map.
 
-    ids: NDArray[np.int32]
-    index: NDArray[np.int32]  #: [H, W]
+    Attributes:
+        index: [H, W]; 0 = void, k = the k-th of `segments`.
+        segments: by id, ids growing.
+    """
+
+    index: NDArray[np.int32]
     runs: Runs
+    segments: dict[int, FoundSegment]
 
     @classmethod
     def of(cls, id_map: NDArray[np.int32]) -> SegmentMap:
@@ -67,7 +81,18 @@ class SegmentMap:
         ids = ids[ids != 0]
         index = np.searchsorted(ids, id_map).astype(np.int32) + 1
         index[id_map == 0] = 0
-        return cls(ids, index, runs_of(np.ascontiguousarray(index.T), len(ids)))
+        runs = runs_of(np.ascontiguousarray(index.T), len(ids))
+        facts = zip(runs.areas()[1:].tolist(), runs.boxes(), encode_runs(runs), strict=True)
+        found = {number: FoundSegment(*fact) for number, fact in zip(ids.tolist(), facts, strict=True)}
+        return cls(index, runs, found)
+
+    def semantic(self, category_of: dict[int, int], categories: Categories) -> NDArray[Any]:
+        """[H, W] what the semantic PNG must hold, given the category of each segment id."""
+        ignore = layout.semantic_ignore(len(categories))
+        index_of = categories.index_of
+        values = [index_of.get(category_of.get(number, -1), ignore) for number in self.segments]
+        depth = np.uint8 if ignore == layout.IGNORE_8BIT else np.uint16
+        return np.array([ignore, *values], depth)[self.index]
 
 
 class _ImageCheck:
@@ -172,72 +197,61 @@ class _ImageCheck:
 
     def _check_against_pixels(self, found: SegmentMap) -> None:
         told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
-        areas, boxes = found.runs.areas(), found.runs.boxes()
-        for number, identity in enumerate(found.ids.tolist(), start=1):
-            segment = told.pop(identity, None)
-            area = int(areas[number])
+        for number, fact in found.segments.items():
+            segment = told.pop(number, None)
             if segment is None:
-                message = f"has {area} pixels of segment {identity}, which panoptic.json does not list."
+                message = f"has {fact.area} pixels of segment {number}, which panoptic.json does not list."
                 self.add("unlisted-segment", self.panoptic, message)
                 continue
-            if segment.area != area:
-                self._segment("wrong-area", identity, f"has area {segment.area}; its pixels are {area}.")
-            if tuple(segment.bbox) != boxes[number - 1]:
-                message = f"has bbox {list(segment.bbox)}; its pixels have {list(boxes[number - 1])}."
-                self._segment("wrong-bbox", identity, message)
-        for identity in told:
-            self._segment("ghost-segment", identity, "has no pixel in the PNG.")
+            if segment.area != fact.area:
+                self._segment("wrong-area", number, f"has area {segment.area}; its pixels are {fact.area}.")
+            if tuple(segment.bbox) != fact.bbox:
+                message = f"has bbox {list(segment.bbox)}; its pixels have {list(fact.bbox)}."
+                self._segment("wrong-bbox", number, message)
+        for number in told:
+            self._segment("ghost-segment", number, "has no pixel in the PNG.")
 
     def _check_semantic(self, found: SegmentMap) -> None:
         if not self.semantic.is_file():
             self.add("missing-semantic", self.semantic, "is missing.")
             return
+        category_of = {segment.id: segment.category_id for segment in self.rows.panoptic.segments_info}
+        expected = found.semantic(category_of, self.categories)
         pixels = cv2.imdecode(np.fromfile(self.semantic, np.uint8), cv2.IMREAD_UNCHANGED)
-        ignore = layout.semantic_ignore(len(self.categories))
-        depth = np.uint8 if ignore == layout.IGNORE_8BIT else np.uint16
-        if pixels is None or pixels.ndim != 2 or pixels.dtype != depth:
-            kind = "16-bit grey" if depth is np.uint16 else "8-bit grey"
+        if pixels is None or pixels.ndim != 2 or pixels.dtype != expected.dtype:
+            kind = f"{8 * expected.itemsize}-bit grey"
             self.add("bad-semantic", self.semantic, f"is no {kind} PNG.")
-            return
-        if pixels.shape != found.index.shape:
+        elif pixels.shape != expected.shape:
             found_size = _by(pixels.shape[::-1])
             self.add("semantic-size", self.semantic, f"has {found_size} pixels, not {_by(self._size)}.")
-            return
-        category_of = {segment.id: segment.category_id for segment in self.rows.panoptic.segments_info}
-        index_of = self.categories.index_of
-        values = [index_of.get(category_of.get(number, -1), ignore) for number in found.ids.tolist()]
-        wrong = int(np.count_nonzero(pixels != np.array([ignore, *values], depth)[found.index]))
-        if wrong:
+        elif wrong := int(np.count_nonzero(pixels != expected)):
             message = f"disagrees with the panoptic PNG on {wrong} pixels."
             self.add("semantic-differs", self.semantic, message)
 
     def _check_instances(self, found: SegmentMap) -> None:
         told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
-        number_of = {identity: number for number, identity in enumerate(found.ids.tolist(), start=1)}
-        areas, boxes = found.runs.areas(), found.runs.boxes()
         seen: set[int] = set()
         for row in self.rows.instances:
-            segment, number = told.get(row.segment_id), number_of.get(row.segment_id)
-            if segment is None or number is None:
-                self._instance(
-                    "lost-instance", row, f"belongs to segment {row.segment_id}, which is not there."
-                )
+            segment, fact = told.get(row.segment_id), found.segments.get(row.segment_id)
+            if segment is None or fact is None:
+                message = f"belongs to segment {row.segment_id}, which is not there."
+                self._instance("lost-instance", row, message)
                 continue
             if row.segment_id in seen:
                 self._instance("duplicate-instance", row, f"is a second one of segment {row.segment_id}.")
             seen.add(row.segment_id)
             if (row.category_id, row.iscrowd) != (segment.category_id, segment.iscrowd):
-                message = f"has category or iscrowd of its own, other than segment {row.segment_id}."
+                message = f"has another category or iscrowd than segment {row.segment_id}."
                 self._instance("instance-differs", row, message)
-            if row.area != areas[number] or tuple(row.bbox) != boxes[number - 1]:
+            if (row.area, tuple(row.bbox)) != (fact.area, fact.bbox):
                 message = f"has another area or bbox than segment {row.segment_id}."
                 self._instance("instance-differs", row, message)
-            if row.segmentation != rle(found.runs, number):
+            if row.segmentation != fact.mask:
                 message = f"has another mask than segment {row.segment_id}."
                 self._instance("instance-mask", row, message)
         things = {category.id for category in self.categories if category.isthing}
         for segment in told.values():
-            if segment.category_id in things and segment.id in number_of and segment.id not in seen:
+            if segment.category_id in things and segment.id in found.segments and segment.id not in seen:
                 self._segment("no-instance", segment.id, "is a thing and is not in instances.json.")
 
     def _instance(self, code: str, row: InstanceRow, message: str) -> None:
@@ -245,12 +259,11 @@ class _ImageCheck:
 
     def _check_grounding(self, found: SegmentMap) -> None:
         told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
-        number_of = {identity: number for number, identity in enumerate(found.ids.tolist(), start=1)}
         claims: defaultdict[str, set[int]] = defaultdict(set)
         seen: set[int] = set()
         for row in self.rows.grounding:
-            segment, number = told.get(row.segment_id), number_of.get(row.segment_id)
-            if segment is None or number is None:
+            segment, fact = told.get(row.segment_id), found.segments.get(row.segment_id)
+            if segment is None or fact is None:
                 self._grounding("lost-grounding", row, f"means segment {row.segment_id}, which is not there.")
                 continue
             if row.segment_id in seen:
@@ -258,7 +271,7 @@ class _ImageCheck:
             seen.add(row.segment_id)
             for code, message in (
                 *_row_faults(row, segment),
-                *_polygon_faults(row.segmentation, rle(found.runs, number), self._size),
+                *polygon_faults(row.segmentation, fact.mask, self._size),
             ):
                 self._grounding(code, row, message)
             for sentence in row.sentences:
@@ -286,7 +299,7 @@ def _row_faults(row: GroundingRow, segment: Segment) -> Iterator[tuple[str, str]
         yield "unknown-kind", f"has a sentence of kind {strange[0]!r}; there are {', '.join(kinds)}."
 
 
-def _polygon_faults(
+def polygon_faults(
     polygons: list[list[float]], mask: dict[str, Any], size: tuple[int, int]
 ) -> Iterator[tuple[str, str]]:
     """What the original's loaders need: polygons of at least 4 points (the fork drops an object whose first
