@@ -124,7 +124,7 @@ def load(path: Path) -> Categories:
                 str(path),
             )
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             Problem("bad-json", f"cannot be read as JSON ({error}).", "Mend or re-export it.", str(path))
         ) from None

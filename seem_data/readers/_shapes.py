@@ -45,7 +45,7 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
     try:
         line = np.array(points if isinstance(points, np.ndarray) else list(points), dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
-        line = np.empty(0)
+        line = np.full(1, np.nan)  # of uneven length, or no numbers
     if line.size and (line.ndim != 2 or line.shape[-1] != 2):
         raise fault("bad-points", "has points that are not pairs of x and y.", "Draw the object again.")
     finite = np.isfinite(line).reshape(-1, 2).all(axis=1)
@@ -105,7 +105,10 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0) -> P
     if min(rx, ry) <= 0:
         raise fault("no-area", f"has the radius {min(rx, ry):g}.", "Draw the object again or delete it.")
     step = math.acos(max(1 - _SAGITTA / max(rx, ry), 0.5))
-    angles = np.linspace(0, 2 * np.pi, min(max(math.ceil(math.pi / step), 12), 2048), endpoint=False)
+    corners = 4 * min(
+        max(math.ceil(math.pi / step / 4), 3), 512
+    )  # of four: its full width and height are met
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     line = np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
     return Polygon(turned(line, (cx, cy), degrees))
 

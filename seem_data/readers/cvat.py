@@ -129,7 +129,7 @@ class Cvat:
 
 
 def _is_cvat(path: Path) -> bool:
-    return re.search(r"<annotations[\s>]", _xml.head(path)) is not None
+    return re.search(r"<annotations[\s/>]", _xml.head(path)) is not None
 
 
 def _size(image: Element) -> tuple[int, int] | None:

@@ -49,7 +49,7 @@ class Voc:
         if path.is_dir() and next(_roots(path), None) is not None:
             return True
         xml = _files.first(_files.some_files(path, (".xml",)))
-        return any(re.search(r"<annotation[\s>]", _xml.head(file)) for file in xml)
+        return any(re.search(r"<annotation[\s/>]", _xml.head(file)) for file in xml)
 
     def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         return _files.unique(self._scan(source, problems), problems)

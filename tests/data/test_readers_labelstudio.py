@@ -1,0 +1,190 @@
+"""Label Studio: percent, brushes in bits, labels from other controls, photos behind addresses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reading import area, codes, full_mask, make_photo, read, write_json
+
+from seem_data.problems import DataError
+from seem_data.readers import detect
+from seem_data.readers._brush import decode_brush
+
+#: Made by label-studio-converter 0.0.59's ``encode_rle`` from the pixels below, each repeated four times.
+BRUSH = [0, 0, 0, 120, 57, 27, 254, 35, 0, 143, 254, 248, 5, 191, 251, 224, 17, 255, 225, 240, 0]
+BRUSHED = np.array(
+    [[0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool
+)
+#: The same tool's for RGBA pixels that differ in red: single values instead of runs.
+MIXED = [0, 0, 0, 48, 57, 27, 252, 96, 0, 50, 66, 0, 7, 248, 27, 80, 128, 1, 254, 4, 108, 32, 0, 127, 225,
+         176, 0, 2, 33, 0, 3, 252]  # fmt: skip
+
+
+def result(kind="polygonlabels", id="r1", size=(40, 30), **value):
+    points = {"points": [[10, 10], [60, 10], [60, 60]]} if kind == "polygonlabels" else {}
+    labels = {kind: ["cup"]} if kind.endswith("labels") else {}
+    return {
+        "id": id,
+        "type": kind,
+        "original_width": size[0],
+        "original_height": size[1],
+        "image_rotation": 0,
+        "value": {**points, **labels, **value},
+    }
+
+
+def task(*results, image="a.jpg", **fields):
+    return {"id": 1, "data": {"image": image}, "annotations": [{"id": 1, "result": list(results)}], **fields}
+
+
+def export(folder: Path, *tasks) -> Path:
+    make_photo(folder / "a.jpg")
+    return write_json(folder / "export.json", list(tasks))
+
+
+def only(folder):
+    annotations, problems = read("labelstudio", folder)
+    (annotation,) = annotations.values()
+    return annotation, problems
+
+
+def test_percent_become_pixels(tmp_path):
+    export(
+        tmp_path,
+        task(
+            result(),
+            result("rectanglelabels", "r2", x=50, y=50, width=25, height=10, rotation=90),
+            result("ellipselabels", "r3", x=50, y=50, radiusX=10, radiusY=20),
+        ),
+    )
+    annotation, problems = only(tmp_path)
+    assert annotation.size == (40, 30) and annotation.exif == "applied" and not problems
+    polygon, rectangle, ellipse = annotation.regions
+    assert polygon.parts[0].outer.tolist() == [[4, 3], [24, 3], [24, 18]]
+    corners = rectangle.parts[0].outer  # turned clockwise about its top-left corner, in pixels
+    assert np.allclose(corners, [[20, 15], [20, 25], [17, 25], [17, 15]])
+    assert np.allclose(ellipse.parts[0].outer.mean(axis=0), (20, 15))
+    assert area(ellipse) == pytest.approx(math.pi * 4 * 6, rel=0.02)
+
+
+def test_brushes_are_decoded_as_label_studio_does(tmp_path):
+    assert (decode_brush(bytes(BRUSH), 5, 6) == BRUSHED).all()
+    expected = [[False, True, True, True], [False] * 4, [False, False, False, True]]
+    assert decode_brush(bytes(MIXED), 3, 4).tolist() == expected
+    export(tmp_path, task(result("brushlabels", size=(6, 5), format="rle", rle=BRUSH)))
+    annotation, problems = only(tmp_path)
+    assert (full_mask(annotation.regions[0].parts[0], 6, 5) == BRUSHED).all() and not problems
+
+
+@given(st.binary(max_size=40) | st.integers(0, len(BRUSH)).map(lambda n: bytes(BRUSH[:n])))
+def test_brushes_that_are_cut_off_or_no_such_are_problems(data):
+    try:
+        mask = decode_brush(data, 5, 6)
+    except DataError:
+        return
+    assert mask.shape == (5, 6)
+
+
+def test_labels_and_words_of_other_controls_belong_to_the_region_of_their_id(tmp_path):
+    shape = result("polygon", "a", points=[[10, 10], [60, 10], [60, 60]])
+    shape["meta"] = {"text": ["my cup"]}
+    label = result("labels", "a")
+    words = result("textarea", "a", text=["left of the jug", " "])
+    export(tmp_path, task(shape, label, words, result("choices", "b", choices=["indoors"])))
+    annotation, problems = only(tmp_path)
+    (region,) = annotation.regions
+    assert region.label == "cup" and not problems
+    assert [sentence.raw for sentence in region.sentences] == ["my cup", "left of the jug"]
+
+
+def test_the_ground_truth_or_the_newest_annotation_counts(tmp_path):
+    def by(label, **fields):
+        return {"result": [result(polygonlabels=[label])], **fields}
+
+    old, new = by("old", updated_at="2024-01-01"), by("new", updated_at="2024-02-01")
+    cancelled = by("cancelled", updated_at="2025-01-01", was_cancelled=True)
+    export(tmp_path, task(annotations=[old, new, cancelled]))
+    assert only(tmp_path)[0].regions[0].label == "new"
+    export(tmp_path, task(annotations=[{**old, "ground_truth": True}, new]))
+    assert only(tmp_path)[0].regions[0].label == "old"
+    export(tmp_path, task(annotations=[cancelled]))
+    annotations, (problem,) = read("labelstudio", tmp_path)
+    assert not annotations and problem.severity == "note"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/data/upload/1/0f3a9b12-a.jpg",
+        "/data/local-files/?d=kitchen%20one/a.jpg",
+        "s3://bucket/kitchen one/a.jpg",
+        "https://host.example/x/a.jpg?token=1#top",
+        "a.jpg",
+    ],
+)
+def test_photos_are_found_behind_their_addresses(tmp_path, address):
+    export(tmp_path / "ls", task(result(), image=address))
+    (tmp_path / "ls" / "a.jpg").unlink()
+    make_photo(tmp_path / "photos" / "kitchen one" / "a.jpg")
+    annotations, problems = read("labelstudio", tmp_path / "ls", tmp_path / "photos")
+    assert list(annotations) == ["kitchen one/a.jpg"] and not problems
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("b.jpg", "missing-image"),
+        ("../../b.jpg", "unsafe-path"),
+        ("", "no-image-path"),
+        (None, "no-image-path"),
+    ],
+)
+def test_photos_that_are_not_found(tmp_path, address, code):
+    export(tmp_path, task(result(), image=address))
+    annotations, (problem,) = read("labelstudio", tmp_path)
+    assert not annotations and problem.code == code and problem.where == "[0]"
+
+
+def test_uploads_and_versions_before_one(tmp_path):
+    before = task(result(), image="x", file_upload="0f3a9b12-a.jpg")
+    before["completions"] = before.pop("annotations")
+    export(tmp_path, before)
+    assert detect(tmp_path).name == "labelstudio"
+    assert len(only(tmp_path)[0].regions) == 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (result(points=[[1, 2], [3, 4]]), "too-few-points"),
+        (result(points=[[1, 2], [3, 4], [5, float("nan")]]), "not-finite"),
+        (result(points="x"), "bad-field"),
+        (result(polygonlabels=[]), "no-label"),
+        (result(polygonlabels=["a", "b"]), "no-label"),
+        ({**result(), "image_rotation": 90}, "turned-photo"),
+        (result("brushlabels", rle=BRUSH), "bad-rle"),
+        (result("brushlabels", rle=[300]), "bad-rle"),
+        (result("brushlabels", rle=[]), "bad-rle"),
+        (result("rectanglelabels", x=1, y=2, width=3), "not-finite"),
+        (result("ellipselabels", x=1, y=2, radiusX=0, radiusY=3), "no-area"),
+        (result("keypointlabels", x=1, y=2, width=1), "no-area"),
+        ({**result(), "value": 3}, "bad-field"),
+    ],
+)
+def test_a_bad_region_costs_that_region(tmp_path, bad, code):
+    export(tmp_path, task(result(id="1"), {**bad, "id": "2"}, result(id="3", polygonlabels=["plate"])))
+    annotation, (problem,) = only(tmp_path)
+    assert [region.label for region in annotation.regions] == ["cup", "plate"]
+    assert problem.code == code and problem.where.startswith("a.jpg, region 2")
+
+
+def test_tasks_that_are_no_tasks(tmp_path):
+    export(tmp_path, task(result()), 5, {"data": []})
+    annotations, problems = read("labelstudio", tmp_path / "export.json")
+    assert list(annotations) == ["a.jpg"] and codes(problems) == ["bad-field"] * 2
+    assert [problem.where for problem in problems] == ["[1]", "[2].data"]

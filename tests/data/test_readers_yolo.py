@@ -1,0 +1,165 @@
+"""YOLO: fractions, boxes, splits told in many ways, and key points that are no outlines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from reading import area, codes, make_photo, read
+
+from seem_data.problems import DataError
+from seem_data.readers import Source, detect, get
+
+YAML = "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: cup\n  1: plate\n"
+TRIANGLE = "0 0.1 0.1 0.6 0.1 0.6 0.6"
+
+
+def yolo(folder: Path, *lines: str, yaml=YAML, photo="images/train/1.jpg") -> Path:
+    make_photo(folder / photo)
+    label = folder / photo.replace("images/", "labels/")
+    label.parent.mkdir(parents=True, exist_ok=True)
+    label.with_suffix(".txt").write_text("\n".join(lines) + "\n")
+    (folder / "data.yaml").write_text(yaml)
+    (folder / "images" / "val").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def only(folder):
+    annotations, problems = read("yolo", folder)
+    (annotation,) = annotations.values()
+    return annotation, problems
+
+
+def test_fractions_become_pixels(tmp_path):
+    yolo(tmp_path, TRIANGLE, "", "1.0 0 0 1 0 1 1 0 1")
+    annotation, problems = only(tmp_path)
+    triangle, plate = annotation.regions
+    assert triangle.parts[0].outer.tolist() == [[4, 3], [24, 3], [24, 18]]
+    assert (plate.label, area(plate)) == ("plate", 1200)
+    assert annotation.split == "train" and annotation.exif == "applied" and not problems
+
+
+def test_fractions_are_of_the_upright_photo(tmp_path):
+    from PIL import Image
+
+    yolo(tmp_path, TRIANGLE)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    make_photo(tmp_path / "images/train/1.jpg", (40, 30), exif=exif)
+    assert only(tmp_path)[0].regions[0].parts[0].outer.tolist() == [[3, 4], [18, 4], [18, 24]]
+
+
+def test_boxes_are_rectangles_with_a_note(tmp_path):
+    yolo(tmp_path, "0 0.5 0.5 0.5 0.2", "0 0.5 0.5 0.25 0.1", TRIANGLE)
+    annotation, (problem,) = only(tmp_path)
+    assert [area(region) for region in annotation.regions] == pytest.approx([120, 30, 150])
+    assert problem.severity == "note" and "2 upright" in problem.message
+
+
+@pytest.mark.parametrize(
+    "names", ["names: [cup, plate]", "names: {0: cup, 1: plate}", "nc: 2\n'names': ['cup']"]
+)
+def test_names_are_a_list_or_a_dictionary(tmp_path, names):
+    yolo(tmp_path, TRIANGLE, yaml=f"train: images/train\n{names}\n")
+    assert detect(tmp_path).name == "yolo"
+    assert only(tmp_path)[0].regions[0].label == "cup"
+
+
+@pytest.mark.parametrize(
+    "train",
+    ["images/train", "../images/train", "[images/train]", "images/train/1.jpg", "list.txt", "./images/"],
+)
+def test_a_split_is_a_folder_a_photo_or_a_list(tmp_path, train):
+    yolo(tmp_path, TRIANGLE, yaml=f"train: {train}\nnames: [cup]")
+    (tmp_path / "list.txt").write_text("./images/train/1.jpg\n\n")
+    annotations, problems = read("yolo", tmp_path / "data.yaml")
+    assert {name: a.split for name, a in annotations.items()} == {"images/train/1.jpg": "train"}
+    assert not problems
+
+
+def test_without_splits_every_photo_is_read(tmp_path):
+    yolo(tmp_path, TRIANGLE, yaml="names: [cup]")
+    make_photo(tmp_path / "images/val/2.png")
+    annotations, problems = read("yolo", tmp_path)
+    assert {name: (a.split, len(a.regions)) for name, a in annotations.items()} == {
+        "images/train/1.jpg": ("train", 1),
+        "images/val/2.png": ("val", 0),
+    }
+    assert not problems
+
+
+def test_the_label_file_belongs_to_what_is_hashed(tmp_path):
+    yolo(tmp_path, TRIANGLE)
+    (item,) = get("yolo").scan(Source(tmp_path), [])
+    assert item.files == (tmp_path / "labels/train/1.txt",)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("7 0.1 0.1 0.6 0.1 0.6 0.6", "unknown-class"),
+        ("cup 0.1 0.1 0.6 0.1 0.6 0.6", "unknown-class"),
+        ("0 0.1 0.1 0.6 0.1", "no-area-box"),
+        ("0 10 10 60 10 60 60", "not-fractions"),
+        ("0 0.1 0.1 0.6 0.1 0.6", "bad-line"),
+        ("0", "bad-line"),
+        ("0 a b c d e f", "bad-line"),
+        ("0 0.1 0.1 0.6 0.1 nan 0.6", "not-finite"),
+        ("0 0.1 0.1 0.6 0.1 inf 0.6", "not-fractions"),
+        ("0 0.1 0.1 0.1 0.1 0.1 0.1", "too-few-points"),
+    ],
+)
+def test_a_bad_line_costs_that_line(tmp_path, line, code):
+    yolo(tmp_path, TRIANGLE, line, TRIANGLE)
+    annotation, problems = only(tmp_path)
+    if code == "no-area-box":  # four numbers are a box, here of 0.6 × 0.1
+        assert len(annotation.regions) == 3
+        return
+    (problem,) = problems
+    assert len(annotation.regions) == 2
+    assert problem.code == code and problem.where == "line 2" and problem.file.endswith("1.txt")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "code"),
+    [
+        (YAML + "kpt_shape: [3, 2]\n", "pose"),
+        ("names: []\n", "no-names"),
+        ("names: 5\n", "no-names"),
+        ("names: [a\n", "bad-yaml"),
+        ("- names: a\n- b", "no-names"),
+        ("names: !!python/object/apply:os.system ['true']", "bad-yaml"),
+        ("names: [a]\nday: 2020-13-45", "bad-yaml"),
+    ],
+)
+def test_settings_that_cannot_be_used(tmp_path, yaml, code):
+    yolo(tmp_path, TRIANGLE, yaml=yaml)
+    with pytest.raises(DataError) as caught:
+        read("yolo", tmp_path)
+    assert codes(caught.value.problems) == [code]
+
+
+@pytest.mark.parametrize("train", ["../secret", "/etc", "nowhere", "C:\\images"])
+def test_splits_that_lead_nowhere_or_outside(tmp_path, train):
+    make_photo(tmp_path / "secret" / "1.jpg")
+    yolo(tmp_path / "yolo", TRIANGLE, yaml=f"train: {train}\nnames: [cup]")
+    annotations, (problem,) = read("yolo", tmp_path / "yolo")
+    assert not annotations and problem.code == "missing-folder" and problem.where == "train[0]"
+
+
+def test_real_folders(shared_real):
+    folder = shared_real / "datumaro/yolo_dataset"
+    for name in ("yolov8_segmentation", "yolov8_oriented_boxes"):
+        annotations, problems = read("yolo", folder / name)
+        (annotation,) = annotations.values()
+        assert [region.label for region in annotation.regions] == ["label_2", "label_4"] and not problems
+    for name in ("yolo", "yolov8_detection", "yolov8_detection_with_list_of_imgs",
+                 "yolov8_detection_with_list_of_names", "yolov8_detection_with_subset_txt"):  # fmt: skip
+        assert detect(folder / name).name == "yolo"
+        annotations, problems = read("yolo", folder / name)
+        (annotation,) = annotations.values()
+        assert [area(region) for region in annotation.regions] == pytest.approx([8, 6], rel=1e-4)
+        assert annotation.split == "train" and codes(problems) == ["boxes"]
+    for name in ("yolov8_pose", "yolov8_pose_two_values_per_point"):
+        with pytest.raises(DataError, match="key points"):
+            read("yolo", folder / name)
