@@ -19,6 +19,7 @@ from torch import Tensor
 OBJECT_THRESHOLD = 0.8
 OVERLAP_THRESHOLD = 0.8
 TOP_K = 100
+_LARGEST_STACK = 128_000_000  #: floats in one stack of resized masks
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,45 @@ def resize_masks(
         smooth = mode == "bicubic"
         masks = F.interpolate(masks, size=out_hw, mode=mode, align_corners=False, antialias=smooth)
     return masks[0]
+
+
+class OnDemandMasks:
+    """Mask logits of Q queries [Q, h, w], each resized (see `resize_masks`) only when asked for.
+
+    Args:
+        keep: resize all at the first request and keep them, for several who ask; large stacks are not kept.
+    """
+
+    def __init__(
+        self,
+        masks: Tensor,
+        padded_hw: tuple[int, int],
+        image_hw: tuple[int, int],
+        out_hw: tuple[int, int],
+        mode: Literal["bicubic", "bilinear"] = "bicubic",
+        keep: bool = False,
+    ) -> None:
+        self._masks, self._padded, self._image = masks, padded_hw, image_hw
+        self._mode: Literal["bicubic", "bilinear"] = mode
+        self.size = out_hw
+        self.at_once = max(1, _LARGEST_STACK // (out_hw[0] * out_hw[1]))  #: how many to ask for at a time
+        self._keep = keep and len(masks) <= self.at_once
+        self._all: Tensor | None = None
+
+    def at(self, queries: Tensor | slice) -> Tensor:
+        """[N, H, W] of the chosen queries."""
+        if not self._keep:
+            return self._resized(self._masks[queries], self.size)
+        if self._all is None:
+            self._all = self._resized(self._masks, self.size)
+        return self._all[queries]
+
+    def all_at(self, size: tuple[int, int]) -> Tensor:
+        """[Q, *size] of all queries."""
+        return self.at(slice(None)) if size == self.size else self._resized(self._masks, size)
+
+    def _resized(self, masks: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize_masks(masks, self._padded, self._image, size, self._mode)
 
 
 def semantic(logits: Tensor, masks: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
     """Masks [N, H, W] bool as COCO run-length encodings."""
     if not len(masks):
         return []
-    return list(coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8)))
+    encoded: Any = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    return list(encoded)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""What an evaluation found: numbers as plain data, the few that papers report, rows per class, gains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seem_train.errors import UserError
+from seem_train.metrics import (
+    GroundingResult,
+    InstanceResult,
+    InteractiveResult,
+    PanopticScores,
+    SemanticResult,
+)
+from seem_train.postprocess import PanopticSegment
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """Panoptic quality of one image, mean over its categories."""
+
+    file_name: str
+    pq: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image kept for the report, with what was predicted for it."""
+
+    index: int  #: in the split
+    file_name: str
+    pq: float
+    id_map: np.ndarray  #: [H, W] int32 as predicted
+    segments: list[PanopticSegment]
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """All scores are fractions from 0 to 1 (clicks are counts); a task that was not asked for is None.
+
+    `headline` has the few numbers that papers report; `as_dict` all of them for JSON.
+    """
+
+    dataset: str
+    split: str
+    images: int
+    settings: dict[str, Any]
+    categories: list[dict[str, Any]]  #: as categories.json has them
+    panoptic: PanopticScores | None = None
+    semantic: SemanticResult | None = None
+    instance: InstanceResult | None = None
+    grounding: GroundingResult | None = None
+    interactive: InteractiveResult | None = None
+    per_image: list[ImageScore] = field(default_factory=list)
+    confusion: np.ndarray | None = None  #: [C, C+1] pixels, truth by row; last column: no prediction
+    shown: list[Shown] = field(default_factory=list)  #: worst first
+
+    def headline(self) -> dict[str, float]:
+        """Short name ─▶ number, in the order of tables; fractions, NoC in clicks."""
+        numbers: dict[str, float] = {}
+        if (p := self.panoptic) is not None:
+            numbers |= {"PQ": p.all.pq, "SQ": p.all.sq, "RQ": p.all.rq}
+            numbers |= {"PQ things": p.things.pq, "PQ stuff": p.stuff.pq}
+        if (s := self.semantic) is not None:
+            numbers |= {"mIoU": s.miou, "fwIoU": s.fwiou}
+            numbers |= {"pixel acc": s.pixel_accuracy, "mean acc": s.mean_accuracy}
+        if (i := self.instance) is not None:
+            numbers |= {"AP": i.ap, "AP50": i.ap50, "AP75": i.ap75}
+        if (g := self.grounding) is not None:
+            numbers |= {"cIoU": g.ciou, "grounding mIoU": g.miou, "P@0.5": g.precision["0.5"]}
+        if (c := self.interactive) is not None:
+            numbers |= {f"NoC@{threshold}": clicks for threshold, clicks in c.noc.items()}
+            numbers["IoU@1"] = c.iou_at[0]
+        return numbers
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """One row a category: name, isthing, pq, sq, rq, iou, precision, recall, ap; None where undefined."""
+        rows = []
+        for index, category in enumerate(self.categories):
+            row: dict[str, Any] = {"name": category["name"], "isthing": bool(category["isthing"])}
+            if self.panoptic is not None:
+                score = self.panoptic.per_class[category["id"]]
+                known = score.categories > 0
+                row |= {name: getattr(score, name) if known else None for name in ("pq", "sq", "rq")}
+            if self.semantic is not None:
+                row |= {n: getattr(self.semantic, n)[index] for n in ("iou", "precision", "recall")}
+            if self.instance is not None:
+                ap = self.instance.per_class.get(category["id"], -1.0)
+                row["ap"] = ap if ap >= 0 else None
+            rows.append(row)
+        return rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but pictures and the confusion matrix."""
+        tasks = ("panoptic", "semantic", "instance", "grounding", "interactive")
+        scores = {task: getattr(self, task) for task in tasks}
+        return {
+            "format": FORMAT,
+            "dataset": self.dataset,
+            "split": self.split,
+            "images": self.images,
+            "settings": self.settings,
+            "headline": self.headline(),
+            **{task: score.as_dict() for task, score in scores.items() if score is not None},
+            "per_class": self.per_class(),
+            "per_image": [asdict(score) for score in self.per_image],
+        }
+
+
+def fewer_is_better(name: str) -> bool:
+    return name.startswith("NoC")
+
+
+def shown_number(name: str, value: float | None, signed: bool = False) -> str:
+    """As tables show it: percent with one digit, clicks with two; a dash where there is no number.
+
+    pycocotools' -1 is no number either.
+    """
+    if value is None or (value < 0 and not signed):
+        return "–"
+    number = value if fewer_is_better(name) else 100 * value
+    digits = 2 if fewer_is_better(name) else 1
+    return f"{number:+.{digits}f}" if signed else f"{number:.{digits}f}"
+
+
+def gains(tuned: Mapping[str, float], base: Mapping[str, float]) -> dict[str, float]:
+    """How much better: positive is better, also for clicks. Only for numbers that both have."""
+    return {
+        name: (base[name] - value) if fewer_is_better(name) else (value - base[name])
+        for name, value in tuned.items()
+        if name in base and value >= 0 and base[name] >= 0
+    }
+
+
+def read_headline(file: Path) -> dict[str, float]:
+    """The headline of an earlier evaluation.json.
+
+    Raises:
+        UserError: the file cannot be read or is none.
+    """
+    try:
+        headline = json.loads(file.read_text(encoding="utf-8"))["headline"]
+        return {str(name): float(value) for name, value in headline.items()}
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{file} is no evaluation.json as seem-train evaluate writes it.") from None

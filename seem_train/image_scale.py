@@ -1,0 +1,48 @@
+"""How large the model sees a photo outside training: the original's test sizes, or one size for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The shorter side becomes `short` pixels, unless the longer would pass `longest`."""
+
+    short: int
+    longest: int
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    @classmethod
+    def of(cls, short: int) -> Scale:
+        """With the original's ratio of both limits, 1333 to 800."""
+        return cls(short, round(short * 1333 / 800))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that the model sees, at least 1 × 1."""
+        factor = min(self.short / min(height, width), self.longest / max(height, width))
+        return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+
+    def apply(self, photo: np.ndarray) -> Tensor:
+        """A photo [H, W, 3] uint8 as the model takes it: [3, h, w] uint8."""
+        height, width = self.size(*photo.shape[:2])
+        scaled = photo
+        if (height, width) != photo.shape[:2]:
+            scaled = np.array(Image.fromarray(photo).resize((width, height), _RESAMPLING[self.interpolation]))
+        return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)
+
+
+#: what the original evaluates panoptic, semantic and instance segmentation at
+OBJECTS = Scale(800, 1333)
+#: … phrases (RefCOCO)
+GROUNDING = Scale(512, 1024, "bicubic")
+#: … clicks (Pascal VOC)
+INTERACTIVE = Scale(800, 1333, "bicubic")

@@ -1,0 +1,295 @@
+"""One image, one task: what the model answers, and how it counts. `evaluate` runs them over a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seem_data.layout import ImageRecord
+from seem_train import postprocess
+from seem_train.clicks import next_click
+from seem_train.data.dataset import Sample, SegmentationSet
+from seem_train.metrics import (
+    GroundingScores,
+    InstanceAP,
+    InteractiveScores,
+    PanopticQuality,
+    SemanticScores,
+)
+from seem_train.metrics.instance import encode_masks
+from seem_train.model.draws import SeededDraws
+from seem_train.model.prompts import ImagePrompts
+from seem_train.model.seem import SEEM, ImageFeatures
+from seem_train.postprocess import OnDemandMasks, PanopticSegment
+from seem_train.runtime import Runtime, stream_seed
+
+#: Above so many pixels category scores, which take C floats a pixel, are made at a smaller size.
+_LARGEST_SEMANTIC = 4_000_000
+CONTENT = 0.9  #: the simulated user stops when every object of the image is better than this
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One image of a split with its ground truth, at its own size."""
+
+    record: ImageRecord
+    sample: Sample
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        height, width = self.sample.id_map.shape
+        return height, width
+
+    @cached_property
+    def id_map(self) -> np.ndarray:
+        """[H, W] int32: n + 1 for segment n, 0 = void."""
+        return self.sample.id_map.numpy()
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """[H, W, 3] uint8."""
+        return self.sample.image.permute(1, 2, 0).numpy()
+
+    def masks_of(self, segments: Sequence[int]) -> np.ndarray:
+        """[N, H, W] bool of the segments at these places."""
+        return self.id_map == np.array(segments, np.int32)[:, None, None] + 1
+
+    def semantic(self) -> np.ndarray:
+        """[H, W] category index, -1 = void."""
+        return np.array([-1, *(segment.category for segment in self.sample.segments)])[self.id_map]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said of one image's objects."""
+
+    id_map: np.ndarray  #: [H, W] int32
+    segments: list[PanopticSegment]
+    quality: float  #: PQ of this image alone, mean over its categories
+
+
+class ObjectScorer:
+    """Panoptic, semantic and instance segmentation: one answer of the object queries serves all three.
+
+    Args:
+        thresholds: object and overlap threshold.
+        panoptic, semantic, instance: what to count into; None leaves a task out.
+    """
+
+    def __init__(
+        self,
+        model: SEEM,
+        runtime: Runtime,
+        images: SegmentationSet,
+        thresholds: tuple[float, float],
+        panoptic: PanopticQuality | None,
+        semantic: SemanticScores | None,
+        instance: InstanceAP | None,
+    ) -> None:
+        self._model, self._runtime = model, runtime
+        self._things = images.things
+        self._ids = [category.id for category in images.categories]
+        self._thresholds = thresholds
+        with runtime.autocast():
+            self._embeddings = model.class_embeddings(images.names)
+        self._panoptic, self._semantic, self._instance = panoptic, semantic, instance
+
+    def score(self, photo: Photo, features: ImageFeatures) -> Answer | None:
+        with self._runtime.autocast():
+            objects = self._model.decode(features, categories=self._embeddings).final.objects
+        assert objects.logits is not None
+        logits = objects.logits[0].float()
+        several = (self._panoptic, self._semantic, self._instance).count(None) < 2
+        masks = _masks(objects.masks[0], features, photo, keep=several)
+        if self._semantic is not None:
+            self._semantic.update(_semantic_labels(logits, masks), photo.semantic())
+        if self._instance is not None:
+            self._score_instances(self._instance, photo, logits, masks)
+        if self._panoptic is not None:
+            return self._score_panoptic(self._panoptic, photo, logits, masks)
+        return None
+
+    def _score_panoptic(
+        self, metric: PanopticQuality, photo: Photo, logits: Tensor, masks: OnDemandMasks
+    ) -> Answer:
+        queries = postprocess.confident(logits, self._thresholds[0]).nonzero()[:, 0]
+        result = postprocess.panoptic(logits[queries], masks.at(queries), self._things, *self._thresholds)
+        id_map = result.id_map.cpu().numpy()
+        predicted = [{"id": s.id, "category_id": self._ids[s.category_index]} for s in result.segments]
+        true = [
+            {"id": place, "category_id": s.category_id, "area": s.area, "iscrowd": s.iscrowd}
+            for place, s in enumerate(photo.record.segments, start=1)
+        ]
+        added = metric.update(id_map, predicted, photo.id_map, true)
+        return Answer(id_map, result.segments, metric.quality(added).pq)
+
+    def _score_instances(
+        self, metric: InstanceAP, photo: Photo, logits: Tensor, masks: OnDemandMasks
+    ) -> None:
+        top_k = self._model.config.postprocess.top_instances
+        scores, category, query = postprocess.rank_pairs(logits, top_k, self._things)
+        used, slot = query.unique(return_inverse=True)
+        encoded, quality = [], []
+        for few in used.split(masks.at_once):
+            foreground, mean = postprocess.judge_masks(masks.at(few))
+            encoded += encode_masks(foreground.cpu().numpy())
+            quality.append(mean)
+        scores = scores * torch.cat([*quality, scores.new_zeros(0)])[slot]
+        metric.update(
+            photo.record.id,
+            scores.cpu().numpy(),
+            np.array(self._ids)[category.cpu().numpy()],
+            [encoded[index] for index in slot.tolist()],
+            photo.size,
+            self._true_instances(photo),
+        )
+
+    def _true_instances(self, photo: Photo) -> list[dict[str, Any]]:
+        things = [n for n, segment in enumerate(photo.sample.segments) if self._things[segment.category]]
+        masks = encode_masks(photo.masks_of(things))
+        rows = [photo.record.segments[n] for n in things]
+        return [
+            {"category_id": s.category_id, "segmentation": mask, "area": s.area, "iscrowd": s.iscrowd}
+            for s, mask in zip(rows, masks, strict=True)
+        ]
+
+
+class GroundingScorer:
+    """Phrases: all those of an image are asked at once, as in the original.
+
+    The first sentence of each grounded segment, or every one (`all_sentences`: the k-th of all segments
+    together). A split without grounding.json is asked for the names of categories of which an image has
+    exactly one segment.
+    """
+
+    def __init__(
+        self,
+        model: SEEM,
+        runtime: Runtime,
+        images: SegmentationSet,
+        all_sentences: bool,
+        scores: GroundingScores,
+    ) -> None:
+        self._model, self._runtime, self._scores = model, runtime, scores
+        self._names = None if images.split.has_grounding else images.names
+        self._all_sentences = all_sentences
+
+    def score(self, photo: Photo, features: ImageFeatures) -> None:
+        phrases = self._phrases(photo.sample)
+        rounds = max((len(texts) for _, texts in phrases), default=0)
+        for number in range(rounds if self._all_sentences else min(rounds, 1)):
+            asked = [(segment, texts[number]) for segment, texts in phrases if number < len(texts)]
+            found = self._find([text for _, text in asked], features, photo)
+            self._scores.update(found.cpu().numpy(), photo.masks_of([segment for segment, _ in asked]))
+
+    def _phrases(self, sample: Sample) -> list[tuple[int, list[str]]]:
+        """Segments and their sentences."""
+        if self._names is None:
+            return [(phrase.segment, [s.raw.lower() for s in phrase.sentences]) for phrase in sample.phrases]
+        count = Counter(segment.category for segment in sample.segments)
+        return [
+            (place, [self._names[segment.category]])
+            for place, segment in enumerate(sample.segments)
+            if count[segment.category] == 1 and not segment.iscrowd
+        ]
+
+    def _find(self, texts: list[str], features: ImageFeatures, photo: Photo) -> Tensor:
+        """[T, H, W] bool."""
+        with self._runtime.autocast():
+            answer = self._model.decode(features, ImagePrompts(texts)).final
+            vectors = self._model.encode_text(texts).vectors
+        queries = answer.grounding or answer.objects  # the demo model answers with its object queries
+        scale = self._model.language.logit_scale
+        _, best = postprocess.select_grounding(queries.class_vectors[0].float(), vectors.float(), scale)
+        return _masks(queries.masks[0], features, photo).at(best).sigmoid() > 0.5
+
+
+class InteractiveScorer:
+    """A simulated user clicks until every object of the image is good, or the clicks are used up.
+
+    The objects are the things that are no crowds; of a dataset without things, all segments. All objects of
+    an image are prompted together, the first click each deepest inside; IoU is measured at the photo's own
+    size. (The original scales the true masks so that they grow by a halo; here they keep their size.)
+    """
+
+    def __init__(
+        self, model: SEEM, runtime: Runtime, images: SegmentationSet, seed: int, scores: InteractiveScores
+    ) -> None:
+        self._model, self._runtime, self._scores = model, runtime, scores
+        self._seed = seed
+        self._eligible = images.things if any(images.things) else [True] * len(images.things)
+
+    def score(self, photo: Photo, features: ImageFeatures) -> None:
+        objects = [
+            place
+            for place, segment in enumerate(photo.sample.segments)
+            if self._eligible[segment.category] and not segment.iscrowd
+        ]
+        if not objects:
+            return
+        truth = photo.masks_of(objects)
+        seen = _scaled_truth(truth, features.sizes[0])
+        seen = F.pad(seen, (0, features.padded[1] - seen.shape[-1], 0, features.padded[0] - seen.shape[-2]))
+        gt, seen = torch.from_numpy(truth).to(self._model.device), seen.to(self._model.device)
+        nothing = torch.zeros_like(seen)
+        blank = torch.zeros(len(seen), 1, 1, device=seen.device)
+        positive, negative = next_click(blank, seen, nothing, nothing)
+        draws = SeededDraws(stream_seed(self._seed, photo.record.id))
+        logits: Tensor | None = None
+        ious: list[Tensor] = []
+        for click in range(self._scores.max_clicks):
+            prompts = ImagePrompts((), positive, negative, logits)
+            with self._runtime.autocast():
+                logits = self._model.refine(features, prompts, draws)[0].float()
+            ious.append(_iou(_masks(logits, features, photo, mode="bilinear"), gt))
+            if bool((ious[-1] > CONTENT).all()):
+                break
+            if click + 1 < self._scores.max_clicks:
+                positive, negative = next_click(logits, seen, positive, negative)
+        self._scores.update(torch.stack(ious, dim=1).cpu().numpy())
+
+
+def _masks(masks: Tensor, features: ImageFeatures, photo: Photo, **how: Any) -> OnDemandMasks:
+    return OnDemandMasks(masks, features.padded, features.sizes[0], photo.size, **how)
+
+
+def _semantic_labels(logits: Tensor, masks: OnDemandMasks) -> np.ndarray:
+    """[H, W] the best category of every pixel."""
+    height, width = masks.size
+    factor = min(1.0, (_LARGEST_SEMANTIC / (height * width)) ** 0.5)
+    small = masks.all_at((max(1, int(height * factor)), max(1, int(width * factor))))
+    labels = postprocess.semantic(logits, small).argmax(0).cpu().numpy().astype(np.int32)
+    if labels.shape == (height, width):
+        return labels
+    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def _scaled_truth(masks: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """[K, h, w] true masks as large as the model sees the photo; an object never vanishes altogether."""
+    height, width = size
+    scaled = np.zeros((len(masks), height, width), bool)
+    for small, mask in zip(scaled, masks, strict=True):
+        method = cv2.INTER_AREA if height < mask.shape[0] else cv2.INTER_LINEAR
+        share = np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=method))
+        np.greater_equal(share, min(0.5, float(share.max())), out=small)
+    return torch.from_numpy(scaled)
+
+
+def _iou(masks: OnDemandMasks, gt: Tensor) -> Tensor:
+    """[K] IoU with true masks [K, H, W]."""
+    ious = []
+    for first in range(0, len(gt), masks.at_once):
+        chosen = slice(first, first + masks.at_once)
+        predicted, true = masks.at(chosen).sigmoid() > 0.5, gt[chosen]
+        ious.append((predicted & true).sum((1, 2)) / (predicted | true).sum((1, 2)).clamp(min=1))
+    return torch.cat(ious)
