@@ -29,7 +29,7 @@ class AugmentConfig:
     size: int = 1024  #: side of the square that comes out, pixels; a multiple of 32
     scale: tuple[float, float] = (0.1, 2.0)  #: of the square that the whole image is fitted into
     flip: float = 0.5  #: probability to mirror left and right
-    color: bool = False  #: change brightness, contrast, saturation and hue
+    color: float = 0.0  #: strength of changes of brightness, contrast, saturation and hue; 1: as in SSD
     keep_vanished: bool = False  #: keep segments that the crop lost, with empty masks, as the original does
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ def augment(
     image = _place(sample.image.permute(1, 2, 0).numpy(), geometry, config.size, PAD_IMAGE, nearest=False)
     ids = _place(sample.id_map.numpy(), geometry, config.size, 0, nearest=True)
     if config.color:
-        image = change_colors(image, rng)
+        image = change_colors(image, config.color, rng)
     areas = np.bincount(ids.ravel(), minlength=len(sample.segments) + 1)[1:]
     kept = [
         place
@@ -122,24 +122,32 @@ def _place(pixels: Pixels, geometry: Geometry, size: int, padding: int, nearest:
     return placed
 
 
-def change_colors(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """The colour distortion of SSD (arXiv:1512.02325): each of four changes with probability ½; RGB uint8."""
-    apply, amount = rng.random(5) < 0.5, rng.random(4)
-    contrast = 0.5 + amount[1]
+def change_colors(image: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+    """The colour distortion of SSD (arXiv:1512.02325) on RGB uint8, each of four changes with probability ½.
+
+    At strength 1 brightness changes by up to ±32 of 255, contrast and saturation by a factor of 0.5 to 1.5,
+    hue by up to ±36 degrees.
+    """
+    apply = rng.random(5) < 0.5
+    brightness, contrast, saturation, hue = strength * rng.uniform(-1, 1, 4)
     if apply[0]:
-        image = cv2.convertScaleAbs(np.maximum(image.astype(np.int16) + round(64 * amount[0] - 32), 0))
+        image = cv2.convertScaleAbs(np.maximum(image.astype(np.int16) + round(32 * brightness), 0))
     if apply[1] and apply[4]:
-        image = cv2.convertScaleAbs(image, alpha=contrast)
+        image = _scaled(image, contrast)
     if apply[2] or apply[3]:
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # hue 0…179
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # hue in steps of 2 degrees, 0…179
         if apply[2]:
-            hsv[..., 1] = cv2.convertScaleAbs(hsv[..., 1], alpha=0.5 + amount[2])
+            hsv[..., 1] = _scaled(hsv[..., 1], saturation)
         if apply[3]:
-            hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(36 * amount[3] - 18)) % 180
+            hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(18 * hue)) % 180
         image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     if apply[1] and not apply[4]:
-        image = cv2.convertScaleAbs(image, alpha=contrast)
+        image = _scaled(image, contrast)
     return image
+
+
+def _scaled(values: Pixels, change: float) -> Pixels:
+    return cv2.convertScaleAbs(values, alpha=max(1 + 0.5 * change, 0.0))
 
 
 _OPPOSITE = {

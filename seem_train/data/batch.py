@@ -66,8 +66,10 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         augmentation: AugmentConfig,
         strokes: StrokeConfig,
         seed: int,
+        phrases: int = MOST_PHRASES,
     ) -> None:
         self.images = images
+        self.phrases = phrases
         self.augmentation = augmentation
         self.strokes = strokes
         self.seed = seed
@@ -81,7 +83,7 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
         geometry = draw_geometry(record.height, record.width, config, draw.generator(self.seed, _GEOMETRY))
         sample = self.images.load(draw.index, at_least=(geometry.height, geometry.width))
         sample = augment(sample, geometry, config, draw.generator(self.seed, _COLORS), names)
-        mode, phrases = choose_phrases(sample, names, draw.generator(self.seed, _PHRASES))
+        mode, phrases = choose_phrases(sample, names, self.phrases, draw.generator(self.seed, _PHRASES))
         ids = sample.id_map.numpy()
         places = np.arange(1, len(sample.segments) + 1)
         chosen, strokes = draw_strokes(ids, places, self.strokes, draw.generator(self.seed, _STROKES))
@@ -98,15 +100,15 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
 
 
 def choose_phrases(
-    sample: Sample, names: Sequence[str], rng: np.random.Generator
+    sample: Sample, names: Sequence[str], at_most: int, rng: np.random.Generator
 ) -> tuple[GroundingMode, tuple[Spoken, ...]]:
-    """What is asked about an image: 1 to 4 of its grounded segments, each by one of its sentences in lower
-    case.
+    """What is asked about an image: 1 to `at_most` of its grounded segments, each by one of its sentences in
+    lower case.
 
-    An image about which nothing is said is asked about 1 to 4 of its categories: every segment of these, each
-    in a random template, as in the original.
+    An image about which nothing is said is asked about 1 to `at_most` of its categories: every segment of
+    these, each in a random template, as in the original.
     """
-    most = int(rng.integers(1, MOST_PHRASES + 1))
+    most = int(rng.integers(1, at_most + 1))
     if sample.phrases:
         chosen = [sample.phrases[i] for i in rng.permutation(len(sample.phrases))[:most]]
         texts = [p.sentences[int(rng.integers(len(p.sentences)))].raw.lower() for p in chosen]

@@ -94,11 +94,6 @@ def draw_stroke(mask: Mask, kind: str, rng: np.random.Generator) -> Mask:
     return stroke
 
 
-def refinement_rounds(seed: int, step: int, most: int) -> int:
-    """How many corrective clicks a training step makes before it learns: 0 … `most`; equal on all ranks."""
-    return int(np.random.default_rng([seed, step, 0x726F]).integers(0, most + 1))
-
-
 def _points(mask: Mask, rng: np.random.Generator, most: int = MOST_POINTS) -> Mask:
     stroke = np.zeros(mask.shape, bool)
     x, y = _pixels(mask, int(rng.integers(1, most + 1)), rng)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_dataset import table_scene, write_tables
+from table_scenes import table_scene, write_tables
 
 from seem_train.data.augment import (
     PAD_IMAGE,
@@ -137,7 +137,7 @@ def test_colours_change_only_if_configured_and_never_the_ids() -> None:
     whole = Geometry(120, 160, 0, 0, False)
     noise = replace(scene(), image=torch.randint(0, 256, (3, 120, 160), dtype=torch.uint8))
     plain = augment(noise, whole, AugmentConfig(160), rng())
-    changed = [augment(noise, whole, AugmentConfig(160, color=True), rng(seed)) for seed in range(8)]
+    changed = [augment(noise, whole, AugmentConfig(160, color=1.0), rng(seed)) for seed in range(8)]
     assert all(torch.equal(out.id_map, plain.id_map) for out in changed)
     assert sum(not torch.equal(out.image, plain.image) for out in changed) >= 6
 
@@ -146,9 +146,11 @@ def test_colours_change_only_if_configured_and_never_the_ids() -> None:
 @settings(max_examples=40, deadline=None)
 def test_colour_changes_keep_shape_and_type(seed: int) -> None:
     image = rng(seed).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    out = change_colors(image, rng(seed))
+    out = change_colors(image, 1.0, rng(seed))
     assert out.shape == image.shape
     assert out.dtype == np.uint8
+    slight = change_colors(image, 0.1, rng(seed))
+    assert np.abs(slight.astype(int) - image).mean() <= np.abs(out.astype(int) - image).mean() + 3
 
 
 @pytest.mark.parametrize(

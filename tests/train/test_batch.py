@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_dataset import table_scene, write_split, write_tables
+from table_scenes import table_scene, write_split, write_tables
 
 from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import (
@@ -23,7 +23,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Draw, Order, StepSampler
 from seem_train.data.strokes import StrokeConfig
 
-AUGMENTATION = AugmentConfig(96, scale=(0.6, 1.4), color=True)
+AUGMENTATION = AugmentConfig(96, scale=(0.6, 1.4), color=1.0)
 
 
 def training_set(root: Path, seed: int = 0, objects: int = 2) -> TrainingSet:
@@ -113,7 +113,7 @@ def test_sentences_are_asked_where_there_are_some_and_categories_elsewhere(tmp_p
     spoken, named = images.load(0), images.load(1)
     seen = set()
     for seed in range(60):
-        mode, phrases = choose_phrases(spoken, images.names, np.random.default_rng(seed))
+        mode, phrases = choose_phrases(spoken, images.names, 4, np.random.default_rng(seed))
         assert mode == "text"
         assert 1 <= len(phrases) <= 2
         assert len({p.segment for p in phrases}) == len(phrases)
@@ -121,7 +121,7 @@ def test_sentences_are_asked_where_there_are_some_and_categories_elsewhere(tmp_p
     assert seen == {"the mug on the left", "the cat on the right", "the mug", "the cat"}
     asked = set()
     for seed in range(60):
-        mode, phrases = choose_phrases(named, images.names, np.random.default_rng(seed))
+        mode, phrases = choose_phrases(named, images.names, 4, np.random.default_rng(seed))
         assert mode == "class"
         categories = {p.group for p in phrases}
         assert 1 <= len(categories) <= 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tiny_dataset import CATEGORIES, table_scene, write_split, write_tables
+from table_scenes import CATEGORIES, table_scene, write_split, write_tables
 
 from seem_train.data.dataset import SegmentationSet, renumber
 from seem_train.errors import UserError

@@ -15,7 +15,6 @@ from seem_train.data.strokes import (
     StrokeConfig,
     draw_stroke,
     draw_strokes,
-    refinement_rounds,
     smooth_outline,
 )
 
@@ -131,11 +130,3 @@ def test_an_image_without_an_object_gets_no_stroke(places: NDArray[np.int64]) ->
     chosen, strokes = draw_strokes(ids, places, StrokeConfig(), np.random.default_rng(0))
     assert len(chosen) == 0
     assert strokes.shape == (0, 20, 30)
-
-
-def test_rounds_of_refinement_depend_on_seed_and_step_alone() -> None:
-    rounds = [refinement_rounds(5, step, most=3) for step in range(400)]
-    assert set(rounds) == {0, 1, 2, 3}
-    assert rounds == [refinement_rounds(5, step, most=3) for step in range(400)]
-    assert rounds != [refinement_rounds(6, step, most=3) for step in range(400)]
-    assert not any(refinement_rounds(5, step, most=0) for step in range(20))
