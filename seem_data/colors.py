@@ -25,13 +25,13 @@ _SHADES: dict[str, tuple[str, ...]] = {
 
 NAMES = tuple(_SHADES)
 
-_MOST_SAMPLES = 256  #: pixels along the longer side that are looked at
+_MOST_SAMPLES = 144  #: pixels along the longer side that are looked at
 _BITS = 5  #: of each channel that the table distinguishes
 
 
 @cache
 def _name_table() -> NDArray[np.uint8]:
-    """[32, 32, 32] by R, G, B: which of `NAMES`."""
+    """[32³] by the upper bits of R, G, B: which of `NAMES`."""
     shades = np.array(
         [[int(shade[i : i + 2], 16) for i in (1, 3, 5)] for group in _SHADES.values() for shade in group]
     )
@@ -39,7 +39,7 @@ def _name_table() -> NDArray[np.uint8]:
     level = (np.arange(1 << _BITS) + 0.5) * (256 >> _BITS)
     cells = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1).reshape(-1, 3)
     away = ((_lab(cells)[:, None] - _lab(shades)[None]) ** 2).sum(axis=-1)
-    return name_of_shade[away.argmin(axis=1)].astype(np.uint8).reshape((1 << _BITS,) * 3)
+    return name_of_shade[away.argmin(axis=1)].astype(np.uint8)
 
 
 def _lab(rgb: NDArray) -> NDArray[np.float32]:
@@ -63,10 +63,10 @@ def name_counts(
     rows, columns = pixels.shape[:2]
     step = -(-max(rows, columns) // _MOST_SAMPLES)
     row, column = np.arange(step // 2, rows, step), np.arange(step // 2, columns, step)
-    seen = pixels[step // 2 :: step, step // 2 :: step] >> (8 - _BITS)
-    name = _name_table()[seen[..., 0], seen[..., 1], seen[..., 2]]
+    seen = (pixels[step // 2 :: step, step // 2 :: step] >> (8 - _BITS)).astype(np.int32)
+    name = _name_table()[(seen[..., 0] << 2 * _BITS) | (seen[..., 1] << _BITS) | seen[..., 2]]
     at_row = ((row + 0.5) * height / rows).astype(np.intp)
     at_column = ((column + 0.5) * width / columns).astype(np.intp)
-    segment = labels[at_row[:, None], at_column].astype(np.intp)
+    segment = labels[at_row][:, at_column].astype(np.intp)
     counts = np.bincount((segment * len(NAMES) + name).ravel(), minlength=(segment_count + 1) * len(NAMES))
     return counts.reshape(segment_count + 1, -1)[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,33 +18,39 @@ def rows(panoptic: Panoptic) -> list[dict[str, Any]]:
     ``segment_id`` names the same object in the panoptic PNG. ``id`` and ``image_id`` are left to the writer,
     which counts them over the split.
     """
+    things = [k for k, drawn in enumerate(panoptic.drawing.segments) if drawn.category.isthing]
+    masks = encode_runs(panoptic.drawing.runs, [k + 1 for k in things])
     return [
         {
             "category_id": segment.category_id,
-            "segmentation": rle(panoptic.drawing.runs, number),
+            "segmentation": mask,
             "area": segment.area,
             "bbox": list(segment.bbox),
             "iscrowd": segment.iscrowd,
             "segment_id": segment.id,
         }
-        for number, (segment, drawn) in enumerate(
-            zip(panoptic.segments, panoptic.drawing.segments, strict=True), start=1
-        )
-        if drawn.category.isthing
+        for segment, mask in zip((panoptic.segments[k] for k in things), masks, strict=True)
     ]
 
 
-def rle(runs: Runs, segment: int) -> dict[str, Any]:
-    """The mask of a segment as COCO's compressed RLE, ``counts`` as text ready for JSON."""
+def encode_runs(runs: Runs, segments: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """The masks of some of the segments 1..K as COCO's compressed RLE, ``counts`` as text ready for JSON."""
     width, height = runs.size
-    mine = runs.of(segment)
-    offset = runs.column[mine] * height
-    edges = np.stack([offset + runs.top[mine], offset + runs.bottom[mine]], axis=1).ravel()
+    start = runs.column * height + runs.top
+    end = runs.column * height + runs.bottom
     # A run that reaches the bottom goes on where the next column begins.
-    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2]) * 2 + 1
-    edges = np.delete(edges, np.concatenate([joined, joined + 1]))
-    counts = np.diff(edges, prepend=0, append=width * height)
-    if counts[-1] == 0:
-        counts = counts[:-1]
-    packed: Any = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+    goes_on = np.zeros(len(start), np.bool_)
+    goes_on[:-1] = end[:-1] == start[1:]
+    goes_on[runs.bounds[2:] - 1] = False  # the last of each segment
+    keep = np.stack([~np.roll(goes_on, 1), ~goes_on], axis=1)
+    edges = np.stack([start, end], axis=1)[keep]
+    lengths = np.diff(edges).tolist()
+    bounds = np.append(0, np.cumsum(keep.sum(axis=1)))[runs.bounds].tolist()
+    for segment in segments:
+        first, last = bounds[segment : segment + 2]
+        counts = [int(edges[first]), *lengths[first : last - 1]]
+        if edges[last - 1] < width * height:
+            counts.append(width * height - int(edges[last - 1]))
+        mask: Any = {"size": [height, width], "counts": counts}
+        packed = coco_mask.frPyObjects(mask, height, width)
+        yield {"size": [height, width], "counts": packed["counts"].decode("ascii")}

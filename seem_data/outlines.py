@@ -21,7 +21,7 @@ from seem_data.runs import Runs
 from seem_data.scan import ENTER, FINE, Edges, scan_edges
 
 Ints = NDArray[np.int64]
-_CHOICES = 4  #: how many places are tried for the cut ends of a side
+_CHOICES = 2  #: how many places are tried for the cut ends of a side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,20 +78,10 @@ def trace(runs: Runs, layers: Layers | None = None) -> list[list[Part]]:
     steps = _steps(runs)
     edges = layers.edges if layers else Edges(*(np.empty(0, np.int64) for _ in range(4)))
     flat = len(edges.x0)  # lines from here on are the pixel rows
-    line = _lines(steps, runs.size, layers, flat)
-    sides = _sides(steps, line, runs.size)
-    ends = _row_ends(sides, steps)
-    wrong = sides.line < flat
-    for choice in range(_CHOICES):
-        if wrong.any():
-            ends[wrong] = _line_ends(sides, wrong, steps, edges, runs.size, choice)
-            wrong[wrong] = _missed(sides, wrong, ends, steps, runs.size)
-    if wrong.any():  # these sides fall back to their pixels' edges
-        known, known_ends = sides, ends
-        sides = _sides(steps, np.where(wrong[known.of_step], flat + steps.row, line), runs.size)
-        drawn = (sides.line < flat)[:, None, None]
-        ends = np.where(drawn, known_ends[known.of_step[sides.left]], _row_ends(sides, steps))
-    return _parts(runs, steps, sides, ends)
+    sides = _sides(steps, _lines(steps, runs.size, layers, flat), runs.size)
+    ends, missed = _ends(sides, steps, edges, runs.size)
+    points, bounds = _points(sides, ends, missed, steps)
+    return _parts(runs, steps, sides, points, bounds)
 
 
 def _steps(runs: Runs) -> _Steps:
@@ -119,12 +109,14 @@ def _lines(steps: _Steps, size: tuple[int, int], layers: Layers | None, flat: in
     rows = flat + steps.row
     if layers is None or not len(layers.toggle):
         return rows
-    height = size[1]
+    width, height = size
     position = steps.column * height + steps.row
-    order = np.argsort(layers.toggle * len(layers.value) + layers.layer)  # of several the topmost comes last
-    toggle = layers.toggle[order]
-    at = np.searchsorted(toggle, position, side="right") - 1
-    edge = np.where(toggle[at] == position, layers.edge[order[at]], -1)
+    # Which toggle lies at a position. Only written entries count, so the others need no value.
+    toggle_at = np.empty(width * height + 1, np.int32)
+    bottom_up = np.argsort(layers.layer, kind="stable")
+    toggle_at[layers.toggle[bottom_up]] = bottom_up  # of several, the topmost layer's stays
+    toggle = np.clip(toggle_at[position], 0, len(layers.toggle) - 1)
+    edge = np.where(layers.toggle[toggle] == position, layers.edge[toggle], -1)
     inside = (steps.row > 0) & (steps.row < height)  # edges outside the image are cut along its border
     return np.where(inside & (edge >= 0), edge, rows)
 
@@ -142,82 +134,117 @@ def _sides(steps: _Steps, line: Ints, size: tuple[int, int]) -> _Sides:
     return _Sides(left, right, line[left], of_step)
 
 
-def _row_ends(sides: _Sides, steps: _Steps) -> Ints:
-    """[S, 2, 2] the left and the right end (x, y) of each side on the fine grid, along its pixels' edges."""
-    row = steps.row[sides.left] * FINE
-    left, right = steps.column[sides.left] * FINE, (steps.column[sides.right] + 1) * FINE
-    return np.stack([left, row, right, row], axis=1).reshape(-1, 2, 2)
-
-
-def _line_ends(
-    sides: _Sides,
-    chosen: NDArray[np.bool_],
-    steps: _Steps,
-    edges: Edges,
-    size: tuple[int, int],
-    choice: int,
-) -> Ints:
-    """The ends of the chosen sides on the polygon edges they come from.
+def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> tuple[Ints, Ints]:
+    """[S, 2, 2] the left and the right end (x, y) of each side on the fine grid, and the sides that, so
+    drawn, would not be exactly their steps.
 
     Between the middles of two columns nothing is decided, so an end may lie anywhere there: at the corner of
-    the polygon if that is there, else at the grid point that the edge passes closest (by `choice`, the next
-    closest, …).
+    the polygon if that is there (an edge with both its corners is right by itself), else where the edge comes
+    close to a grid point.
     """
-    line = sides.line[chosen]
-    x0, y0, x1, y1 = edges.x0[line], edges.y0[line], edges.x1[line], edges.y1[line]
-    slope = (y1 - y0) / (x1 - x0)
-    limit_x, limit_y = size[0] * FINE, size[1] * FINE
-    rank = np.arange(len(line))
-    ends = []
-    for column, corner, beyond in (
-        (steps.column[sides.left[chosen]], np.minimum(x0, x1), np.less),
-        (steps.column[sides.right[chosen]] + 1, np.maximum(x0, x1), np.greater),
-    ):
-        x = column[:, None] * FINE + np.arange(-ENTER, FINE - ENTER)
-        exact = y0[:, None] + slope[:, None] * (x - x0[:, None])
-        y = np.rint(exact)
-        barred = beyond(x, corner[:, None]) | (x < 0) | (x > limit_x) | (y < 0) | (y > limit_y)
-        at_corner = (x == corner[:, None]) & ~barred
-        cost = np.abs(exact - y) + 2 * barred - at_corner
-        best = np.argsort(cost, axis=1)[:, choice]
-        best = np.where(at_corner.any(axis=1), at_corner.argmax(axis=1), best)
-        ends += [np.clip(x[rank, best], 0, limit_x), np.clip(y[rank, best], 0, limit_y)]
-    return np.stack(ends, axis=1).astype(np.int64).reshape(-1, 2, 2)
+    row = steps.row[sides.left] * FINE
+    left, right = steps.column[sides.left] * FINE, (steps.column[sides.right] + 1) * FINE
+    ends = np.stack([left, row, right, row], axis=1).reshape(-1, 2, 2)  # along the pixels' edges
+
+    drawn = np.flatnonzero(sides.line < len(edges.x0))
+    line = sides.line[drawn]
+    corners = np.stack([edges.x0[line], edges.y0[line], edges.x1[line], edges.y1[line]], 1).reshape(-1, 2, 2)
+    turned = corners[:, 0, 0] > corners[:, 1, 0]
+    corners[turned] = corners[turned, ::-1]
+    limit = np.array(size) * FINE
+    near = np.stack(
+        [corners[:, 0, 0] >= left[drawn] - ENTER, corners[:, 1, 0] < right[drawn] + FINE - ENTER], 1
+    )
+    whole = near & ((corners >= 0) & (corners <= limit)).all(axis=2)
+    ends[drawn] = np.where(whole[..., None], corners, ends[drawn])
+
+    cut = np.flatnonzero(~whole.all(axis=1))
+    missed = drawn[cut]
+    for choice in range(_CHOICES):
+        for end in (0, 1):
+            mine = cut[~whole[cut, end]]
+            ends[drawn[mine], end] = _cut(corners[mine], (left, right)[end][drawn[mine]], end, limit, choice)
+        wrong = _misses(sides, missed, ends, steps, size)
+        cut, missed = cut[wrong], missed[wrong]
+        if not len(missed):
+            break
+    return ends, missed
 
 
-def _missed(
-    sides: _Sides, chosen: NDArray[np.bool_], ends: Ints, steps: _Steps, size: tuple[int, int]
+def _cut(corners: Ints, middle: Ints, end: int, limit: Ints, choice: int) -> Ints:
+    """[N, 2] where to cut edges off about x = `middle`, before their left (0) or right (1) corner: the grid
+    point in the image that comes closest to the edge, or by `choice` the next closest, …"""
+    (x0, y0), (x1, y1) = corners[:, 0].T, corners[:, 1].T
+    x = middle[:, None] + np.arange(-ENTER, FINE - ENTER)
+    exact = y0[:, None] + ((y1 - y0) / (x1 - x0))[:, None] * (x - x0[:, None])
+    y = np.rint(exact)
+    beyond = x > x1[:, None] if end else x < x0[:, None]
+    barred = beyond | (x < 0) | (x > limit[0]) | (y < 0) | (y > limit[1])
+    cost = np.abs(exact - y) + barred
+    best = np.argsort(cost, axis=1, kind="stable")[:, choice]
+    rank = np.arange(len(x))
+    return np.stack([x[rank, best], y[rank, best]], axis=1).clip(0, limit).astype(np.int64)
+
+
+def _misses(
+    sides: _Sides, chosen: Ints, ends: Ints, steps: _Steps, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Whether each chosen side, rasterised, is not exactly its steps."""
     width, height = size
-    left, right = steps.column[sides.left], steps.column[sides.right]
-    count = np.where(chosen, right - left + 1, 0)
-    offset = np.cumsum(count) - count
-    mine = np.flatnonzero(chosen[sides.of_step])
-    side = sides.of_step[mine]
+    left, right = steps.column[sides.left[chosen]], steps.column[sides.right[chosen]]
+    count = right - left + 1
+    place = np.full(len(sides.left), -1)
+    place[chosen] = np.arange(len(chosen))
+    place = place[sides.of_step]
+    mine = np.flatnonzero(place >= 0)
+    place = place[mine]
     wanted = np.empty(len(mine), np.int64)
-    wanted[offset[side] + steps.column[mine] - left[side]] = steps.column[mine] * height + steps.row[mine]
+    wanted[(np.cumsum(count) - count - left)[place] + steps.column[mine]] = (
+        steps.column[mine] * height + steps.row[mine]
+    )
     x0, y0, x1, y1 = ends[chosen].reshape(-1, 4).T
     got, of = scan_edges(Edges(x0, y0, x1, y1), width, height)
-    missed = np.zeros(len(x0), np.bool_)
-    missed[of[got != wanted]] = True
-    return missed
+    misses = np.zeros(len(chosen), np.bool_)
+    misses[of[got != wanted]] = True
+    return misses
 
 
-def _parts(runs: Runs, steps: _Steps, sides: _Sides, ends: Ints) -> list[list[Part]]:
+def _points(sides: _Sides, ends: Ints, missed: Ints, steps: _Steps) -> tuple[Ints, Ints]:
+    """[P, 2] the points of all sides from left to right, and where each side's begin, [S + 1]: two each,
+    except that sides that would not be their steps follow the pixels' edges."""
+    count = np.full(len(sides.left), 2)
+    count[missed] = 2 * (steps.column[sides.right[missed]] - steps.column[sides.left[missed]] + 1)
+    bounds = np.append(0, np.cumsum(count))
+    points = np.empty((bounds[-1], 2), np.int64)
+    points[bounds[:-1]] = ends[:, 0]
+    points[bounds[1:] - 1] = ends[:, 1]
+    if len(missed):
+        stepwise = np.zeros(len(count), np.bool_)
+        stepwise[missed] = True
+        step = np.flatnonzero(stepwise[sides.of_step])
+        side = sides.of_step[step]
+        at = bounds[side] + 2 * (steps.column[step] - steps.column[sides.left[side]])
+        points[at] = np.stack([steps.column[step], steps.row[step]], axis=1) * FINE
+        points[at + 1] = points[at] + (FINE, 0)
+    return points, bounds
+
+
+def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds: Ints) -> list[list[Part]]:
     walked_right = steps.top[sides.left]
     last = np.where(walked_right, sides.right, sides.left)
     order, bounds = _cycles(sides.of_step[steps.after[last]], np.argsort(sides.left))
     ring_of_side = np.empty(len(order), np.int64)
     ring_of_side[order] = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
-    points = np.where(walked_right[:, None, None], ends, ends[:, ::-1])[order].reshape(-1, 2)
-    before = np.arange(len(points)) - 1
-    before[2 * bounds[:-1]] = 2 * bounds[1:] - 1
-    new = (points != points[before]).any(axis=1)
-    point_bounds = np.append(0, np.cumsum(new))[2 * bounds]
-    points = points[new] / FINE
-    rings = [points[a:b] for a, b in pairwise(point_bounds.tolist())]
+    # The points of the sides, as they are walked, less those that repeat the one before.
+    count = np.diff(point_bounds)[order]
+    to = np.append(0, np.cumsum(count))
+    start = np.where(walked_right[order], point_bounds[order], point_bounds[order + 1] - 1)
+    stride = np.where(walked_right[order], 1, -1)
+    walked = points[np.repeat(start - stride * to[:-1], count) + np.repeat(stride, count) * np.arange(to[-1])]
+    outline, ring_bounds = _without_idle(walked, to[bounds])
+    outline = outline / FINE
+    rings = [outline[a:b] for a, b in pairwise(ring_bounds.tolist())]
 
     # Rings that bound the same run bound the same part; the first ring found of a part is its outer one.
     ring = ring_of_side[sides.of_step]
@@ -235,6 +262,21 @@ def _parts(runs: Runs, steps: _Steps, sides: _Sides, ends: Ints) -> list[list[Pa
     for pieces in parts:
         pieces.sort(key=lambda part: -part.area)
     return parts
+
+
+def _without_idle(points: Ints, bounds: Ints) -> tuple[Ints, Ints]:
+    """Rings without points that repeat the one before or lie within a horizontal or vertical line."""
+    for idle in (
+        lambda before, point, after: (before == point).all(axis=1),  # noqa: ARG005
+        lambda before, point, after: ((before == point) & (point == after)).any(axis=1),
+    ):
+        number = np.arange(len(points))
+        previous, following = number - 1, number + 1
+        previous[bounds[:-1]] = bounds[1:] - 1
+        following[bounds[1:] - 1] = bounds[:-1]
+        keep = ~idle(points[previous], points, points[following])
+        points, bounds = points[keep], np.append(0, np.cumsum(keep))[bounds]
+    return points, bounds
 
 
 def _cycles(after: Ints, starts: Ints) -> tuple[Ints, Ints]:

@@ -20,7 +20,7 @@ from seem_data.annotations import UNLABELED, VOID, Polygon, Region, Ring, Senten
 from seem_data.categories import Categories, Category
 from seem_data.layers import Layers
 from seem_data.problems import DataError, Problem
-from seem_data.runs import Box, Runs, areas_of, runs_of
+from seem_data.runs import Box, Runs, runs_of, stretches_of
 from seem_data.scan import edges_of, scan_bitmap, scan_edges
 
 Overlap = Literal["format", "small-on-top", "category-priority", "error"]
@@ -138,7 +138,8 @@ def rasterize(
     layers = layers.take(_order(layers, region_of_layer, drawn, objects, categories, options, pixel_count))
 
     columns = layers.paint(size)
-    areas = areas_of(columns, len(objects) + _FIRST)
+    stretches = stretches_of(columns)
+    areas = stretches.areas(len(objects) + _FIRST)
     if options.overlap == "error":
         _refuse_overlaps(layers, areas, objects, pixel_count, file)
     seen = areas >= max(options.min_area, 1)
@@ -146,7 +147,8 @@ def rasterize(
     _tell_dropped(layers, areas, seen, objects, options, pixel_count, problems, file, dropped)
     if areas[~seen].any():  # small ones go, and what is under them shows
         columns = layers.take(np.flatnonzero(seen[layers.value])).paint(size)
-        areas = areas_of(columns, len(areas))
+        stretches = stretches_of(columns)
+        areas = stretches.areas(len(areas))
 
     coverage = 1 - int(areas[_UNLABELED]) / pixel_count
     if options.unlabeled == "void" and coverage < options.min_coverage:
@@ -160,7 +162,8 @@ def rasterize(
     if coverage < 1 and options.unlabeled == "nearest":
         columns = _spread(columns)
     columns = _relabel(columns, index, len(kept))
-    runs = runs_of(columns, len(kept))
+    filled = coverage < 1 and options.unlabeled != "void"
+    runs = runs_of(columns, len(kept)) if filled else stretches.runs(index, len(kept))
     segments = [
         DrawnSegment(thing.category, thing.iscrowd, area, box, tuple(thing.sentences), thing.where)
         for thing, area, box in zip(kept, runs.areas()[1:].tolist(), runs.boxes(), strict=True)

@@ -60,19 +60,43 @@ class Runs:
         )
 
 
-def _maximal_runs(columns: NDArray[Any]) -> tuple[NDArray, NDArray, NDArray]:
-    """Value, flat start and flat end of every run of a [width, height] map, value 0 among them."""
-    begins = np.empty(columns.shape, np.bool_)
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretches:
+    """Where a map [width, height] is constant along its columns: value, flat start and flat end of every
+    stretch, in the order of the map."""
+
+    value: NDArray[Any]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    size: tuple[int, int]
+
+    def areas(self, value_count: int) -> NDArray[np.int64]:
+        """[value_count] how many pixels have each value."""
+        return np.bincount(self.value, self.end - self.start, value_count).astype(np.int64)
+
+    def runs(self, segment_of_value: NDArray[np.int64], segment_count: int) -> Runs:
+        """The runs of segments 1..K, given which segment each value is (0: none; no two values one)."""
+        height = self.size[1]
+        segment = segment_of_value.astype(np.min_scalar_type(segment_count))[self.value]
+        labelled = np.flatnonzero(segment)
+        segment = segment[labelled]
+        order = labelled[np.argsort(segment, kind="stable")]
+        start = self.start[order]
+        column = start // height
+        top = start - column * height
+        bounds = np.zeros(segment_count + 2, np.int64)
+        np.cumsum(np.bincount(segment, minlength=segment_count + 1), out=bounds[1:])
+        return Runs(column, top, top + self.end[order] - start, bounds, self.size)
+
+
+def stretches_of(columns: NDArray[Any]) -> Stretches:
+    """The stretches of a map whose columns lie one after another, [width, height]."""
+    width, height = columns.shape
+    begins = np.empty((width, height), np.bool_)
     begins[:, :1] = True
     np.not_equal(columns[:, 1:], columns[:, :-1], out=begins[:, 1:])
     start = np.flatnonzero(begins)
-    return columns.reshape(-1)[start], start, np.append(start[1:], columns.size)
-
-
-def areas_of(columns: NDArray[Any], value_count: int) -> NDArray[np.int64]:
-    """[value_count] how many pixels have each value."""
-    value, start, end = _maximal_runs(columns)
-    return np.bincount(value, end - start, value_count).astype(np.int64)
+    return Stretches(columns.reshape(-1)[start], start, np.append(start[1:], columns.size), (width, height))
 
 
 def runs_of(columns: NDArray[Any], segment_count: int) -> Runs:
@@ -82,11 +106,4 @@ def runs_of(columns: NDArray[Any], segment_count: int) -> Runs:
         columns: [width, height] the map with its columns one after another; 0 is no segment.
         segment_count: K; values go up to K.
     """
-    width, height = columns.shape
-    value, start, end = _maximal_runs(columns)
-    labelled = np.flatnonzero(value)
-    order = labelled[np.argsort(value[labelled], kind="stable")]
-    column = start[order] // height
-    bounds = np.zeros(segment_count + 2, np.int64)
-    np.cumsum(np.bincount(value[labelled], minlength=segment_count + 1), out=bounds[1:])
-    return Runs(column, start[order] - column * height, end[order] - column * height, bounds, (width, height))
+    return stretches_of(columns).runs(np.arange(segment_count + 1), segment_count)
