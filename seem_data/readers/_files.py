@@ -109,6 +109,11 @@ def annotation_files(source: Source, suffixes: Iterable[str], problems: list[Pro
     return [source.polys]
 
 
+def plain_name(name: str) -> str:
+    """A name from an annotation file with forward slashes and without detours."""
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+
+
 def split_by_word(word: str) -> str | None:
     """train, val or test, if the word is one of those or means one ("Validation")."""
     return _SPLITS.get(word.strip().lower())

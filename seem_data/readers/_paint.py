@@ -14,6 +14,8 @@ from seem_data.categories import Color
 from seem_data.images import opening, read_header, read_rgb
 from seem_data.problems import DataError, Problem
 
+#: The drawing order of painted ground: under everything that is drawn.
+GROUND_Z = -(2**31)
 #: Formats that keep every pixel's colour. JPEG and its like blur them, so masks cannot be stored in them.
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 

@@ -27,8 +27,6 @@ from seem_data.problems import Problem
 from seem_data.readers import Item, Reader, Source, _files, _paint
 from seem_data.readers._json import collecting
 
-#: Painted regions lie under everything that is drawn.
-GROUND_Z = -(2**31)
 _COLOURS_TOLD = 5
 
 
@@ -36,11 +34,11 @@ def open_masks(path: Path, categories: Categories, instances: Literal["one", "co
     """The reader for ``--masks``: COCO panoptic where there is such a JSON, painted PNGs otherwise.
 
     Its items bear the name of the photo where one is found, or that of the mask: join them with those of
-    ``--polys`` by the name without its ending. Its regions have z = `GROUND_Z`.
+    ``--polys`` by the name without its ending. Its regions have z = `_paint.GROUND_Z`.
     """
     from seem_data.readers.panoptic import Panoptic
 
-    panoptic = Panoptic(z=GROUND_Z)
+    panoptic = Panoptic(is_ground=True)
     return panoptic if panoptic.recognises(path) else ColorMask(categories, instances)
 
 
@@ -88,7 +86,7 @@ class ColorMask:
             apart = self.instances == "components" and category.isthing
             for bitmap in _paint.components(region) if apart else [region]:
                 where = f"colour {list(category.color)}"
-                annotation.regions.append(Region(category.name, (bitmap,), z=GROUND_Z, where=where))
+                annotation.regions.append(Region(category.name, (bitmap,), z=_paint.GROUND_Z, where=where))
         return annotation
 
     def _unknown_colors(self, strangers: list[tuple[Color, int]], item: Item) -> Problem:

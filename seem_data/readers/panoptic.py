@@ -58,7 +58,7 @@ class _Payload(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Panoptic:
-    z: int = 0  #: drawing order of all its regions
+    is_ground: bool = False  #: read for ``--masks``: drawn under everything, photos may lie elsewhere
 
     name = "panoptic"
     title = "COCO panoptic JSON and PNG"
@@ -77,9 +77,11 @@ class Panoptic:
         for path in _files.annotation_files(source, (".json",), problems):
             if path == source.polys or _is_panoptic(path):
                 with collecting(problems, str(path)):
-                    yield from self._items(path, photos, problems)
+                    yield from self._items(path, source, photos, problems)
 
-    def _items(self, path: Path, photos: _files.Photos, problems: list[Problem]) -> Iterator[Item]:
+    def _items(
+        self, path: Path, source: Source, photos: _files.Photos, problems: list[Problem]
+    ) -> Iterator[Item]:
         file = _json.read(path, _File)
         names = [(category.id, category.name) for category in file.categories]
         photo_names = {image.id: image.file_name for image in file.images}
@@ -89,23 +91,29 @@ class Panoptic:
             with collecting(problems, str(path), f"annotations[{index}]"):
                 row = _json.decode(raw, _Row, str(path))
                 mask = masks.find(row.file_name, path.with_suffix(""), path.parent)
-                if photo_name := photo_names.get(row.image_id):
+                photo_name = photo_names.get(row.image_id)
+                if self.is_ground and source.images is None:
+                    photo, name = None, _files.plain_name(photo_name or row.file_name)
+                elif photo_name:
                     photo = photos.find(photo_name, path.parent)
+                    name = photos.name_of(photo)
                 else:
                     photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
-                name = photos.name_of(photo)
+                    name = photos.name_of(photo)
                 payload = msgspec.json.encode(_Payload(names, row.segments_info))
                 where = _files.split_by_folder(name) or split
                 yield Item(name, payload, photo, path, where, files=(mask,))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
+        assert isinstance(item.payload, bytes)
         payload = _json.decode(item.payload, _Payload, str(item.source))
         mask = item.files[0]
         codes = _paint.read_codes(mask)
         ids = (codes >> 16) | (codes & 0xFF00) | ((codes & 0xFF) << 16)
         height, width = ids.shape
-        annotation = ImageAnnotation(item.image, item.name, item.source, (width, height), split=item.split)
+        annotation = ImageAnnotation(
+            item.image or mask, item.name, item.source, (width, height), split=item.split
+        )
         names = dict(payload.names)
         there = {int(number) for number in np.unique(ids)} - {0}
         for segment in payload.segments:
@@ -124,7 +132,7 @@ class Panoptic:
                     Region(
                         names[segment.category_id],
                         (_paint.cut(ids, segment.id),),
-                        z=self.z,
+                        z=_paint.GROUND_Z if self.is_ground else 0,
                         iscrowd=bool(segment.iscrowd),
                         where=where,
                     )

@@ -1,8 +1,8 @@
 """Supervisely JSON: one file a photo, in the folder ``ann`` beside the folder ``img``.
 
-Format: https://docs.supervisely.com, "Supervisely annotation format". Coordinates are pixels of the
-photo turned upright by its EXIF orientation, as Supervisely does on upload. Corners of polygons and rectangles
-are taken as points of the photo, as written.
+Format: https://docs.supervisely.com, "Supervisely annotation format". Coordinates are pixels of the photo
+turned upright by its EXIF orientation, as Supervisely does on upload. Corners of polygons and rectangles are
+taken as points of the photo, as written.
 
 Read: polygon (``exterior`` and the ``interior`` rings cut out of it), bitmap and alpha mask (base64 of a
 zlib-packed PNG, placed at ``origin``), rectangle (two corners). An object's ``description`` and its tags that

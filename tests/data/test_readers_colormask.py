@@ -12,7 +12,8 @@ from reading import area, codes, full_mask, make_photo, read
 from seem_data.categories import Categories, Category
 from seem_data.problems import DataError
 from seem_data.readers import Source
-from seem_data.readers.colormask import GROUND_Z, ColorMask, open_masks
+from seem_data.readers._paint import GROUND_Z
+from seem_data.readers.colormask import ColorMask, open_masks
 
 CATEGORIES = Categories(
     [
@@ -127,3 +128,16 @@ def test_panoptic_jsons_are_told_from_painted_masks(shared_real, tmp_path):
     assert reader.name == "panoptic"
     annotations, _ = read(reader, sample)
     assert {region.z for a in annotations.values() for region in a.regions} == {GROUND_Z}
+
+
+def test_panoptic_masks_need_no_photos_of_their_own(shared_real, tmp_path):
+    import shutil
+
+    sample = shared_real / "panopticapi_sample"
+    shutil.copy(sample / "panoptic_examples.json", tmp_path)
+    shutil.copytree(sample / "panoptic_examples", tmp_path / "panoptic_examples")
+    reader = open_masks(tmp_path, CATEGORIES)
+    annotations, problems = read(reader, tmp_path)
+    assert list(annotations) == ["000000142238.jpg", "000000439180.jpg"] and not problems
+    annotations, problems = read(reader, tmp_path, sample / "input_images")
+    assert annotations["000000142238.jpg"].image == sample / "input_images" / "000000142238.jpg"
