@@ -1,19 +1,22 @@
 """Trunks: an image in, four feature levels out (`res2` … `res5`, strides 4, 8, 16, 32).
 
-FocalNet comes from timm, whose blocks compute the same as the original's when the modulator is normalised.
-timm lacks the norms on the four outputs and the padding of odd sizes; both are added here.
+FocalNet computes what timm's computes with ``normalize_modulator=True``, under timm's names, but stays
+channels-last throughout, and has what timm's lacks: norms on the four outputs and padding of odd sizes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
+import torch
 import torch.nn.functional as F
+from timm.layers.drop import DropPath
+from timm.layers.layer_scale import LayerScale2d
 from timm.layers.norm import LayerNorm2d
-from timm.models.focalnet import FocalNet, FocalNetStage
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from seem_train.model.config import FocalConfig, TrunkConfig
 
@@ -53,31 +56,142 @@ def build_backbone(config: TrunkConfig) -> Trunk:
     raise TypeError(f"no trunk is known for {type(config).__name__}")
 
 
+class Norm(LayerNorm2d):
+    """LayerNorm over the channels of [B, C, H, W]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-5)
+
+
+class Downsample(nn.Module):
+    """A strided convolution and a norm."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
+        self.norm = Norm(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.proj(x))
+
+
+class Gelu(nn.Module):
+    """Exact GELU; without gradients in place, which saves much of its time on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+
+
+class Pointwise(nn.Conv2d):
+    """1×1 convolution as one matrix product over channels-last pixels, on any device."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+class Modulation(nn.Module):
+    """Each pixel's query times the gated sum of contexts of growing size; [B, C, H, W] in and out."""
+
+    def __init__(self, dim: int, window: int, levels: int) -> None:
+        super().__init__()
+        self.dim, self.levels = dim, levels
+        self.f = Pointwise(dim, 2 * dim + levels + 1)
+        self.h = Pointwise(dim, dim)
+        self.proj = Pointwise(dim, dim)
+        self.focal_layers = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(dim, dim, k, padding=k // 2, groups=dim, bias=False), Gelu())
+            for k in range(window, window + 2 * levels, 2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, context, gates = self.f(x).split((self.dim, self.dim, self.levels + 1), dim=1)
+        gates = gates / (self.levels + 1)
+        total = torch.zeros_like(context)
+        for level, layer in enumerate(self.focal_layers):
+            context = layer(context)
+            total.addcmul_(context, gates[:, level : level + 1])  # product and sum in one pass over memory
+        everywhere = F.gelu(context.mean((2, 3), keepdim=True))
+        total.addcmul_(everywhere, gates[:, self.levels :])
+        return self.proj(query * self.h(total))
+
+
+class Mlp(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = Pointwise(dim, hidden)
+        self.act = Gelu()
+        self.fc2 = Pointwise(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Post-norm: nothing is normalised before the modulation or the MLP, their results are."""
+
+    def __init__(self, dim: int, levels: int, window: int, mlp_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.modulation = Modulation(dim, window, levels)
+        self.norm1_post = Norm(dim)
+        self.ls1 = LayerScale2d(dim, 1e-4)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.norm2_post = Norm(dim)
+        self.ls2 = LayerScale2d(dim, 1e-4)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change = self.drop_path(self.norm1_post(self.modulation(x)))
+        x = torch.addcmul(x, change, self.ls1.gamma[:, None, None])
+        change = self.drop_path(self.norm2_post(self.mlp(x)))
+        return torch.addcmul(x, change, self.ls2.gamma[:, None, None])
+
+
+class Stage(nn.Module):
+    """Halves the resolution (but for the first) and runs its blocks."""
+
+    def __init__(self, config: FocalConfig, number: int, drop_paths: Sequence[float]) -> None:
+        super().__init__()
+        dim = config.embed_dim * 2**number
+        self.downsample = Downsample(dim // 2, dim, 3, 2, 1) if number else nn.Identity()
+        levels, window = config.focal_levels[number], config.focal_windows[number]
+        self.blocks = nn.ModuleList(Block(dim, levels, window, config.mlp_ratio, rate) for rate in drop_paths)
+        self.checkpointing = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.downsample(x)
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                x = cast(Tensor, checkpoint(block, x, use_reentrant=False))
+            else:
+                x = block(x)
+        return x
+
+
 class FocalTrunk(Trunk):
     """FocalNet (https://arxiv.org/abs/2203.11926) with a LayerNorm on a copy of each stage's output."""
 
     def __init__(self, config: FocalConfig) -> None:
         super().__init__()
-        net = FocalNet(
-            num_classes=0,
-            global_pool="",
-            embed_dim=config.embed_dim,
-            depths=config.depths,
-            mlp_ratio=config.mlp_ratio,
-            focal_levels=config.focal_levels,
-            focal_windows=config.focal_windows,
-            use_overlap_down=True,
-            use_post_norm=True,
-            use_post_norm_in_modulation=False,
-            normalize_modulator=True,
-            layerscale_value=1e-4,
-            drop_path_rate=config.drop_path_rate,
-        )
-        channels = [config.embed_dim * 2**i for i in range(len(config.depths))]
-        self.stem = net.stem
-        self.layers = net.layers
-        self.norms = nn.ModuleList(LayerNorm2d(c, eps=1e-5) for c in channels)
-        self.out_channels = {f"res{i + 2}": c for i, c in enumerate(channels)}
+        count = sum(config.depths)
+        drop_paths = [config.drop_path_rate * i / max(count - 1, 1) for i in range(count)]
+        self.stem = Downsample(3, config.embed_dim, 7, 4, 2)
+        self.layers = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        self.out_channels = {}
+        for number, depth in enumerate(config.depths):
+            channels = config.embed_dim * 2**number
+            self.layers.append(Stage(config, number, drop_paths[:depth]))
+            drop_paths = drop_paths[depth:]
+            self.norms.append(Norm(channels))
+            self.out_channels[f"res{number + 2}"] = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         height, width = x.shape[-2:]
@@ -90,7 +204,7 @@ class FocalTrunk(Trunk):
 
     def set_checkpointing(self, enabled: bool) -> None:
         for stage in self.layers:
-            cast(FocalNetStage, stage).set_grad_checkpointing(enabled)
+            cast(Stage, stage).checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         renamed = {_rename(name, _TO_OFFICIAL): value for name, value in state.items()}

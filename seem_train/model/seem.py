@@ -228,7 +228,7 @@ class SEEM(nn.Module):
         prompts: ImagePrompts | Sequence[ImagePrompts] | PreparedPrompts,
         draws: Draws | None = None,
     ) -> Tensor:
-        """[B, K, h, w] mask logits of each object: of its query that fits the strokes best. One round of clicks.
+        """[B, K, h, w] mask logits of each object: of the query that fits its strokes best. One click round.
 
         Runs the spatial queries alone. Give the result back as `ImagePrompts.previous`.
         """
