@@ -111,7 +111,7 @@ def open_folder(folder: Path, device: str | torch.device = "cpu") -> SEEM:
     from seem_train.model.weights import load_model
 
     card = read_card(folder)
-    base = _find_base(folder, card)
+    base = find_base(folder, card)
     model = load_model(base) if base.is_dir() else load_model(card.model, weights=base)
     inject(model, card.placement)
     parameters = dict(model.named_parameters())
@@ -132,7 +132,12 @@ def open_run(folder: Path, device: str | torch.device = "cpu") -> SEEM:
     return open_folder(folder / "best", device)
 
 
-def _find_base(folder: Path, card: Card) -> Path:
+def find_base(folder: Path, card: Card) -> Path:
+    """The weights that a folder's adapters stand on: a file or a folder.
+
+    Raises:
+        UserError: they are not there, or are others.
+    """
     named = Path(card.base.path)
     for candidate in (folder / named, named):
         if candidate.exists():
