@@ -12,10 +12,15 @@ from seem_data import __version__
 
 if TYPE_CHECKING:
     from seem_train.model.weights import load_model
+    from seem_train.trainer import Run, finetune
 
-__all__ = ["__version__", "load_model"]
+__all__ = ["Run", "__version__", "finetune", "load_model"]
 
-_HOME = {"load_model": "seem_train.model.weights"}  # public name → the module that defines it
+_HOME = {  # public name → the module that defines it
+    "Run": "seem_train.trainer",
+    "finetune": "seem_train.trainer",
+    "load_model": "seem_train.model.weights",
+}
 
 
 def __getattr__(name: str) -> Any:

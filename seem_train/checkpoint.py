@@ -32,17 +32,15 @@ FORMAT = 1
 
 @dataclass
 class Progress:
-    """Where a run is. `cursor` counts the images of the running epoch that are done, over all processes."""
+    """Where a run is. The stream of images is a function of the step, so the step says it all."""
 
-    step: int = 0
-    epoch: int = 0
-    cursor: int = 0
-    images: int = 0
-    seconds: float = 0.0  #: of training, without evaluation, over all restarts
+    step: int = 0  #: optimizer steps that are done
+    seconds: float = 0.0  #: spent in the run so far, over all restarts
     best: float | None = None
     best_step: int = 0
-    zero_shot: dict[str, float] = field(default_factory=dict)
-    evaluated_step: int = -1
+    evaluated: int = -1  #: the step of the last evaluation
+    zero_shot: dict[str, float] = field(default_factory=dict)  #: headline before training
+    latest: dict[str, float] = field(default_factory=dict)  #: headline of the last evaluation
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def save(
     Raises:
         OSError: the disk is full or not writable; the checkpoint that was there is untouched.
     """
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(parents=True)
@@ -88,7 +86,12 @@ def save(
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    # From here on `new` is complete. `find` knows every moment between these renames.
+    put_in_place(new, folder)
+
+
+def put_in_place(new: Path, folder: Path) -> None:
+    """Give the complete folder `new` the name `folder`; at every moment one of the two names is complete."""
+    old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from seem_train import cli_run
 from seem_train.cli_weights import models, weights
 from seem_train.errors import UserError
 
@@ -29,5 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+for command in (cli_run.run, cli_run.init, cli_run.strategies, cli_run.export):
+    app.command(command.__name__)(command)
 app.command("models")(models)
 app.add_typer(weights, name="weights")

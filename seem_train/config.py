@@ -23,6 +23,7 @@ import yaml
 from seem_train.errors import UserError
 
 Task = Literal["panoptic", "grounding", "interactive"]
+EvalTask = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
 Part = Literal["backbone", "pixel-decoder", "language", "decoder"]
 
 
@@ -44,12 +45,11 @@ class DataConfig:
     min_scale: float = _option(0.1, "least zoom of large-scale jitter, relative to size")
     max_scale: float = _option(2.0, "largest zoom of large-scale jitter, relative to size")
     flip: float = _option(0.5, "share of images that are mirrored")
-    color: float = _option(0.0, "strength of colour jitter; the original has none")
+    color: bool = _option(False, "change brightness, contrast, saturation and hue; the original does not")
     repeat_rare: float = _option(
         0.0, "show images of categories rarer than this share of the images more often; 0: every image once"
     )
     prompts: int = _option(1, "interactive objects for each image (the original's K)")
-    phrases: int = _option(4, "phrases for each image at most")
     refine_rounds: int = _option(1, "at most so many rounds of simulated corrections before the step's loss")
     workers: int | None = _option(None, "loader processes; by default the cores, at most 8", "--workers")
 
@@ -94,6 +94,7 @@ class OptimConfig:
         (0.88889, 0.96296), "shares of the run after which the learning rate is divided by 10"
     )
     clip: float = _option(5.0, "largest norm of the whole gradient; 0: no clipping", "--clip")
+    points: int = _option(12544, "points of each mask that the losses look at")
     ema: bool = _option(False, "evaluate and keep a running average of the weights", "--ema")
     ema_decay: float = _option(0.999, "how much of the average stays at a step")
 
@@ -125,6 +126,12 @@ class RunConfig:
         "auto", "auto: go on where the run folder stopped; never; or a checkpoint", "--resume"
     )
     eval_every: float = _option(1.0, "epochs between evaluations; 0: only before and after", "--eval-every")
+    eval_tasks: tuple[EvalTask, ...] = _option(
+        ("panoptic", "semantic", "grounding", "interactive"),
+        "what to measure, as far as it is learned; clicks only before and after",
+        "--eval-tasks",
+    )
+    eval_size: int | None = _option(None, "shorter side of validation images; by default 800/1024 of --size")
     eval_limit: int | None = _option(None, "evaluate on the first N validation images only", "--eval-limit")
     zero_shot: bool = _option(True, "evaluate before the first step", "--zero-shot")
     save_minutes: float = _option(10.0, "minutes between saves of last/", "--save-minutes")
@@ -145,6 +152,7 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
 
+EPOCHS = 50  #: where neither epochs nor steps are said; the original's MAX_NUM_EPOCHS
 SECTIONS: dict[str, type] = get_type_hints(Config)
 
 
@@ -285,7 +293,6 @@ def check(config: Config) -> None:
         "--batch": None if run.batch == "auto" else run.batch,
         "--rank": strategy.rank,
         "data.prompts": data.prompts,
-        "data.phrases": data.phrases,
     }
     wrong += [
         f"{name} {value}: must be above 0"

@@ -238,3 +238,8 @@ def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
         deadline = time.monotonic() + (GRACE_SECONDS if stop is subprocess.Popen.terminate else 5.0)
         while time.monotonic() < deadline and any(child.poll() is None for child in children):
             time.sleep(0.1)
+
+
+def world_size() -> int:
+    """How many processes the launcher started; 1 where there was none."""
+    return int(os.environ.get("WORLD_SIZE", 1))

@@ -1,0 +1,55 @@
+"""How much memory a training step will take, told before it is taken.
+
+A forward pass on the meta device, which has shapes but no numbers, says how many bytes autograd keeps for the
+backward pass; weights, gradients and the optimizer's moments are counted.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from seem_train.model.seem import SEEM
+
+#: what a step holds beyond counted tensors (prompts, losses, workspaces, fragmentation), as a factor;
+#: see tests/train/test_memory.py for how far it is from the truth
+SLACK = 1.25
+
+
+def estimate(model: SEEM, batch: int, size: int, precision: str = "fp32") -> int:
+    """Bytes of the peak of a training step with `batch` images of `size` × `size` pixels."""
+    parameters = list(model.parameters())
+    weights = sum(p.numel() * p.element_size() for p in parameters)
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    kept = kept_activations(model, batch, size)
+    if precision != "fp32":
+        kept = kept * 5 // 8  # most, but not norms and softmaxes, are kept in 16 bit
+    return round(weights + 12 * trained + SLACK * kept)
+
+
+def kept_activations(model: SEEM, batch: int, size: int) -> int:
+    """Bytes that autograd saves in the forward pass of the object queries, in fp32."""
+    twin = copy.deepcopy(model).to("meta")
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        theirs.requires_grad_(ours.requires_grad)
+    seen: set[int] = {t.untyped_storage()._cdata for t in twin.parameters()}
+    alive: list[Tensor] = []  # while a tensor lives no other has its storage's address
+    total = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal total
+        storage = tensor.untyped_storage()
+        if storage._cdata not in seen:
+            seen.add(storage._cdata)
+            alive.append(tensor)
+            total += storage.nbytes()
+        return tensor
+
+    images = torch.zeros(batch, 3, size, size, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = twin.encode_image(images)
+        answer = twin.decode(features, every_layer=True)
+        outputs = [layer.objects.masks for layer in answer.layers]
+    return total + sum(masks.numel() * masks.element_size() for masks in outputs)

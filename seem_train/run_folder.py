@@ -1,0 +1,187 @@
+"""The folder of a run: its name, what lies in it, and whether a new command goes on with it.
+
+::
+
+    runs/kitchen-head-adapter/
+      config.yaml        resolved settings: seem-train run --config …
+      environment.json   versions, device, command, fingerprints of data and weights
+      log.txt  metrics.jsonl  metrics.csv  curves.png  previews/  summary.json
+      best/              adapter folder: the best weights so far, for predict and export
+      last/              checkpoint, to go on from
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from seem_train import checkpoint
+from seem_train import config as settings
+from seem_train.config import Config
+from seem_train.errors import UserError
+from seem_train.model.seem import SEEM
+from seem_train.model.tensor_files import write_tensors
+from seem_train.model.weights import official_state_dict
+from seem_train.strategies import ALIASES
+
+CONFIG, SUMMARY, LAST, BEST, BASE = "config.yaml", "summary.json", "last", "best", "base.safetensors"
+
+#: settings that may change between a run and its continuation; all others make another run
+FREE = {
+    "data.workers",
+    "data.dataset",
+    "model.weights",
+    "run.out",
+    "run.epochs",
+    "run.steps",
+    "run.max_time",
+    "run.batch",
+    "run.device",
+    "run.devices",
+    "run.compile",
+    "run.checkpointing",
+    "run.resume",
+    "run.eval_every",
+    "run.eval_limit",
+    "run.eval_tasks",
+    "run.eval_size",
+    "run.zero_shot",
+    "run.save_minutes",
+    "run.save_steps",
+    "run.log_every",
+    "run.previews",
+    "run.wandb",
+    "run.tensorboard",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run lives and where it goes on from (None: it starts)."""
+
+    folder: Path
+    resume: Path | None
+
+
+def choose(config: Config) -> Place:
+    """The folder for these settings.
+
+    Without ``--out`` it is ``runs/<dataset>-<strategy>``, or the same with a number where that one is
+    finished; an unfinished one is continued. So the same command can be given again and again.
+
+    Raises:
+        UserError: the folder holds a run with other settings, or a checkpoint is named that is none.
+    """
+    run = config.run
+    if run.resume not in ("auto", "never"):
+        start = checkpoint.find(Path(run.resume)) or checkpoint.find(Path(run.resume) / LAST)
+        if start is None:
+            raise UserError(f"--resume {run.resume}: is neither a checkpoint nor a run folder with a last/")
+        _same_settings(start.parent, config)
+        return Place(Path(run.out) if run.out else start.parent, start)
+    if run.out is not None:
+        folder = Path(run.out)
+        if run.resume == "never" and (folder / CONFIG).exists():
+            raise UserError(f"--resume never: {folder} holds a run; choose another --out, or delete it")
+        return _continued(folder, config)
+    strategy = ALIASES.get(config.strategy.name, config.strategy.name)
+    first = Path("runs") / f"{Path(config.data.dataset).resolve().name}-{strategy}"
+    number, folder = 1, first
+    while (folder / CONFIG).exists() and (run.resume == "never" or _finished(folder)):
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return _continued(folder, config)
+
+
+def _continued(folder: Path, config: Config) -> Place:
+    last = checkpoint.find(folder / LAST)
+    if last is not None:
+        _same_settings(folder, config)
+    elif (folder / LAST / checkpoint.MANIFEST).exists():
+        raise UserError(
+            f"{checkpoint.damage(folder / LAST)}; start anew with --resume never and another --out"
+        )
+    return Place(folder, last)
+
+
+def _finished(folder: Path) -> bool:
+    return bool(read_summary(folder).get("finished"))
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """summary.json, or nothing where there is none."""
+    try:
+        return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _same_settings(folder: Path, config: Config) -> None:
+    try:
+        old = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return
+    before, now = _flat(old), _flat(settings.to_dict(config))
+    changed = [k for k in now if k not in FREE and before.get(k, now[k]) != now[k]]
+    if changed:
+        shown = "\n".join(f"  {key}: was {before[key]}, now {now[key]}" for key in changed)
+        raise UserError(
+            f"{folder} was started with other settings:\n{shown}\n"
+            "Give it the old ones, or start a new run with --resume never (and another --out)."
+        )
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{s}.{k}": v for s, part in tree.items() for k, v in part.items()}
+
+
+def environment(device: torch.device, world: int, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, machine and command, for whoever wants the same numbers again."""
+    versions = {}
+    for package in ("seem-tools", "torch", "timm", "numpy", "opencv-python", "scipy", "safetensors"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "device": str(device),
+        "gpu": gpu,
+        "processes": world,
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        **extra,
+    }
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    checkpoint.write_text(file, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def keep_base(folder: Path, model: SEEM) -> None:
+    """Write the random weights a run starts from, without which its adapters mean nothing."""
+    write_tensors(folder / BASE, official_state_dict(model), {"format": "pt"})
+
+
+def share_file(source: Path, target: Path) -> None:
+    """The same file in two places, at the price of one where the file system allows."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,69 @@
+"""The table of ``seem-train strategies``: what each does to each part, counted on the model without its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from seem_train.loggers import count_text, table
+from seem_train.model.checkpoints import find_weights
+from seem_train.model.presets import get_preset
+from seem_train.model.seem import SEEM
+from seem_train.model.tensor_files import read_tensors
+from seem_train.model.weights import recognise
+from seem_train.strategies import STRATEGIES, apply, count, placement, trainable_share
+
+
+def count_all(
+    preset: str, weights: str | None, rank: int | None, stages: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """One row for each strategy: parameters frozen, adapted and trained per part."""
+    if weights is not None:
+        file = find_weights(weights)
+        preset = recognise(read_tensors(file), file.name) or preset
+    rows = []
+    for strategy in STRATEGIES.values():
+        with torch.device("meta"):
+            model = SEEM(get_preset(preset).config)
+            apply(model, strategy, placement(strategy, rank, stages))
+        parts = count(model, strategy)
+        rows.append(
+            {
+                "strategy": strategy.name,
+                "about": strategy.about,
+                "model": preset,
+                "total": sum(part.base for part in parts),
+                "trainable": sum(part.trained for part in parts),
+                "share": trainable_share(parts),
+                "parts": {
+                    part.part: {
+                        "treatment": part.treatment,
+                        "frozen": part.base - part.base_trained,
+                        "adapters": part.adapters,
+                        "trained": part.base_trained,
+                    }
+                    for part in parts
+                },
+            }
+        )
+    return rows
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """The table for people."""
+    lines: list[tuple[str, ...]] = [
+        ("strategy", "backbone", "pixel decoder", "text", "decoder", "trainable", "")
+    ]
+    for row in rows:
+        parts = [_cell(row["parts"][part]) for part in ("backbone", "pixel-decoder", "language", "decoder")]
+        lines.append((row["strategy"], *parts, count_text(row["trainable"]), f"{row['share']:.2%}"))
+    about = "\n".join(f"  {row['strategy']}: {row['about']}" for row in rows)
+    model = f"{rows[0]['model']}, {count_text(rows[0]['total'])} parameters"
+    return f"{model}\n\n{table(lines, left=(0, 1, 2, 3, 4))}\n\n{about}"
+
+
+def _cell(part: dict[str, Any]) -> str:
+    if part["adapters"]:
+        return f"{'LoRA' if part['treatment'] == 'lora' else 'adapters'} {count_text(part['adapters'])}"
+    return f"trained {count_text(part['trained'])}" if part["trained"] else "frozen"

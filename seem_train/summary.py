@@ -1,0 +1,205 @@
+"""What a run says about itself in words, and the numbers behind its plan."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from seem_data import __version__
+from seem_train import run_folder, strategies
+from seem_train.config import Config
+from seem_train.data.dataset import SegmentationSet
+from seem_train.data.sampler import Order
+from seem_train.evaluation_result import fewer_is_better
+from seem_train.loggers import count_text, size_text, table
+from seem_train.memory import estimate
+from seem_train.model.adapter_files import fingerprint
+
+if TYPE_CHECKING:
+    from seem_train.trainer import Session
+
+PIXELS_AT_ONCE = 4 * 512 * 512  #: on the CPU, where larger batches only take memory
+RARE = 3  #: categories with fewer masks are pointed out
+
+
+# Numbers ----------------------------------------------------------------------------------------------
+
+
+def images_per_epoch(order: Order) -> float:
+    return float(order.images if order.repeats is None else order.repeats.sum())
+
+
+def micro_batch(config: Config, world: int) -> int:
+    """Images at once on a device; ``auto``: the largest divisor of the device's share that fits."""
+    if config.run.batch != "auto":
+        return config.run.batch
+    share = config.run.global_batch // world
+    fits = max(1, PIXELS_AT_ONCE // config.data.size**2)
+    return max(n for n in range(1, share + 1) if share % n == 0 and n <= fits)
+
+
+def workers(config: Config, world: int) -> int:
+    """Loader processes of each training process."""
+    if config.data.workers is not None:
+        return config.data.workers
+    return min(8, max(1, (os.cpu_count() or 1) // world))
+
+
+def score_of(headline: dict[str, float], metric: str) -> float:
+    """The metric by which weights are compared, "more is better"; the first where it was not measured."""
+    name = metric if metric in headline else next(iter(headline))
+    return -headline[name] if fewer_is_better(name) else headline[name]
+
+
+def environment(session: Session) -> dict[str, Any]:
+    base = session.source.base
+    data = session.train_set.split.root.parent / "dataset.json"
+    extra = {
+        "seem-tools": __version__,
+        "precision": session.runtime.precision,
+        "weights": {"path": base.path, "sha256": base.sha256} if base else "random",
+        "data": {"path": str(data.parent), "sha256": fingerprint(data) if data.is_file() else None},
+    }
+    return run_folder.environment(session.runtime.device, session.runtime.world, extra)
+
+
+def manifest(session: Session) -> dict[str, Any]:
+    """What a checkpoint says about itself beside its checksums."""
+    base = session.source.base
+    return {
+        "step": session.progress.step,
+        "total_steps": session.total_steps,
+        "strategy": session.strategy.name,
+        "model": session.source.preset,
+        "base_sha256": base.sha256 if base else None,
+        "processes": session.runtime.world,
+        "torch": torch.__version__,
+        "tool": f"seem-tools {__version__}",
+    }
+
+
+# Words ------------------------------------------------------------------------------------------------
+
+
+def opening(session: Session) -> str:
+    """Everything a user should see before the first step."""
+    runtime = session.runtime
+    where = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else "CPU"
+    many = f" × {runtime.world}" if runtime.world > 1 else ""
+    lines = [
+        f"seem-train {__version__} · torch {torch.__version__.split('+')[0]} · {where}{many} · "
+        f"{runtime.precision} · seed {session.config.run.seed}",
+        "",
+        _data(session.train_set, session.val_set),
+        f"Weights  {session.source.report}",
+        f"         vocabulary: {len(session.train_set.names)} names from the dataset (there is no class head)",
+        f"Strategy {session.strategy.name} · {session.strategy.about}",
+        freeze_table(session),
+        _plan(session),
+        f"Run      {session.place.folder}     (the same command continues it)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _data(train: SegmentationSet, val: SegmentationSet) -> str:
+    things = sum(train.things)
+    masks = train.segments_of_categories()
+    phrases = sum(len(row.sentences) for row in train.split.grounding())
+    said = f"{phrases:,} phrases" if phrases else "no phrases (class names are used)"
+    lines = [
+        f"Data     {len(train):,} train · {len(val):,} val · "
+        f"{things} things + {len(train.names) - things} stuff · "
+        f"{sum(masks.values()) / max(len(train), 1):.1f} masks/img · {said}"
+    ]
+    lines += [f"         ! {remark}" for remark in _remarks(train, val, masks)]
+    return "\n".join(lines)
+
+
+def _remarks(train: SegmentationSet, val: SegmentationSet, masks: Counter[int]) -> list[str]:
+    remarks = []
+    empty = sum(not image.segments for image in train.images)
+    if empty:
+        remarks.append(f"{empty} training image(s) have no segments (kept)")
+    absent = [name for place, name in enumerate(train.names) if not masks[place]]
+    if absent:
+        remarks.append(f"nothing to learn from for {_listed(absent)}")
+    rare = [f"{n!r} ({masks[p]})" for p, n in enumerate(train.names) if 0 < masks[p] < RARE]
+    if rare:
+        remarks.append(f"few masks: {_listed(rare)}; data.repeat_rare shows them more often")
+    if val.absent():
+        remarks.append(f"not in {val.split.name}, so not measured: {_listed(val.absent())}")
+    return remarks
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+_PART_NAMES = {"pixel-decoder": "pixel decoder", "language": "text encoder"}
+
+
+def freeze_table(session: Session) -> str:
+    """Parts of the model, counted on the model itself."""
+    counts = strategies.count(session.model, session.strategy)
+    rates = {
+        name: group["base_lr"]
+        for group in session.optimizer.param_groups
+        for name in group["names"]
+        if not strategies.is_adapter_name(name)
+    }
+    rows = [("part", "params", "trains", "lr")]
+    for row in counts:
+        name = _PART_NAMES.get(row.part, row.part)
+        attribute = strategies.PARTS[row.part]
+        rate = next((r for n, r in rates.items() if n.startswith(f"{attribute}.")), None)
+        frozen = "cached, not run" if row.part == "language" else "frozen"
+        trains = "yes" if row.base_trained == row.base else f"{count_text(row.base_trained)} of it"
+        rows.append((name, count_text(row.base), trains if rate else frozen, f"{rate:.3g}" if rate else "–"))
+        if row.adapters:
+            kind = "LoRA" if row.treatment == "lora" else "adapters"
+            where = f"{name} {kind}"
+            rank = f"yes (rank {session.placement.rank})"
+            rows.append((where, count_text(row.adapters), rank, f"{session.config.optim.lr:.3g}"))
+    trained = sum(row.trained for row in counts)
+    text = table(rows, left=(0, 2), indent="         ")
+    return (
+        f"{text}\n         total {count_text(sum(r.base for r in counts))} · trainable {count_text(trained)} "
+        f"({strategies.trainable_share(counts):.2%}) · checkpoint ≈ {size_text(trained * 12)}"
+    )
+
+
+def _plan(session: Session) -> str:
+    config, runtime = session.config, session.runtime
+    world = f" × {runtime.world} processes" if runtime.world > 1 else ""
+    needed = estimate(session.model, session.micro_batch, config.data.size, runtime.precision)
+    there = ""
+    if runtime.device.type == "cuda":
+        there = f" of {size_text(torch.cuda.get_device_properties(runtime.device).total_memory)}"
+    until = f" · at most {config.run.max_time}" if config.run.max_time else ""
+    return (
+        f"Plan     {config.data.size} px · "
+        f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = {config.run.global_batch} · {session.steps_per_epoch:.3g} steps/epoch · "
+        f"{session.total_steps:,} steps{until}\n"
+        f"         tasks {', '.join(config.data.tasks)} · estimated peak {size_text(needed)}{there}"
+    )
+
+
+def out_of_memory(config: Config, detail: str) -> str:
+    """Which knobs help, when a GPU is full."""
+    now = config.data.size
+    smaller = max(32, now * 3 // 4 // 32 * 32)
+    batch = config.run.batch if config.run.batch != "auto" else 2
+    tries = [f"--size {smaller} (about {(smaller / now) ** 2:.0%} of the activations)"]
+    if batch > 1:
+        tries.insert(0, f"--batch {batch // 2} (half the activations, the same result)")
+    if not config.run.checkpointing and config.strategy.name not in ("head-adapter", "head", "lora"):
+        tries.append("--checkpointing (recomputes the backbone)")
+    if config.strategy.name != "head-adapter":
+        tries.append("--strategy head-adapter (no graph through the backbone)")
+    if config.run.precision == "fp32":
+        tries.append("--precision bf16 (about half)")
+    return f"out of memory ({detail.splitlines()[0][:120]}).\n       try: " + "\n            ".join(tries)

@@ -1,0 +1,494 @@
+"""Fine-tuning, readable top to bottom: what is learned from what, the loop, what comes out.
+
+`finetune` is the public function, ``seem-train run`` the command; both end in `train`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from seem_train import checkpoint, optim, run_folder, strategies, summary
+from seem_train import config as settings
+from seem_train.checkpoint import Progress
+from seem_train.config import Config
+from seem_train.data.augment import AugmentConfig
+from seem_train.data.batch import Batch, TrainingSet, training_batches
+from seem_train.data.dataset import SegmentationSet
+from seem_train.data.sampler import Order, StepSampler
+from seem_train.data.strokes import StrokeConfig
+from seem_train.errors import UserError
+from seem_train.examiner import Examiner
+from seem_train.loggers import Log
+from seem_train.losses.criterion import Criterion, LossConfig, NonFiniteLoss, TaskWeights
+from seem_train.losses.points import RandomPoints
+from seem_train.losses.targets import Counts
+from seem_train.meter import Meter
+from seem_train.model.adapters import Placement
+from seem_train.run_folder import Place
+from seem_train.runtime import Runtime, Stop, start
+from seem_train.training_step import StepDraws, TrainingStep
+from seem_train.weights_source import Source, load_source
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came out of a run."""
+
+    folder: Path
+    steps: int
+    finished: bool
+    status: int  #: exit status: 0, or why it stopped before the end (75: start it again, 130: Ctrl-C)
+    zero_shot: dict[str, float]
+    metrics: dict[str, float]  #: of the best weights
+
+    @property
+    def best(self) -> Path:
+        """The adapter folder with the best weights; `load_model` opens it."""
+        return self.folder / run_folder.BEST
+
+
+def finetune(dataset: str | Path, **options: Any) -> Run:
+    """Fine-tune a model on a dataset folder that ``seem-data build`` wrote.
+
+    Args:
+        dataset: the folder.
+        options: settings by their names in the configuration: ``weights="seem_focall_v1.pt"``,
+            ``strategy="head-adapter"``, ``epochs=20``, ``lr=1e-4``, ``out="runs/kitchen"``; or
+            with their section (``**{"strategy.rank": 32}``).
+
+    Raises:
+        UserError: anything a user can mend, in one sentence each.
+    """
+    names: dict[str, list[str]] = {"strategy": ["strategy.name"]}
+    for section, item, _ in settings.fields():
+        names.setdefault(item.name, []).append(f"{section}.{item.name}")
+    chosen: dict[str, Any] = {"data.dataset": str(dataset)}
+    for name, value in options.items():
+        keys = [name] if "." in name else names.get(name, [])
+        if len(keys) != 1:
+            close = difflib.get_close_matches(name, names, 1)
+            raise UserError(
+                f"finetune: unknown option {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+            )
+        chosen[keys[0]] = str(value) if isinstance(value, Path) else value
+    return run(settings.from_settings(chosen))
+
+
+def run(config: Config, *, as_json: bool = False, dry_run: bool = False) -> Run:
+    """Train in this process (one of several where torchrun or `--devices` started it)."""
+    options = config.run
+    with start(options.device, options.precision, options.deterministic) as runtime, Stop() as stop:
+        place: Place = runtime.broadcast(run_folder.choose(config) if runtime.is_main else None)
+        with Log(
+            None if dry_run else place.folder,
+            quiet=not runtime.is_main,
+            as_json=as_json,
+            tensorboard=options.tensorboard and not dry_run,
+            wandb=options.wandb and not dry_run,
+            settings=settings.to_dict(config),
+        ) as log:
+            try:
+                return train(config, place, runtime, stop, log, dry_run)
+            except torch.OutOfMemoryError as error:
+                raise UserError(summary.out_of_memory(config, str(error))) from None
+
+
+# What a run is made of. -------------------------------------------------------------------------------
+
+
+@dataclass
+class Session:
+    """Everything the loop works with."""
+
+    config: Config
+    place: Place
+    runtime: Runtime
+    log: Log
+    source: Source
+    strategy: strategies.Strategy
+    placement: Placement
+    train_set: SegmentationSet
+    val_set: SegmentationSet
+    model: Any
+    step_module: TrainingStep
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler  # pyright: ignore[reportPrivateImportUsage]
+    order: Order
+    micro_batch: int
+    total_steps: int
+    trained: dict[str, nn.Parameter]
+    ema: optim.Ema | None
+    examiner: Examiner
+    progress: Progress = field(default_factory=Progress)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def accumulation(self) -> int:
+        return self.config.run.global_batch // (self.micro_batch * self.runtime.world)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return summary.images_per_epoch(self.order) / self.config.run.global_batch
+
+    @property
+    def seconds(self) -> float:
+        """In the run so far, over all restarts."""
+        return self.progress.seconds + time.monotonic() - self.began
+
+    def time_share(self) -> float:
+        """How much of ``--max-time`` has passed."""
+        allotted = self.config.run.max_time
+        return self.seconds / settings.seconds(allotted) if allotted else 0.0
+
+
+def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session:
+    """Check the data, load the weights, put the strategy in place, build what the loop needs."""
+    data = config.data
+    train_set = SegmentationSet(data.dataset, data.train_split)
+    val_set = SegmentationSet(data.dataset, data.val_split)
+    if data.limit is not None:
+        train_set.images = train_set.images[: data.limit]
+    source = load_source(config.model.preset, config.model.weights, config.run.seed)
+    model = source.model
+    if model.config.decoder.mode != "v1":
+        raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
+    if runtime.is_main and source.base is None and log.folder is not None and place.resume is None:
+        run_folder.keep_base(log.folder, model)
+    strategy = strategies.find(config.strategy.name, config.strategy.freeze, config.strategy.unfreeze)
+    placement = strategies.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
+    torch.manual_seed(config.run.seed)  # the same fresh adapters in every process
+    declared = strategies.apply(model, strategy, placement, data.tasks)
+    model.to(runtime.device)
+    model.backbone.set_checkpointing(config.run.checkpointing)
+    if config.run.compile:
+        model.backbone.compile()
+        model.pixel_decoder.compile()
+    multipliers = {"backbone": config.optim.backbone_lr, "language": config.optim.language_lr}
+    groups = optim.parameter_groups(
+        model, config.optim.lr, config.optim.weight_decay, multipliers, config.optim.decay_rule
+    )
+    strategies.check_trainable(model, declared, [name for group in groups for name in group["names"]])
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
+    order = Order(len(train_set), config.run.seed, repeats)
+    per_epoch = summary.images_per_epoch(order) / config.run.global_batch
+    total = config.run.steps or max(1, math.ceil((config.run.epochs or settings.EPOCHS) * per_epoch))
+    return Session(
+        config,
+        place,
+        runtime,
+        log,
+        source,
+        strategy,
+        placement,
+        train_set,
+        val_set,
+        model,
+        TrainingStep(
+            model, criterion(config), train_set.names, data.tasks, data.refine_rounds, runtime.autocast
+        ),
+        optim.build_optimizer(groups, config.optim.betas),
+        torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]
+        order,
+        summary.micro_batch(config, runtime.world),
+        total,
+        trained,
+        optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
+        Examiner(config, val_set),
+    )
+
+
+def criterion(config: Config) -> Criterion:
+    """The original's losses; without the panoptic task the object queries are not taught."""
+    losses = LossConfig()
+    if "panoptic" not in config.data.tasks:
+        losses = dataclasses.replace(losses, objects=TaskWeights(0.0, 0.0, 0.0))
+    return Criterion(losses, RandomPoints(points=config.optim.points))
+
+
+# The run. ---------------------------------------------------------------------------------------------
+
+
+def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, dry_run: bool = False) -> Run:
+    session = prepare(config, place, runtime, log)
+    log.say(summary.opening(session))
+    if dry_run:
+        return Run(place.folder, 0, False, 0, {}, {})
+    if place.resume is not None:
+        restore(session, checkpoint.load(place.resume))
+    elif runtime.is_main:
+        checkpoint.write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
+        run_folder.write_json(place.folder / "environment.json", summary.environment(session))
+    progress = session.progress
+    if progress.step >= session.total_steps and progress.evaluated == progress.step:
+        log.say(f"{place.folder} is finished; raise --epochs or --steps to go on, or choose another --out")
+        return outcome(session, 0)
+    if place.resume is not None:
+        log.say(f"Resumed  step {progress.step:,} of {session.total_steps:,} from {place.resume}")
+    if progress.step == 0 and progress.evaluated < 0 and config.run.zero_shot:
+        examine(session, stop, "zero-shot")
+    module: nn.Module = session.step_module
+    if runtime.world > 1:
+        module = DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+    loop(session, module, stop)
+    if stop.signal is not None:
+        save(session, final=True)
+        log.say(
+            f"Saved  {place.folder / run_folder.LAST} at step {progress.step:,} · the same command continues"
+        )
+        return outcome(session, stop.status)
+    if progress.evaluated != progress.step:
+        examine(session, stop, "final")
+    save(session, final=True)
+    finish(session)
+    return outcome(session, 0)
+
+
+def loop(session: Session, module: nn.Module, stop: Stop) -> None:
+    """Optimizer steps until the last one, the end of the allotted time, or a signal."""
+    config, progress = session.config, session.progress
+    meter = Meter(session)
+    saved = time.monotonic()
+    for batches in steps_of_batches(session):
+        meter.waited()
+        divisors, share, stopping = agree(session, [session.step_module.count(b) for b in batches], stop)
+        if stopping or share >= 1.0:
+            break
+        factor = optim.lr_factor(
+            progress.step, session.total_steps, config.optim.milestones, config.optim.warmup_steps, share
+        )
+        rate = optim.set_lr(session.optimizer, factor)
+        loss, parts, norm = step(session, module, batches, divisors)
+        progress.step += 1
+        if session.ema is not None:
+            session.ema.update(session.trained, progress.step)
+        meter.stepped(loss, parts, norm, rate)
+        if evaluation_due(session):
+            meter.flush()
+            save(session)
+            examine(session, stop, "epoch")
+            saved = time.monotonic()
+            save(session)
+            meter.restart()
+        elif save_due(config, progress.step, saved):
+            saved = time.monotonic()
+            save(session)
+    meter.flush()
+
+
+def steps_of_batches(session: Session) -> Iterator[list[Batch]]:
+    """The micro-batches of each remaining step, already on the device; read ahead by workers."""
+    config, runtime = session.config, session.runtime
+    sampler = StepSampler(
+        session.order,
+        config.run.global_batch,
+        session.micro_batch,
+        session.progress.step,
+        session.total_steps,
+        runtime.rank,
+        runtime.world,
+    )
+    examples = TrainingSet(
+        session.train_set,
+        AugmentConfig(
+            size=config.data.size,
+            scale=(config.data.min_scale, config.data.max_scale),
+            flip=config.data.flip,
+            color=config.data.color,
+        ),
+        StrokeConfig(objects=config.data.prompts),
+        config.run.seed,
+    )
+    workers = summary.workers(config, runtime.world)
+    batches = iter(training_batches(examples, sampler, workers, pin_memory=runtime.device.type == "cuda"))
+    while micro := [batch.to(runtime.device) for batch in islice(batches, sampler.micro_batches)]:
+        yield micro
+
+
+def agree(session: Session, counts: list[Counts], stop: Stop) -> tuple[Counts, float, bool]:
+    """What all processes must know of a step, in one exchange: divisors, time passed, whether to stop.
+
+    DDP averages gradients over processes, so the divisors are those of the whole step over their number.
+    """
+    runtime = session.runtime
+    mine = sum(counts[1:], counts[0]).as_tuple()
+    share = session.time_share() if runtime.is_main else 0.0
+    *totals, share, stopping = runtime.sum([*mine, share, float(stop.signal is not None)])
+    return Counts(*totals).over(runtime.world), share, stopping > 0
+
+
+def step(
+    session: Session, module: nn.Module, batches: list[Batch], divisors: Counts
+) -> tuple[float, dict[str, float], float]:
+    """Forward and backward over the micro-batches, one update; the loss, its parts and the gradient norm.
+
+    Raises:
+        UserError: the loss is not finite; the batch is saved.
+    """
+    runtime, number = session.runtime, session.progress.step
+    session.optimizer.zero_grad(set_to_none=True)
+    total: Tensor | None = None
+    sums: dict[str, Tensor] = {}
+    for place, batch in enumerate(batches):
+        draws = StepDraws(session.config.run.seed, number, place * runtime.world + runtime.rank)
+        last = place + 1 == len(batches)
+        ddp = isinstance(module, DistributedDataParallel)
+        with module.no_sync() if ddp and not last else contextlib.nullcontext():  # type: ignore[union-attr]
+            try:
+                loss, parts = module(batch, divisors, draws)
+            except NonFiniteLoss as error:
+                raise not_finite(session, batch, error.terms) from None
+            session.scaler.scale(loss).backward()
+        total = loss.detach() if total is None else total + loss.detach()
+        for name, value in parts.items():
+            sums[name] = sums[name] + value if name in sums else value
+    assert total is not None
+    session.scaler.unscale_(session.optimizer)
+    norm = optim.clip_gradients(session.trained.values(), session.config.optim.clip)
+    # The one copy to the host of a step, besides the matching's.
+    values = torch.stack([total, norm, *sums.values()]).tolist()
+    bad = [
+        name
+        for name, value in zip(("loss", "", *sums), values, strict=True)
+        if name and not math.isfinite(value)
+    ]
+    if bad or not (math.isfinite(values[1]) or session.scaler.is_enabled()):
+        raise not_finite(session, batches[-1], bad or ["gradient"])
+    session.scaler.step(session.optimizer)
+    session.scaler.update()
+    return values[0], dict(zip(sums, values[2:], strict=True)), values[1]
+
+
+def not_finite(session: Session, batch: Batch, terms: Any) -> UserError:
+    """The error, with step, terms, learning rate and files; the batch is kept for whoever looks into it."""
+    number = session.progress.step
+    file = session.place.folder / "debug" / f"step_{number}.pt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"images": batch.images.cpu(), "id_maps": batch.id_maps.cpu(), "files": batch.files}, file)
+    rate = max(group["lr"] for group in session.optimizer.param_groups)
+    names = ", ".join(batch.files[:4]) + (" …" if len(batch.files) > 4 else "")
+    return UserError(
+        f"the loss is not finite at step {number} ({', '.join(list(terms)[:4])}; lr {rate:.3g}; {names}).\n"
+        f"The batch is in {file}. Go on from the last save with a smaller --lr (in a new --out with --resume "
+        f"{session.place.folder / run_folder.LAST}), or with --precision fp32."
+    )
+
+
+# Looking, saving, ending. -----------------------------------------------------------------------------
+
+
+def evaluation_due(session: Session) -> bool:
+    every, done = session.config.run.eval_every, session.progress.step
+    if every <= 0 or done >= session.total_steps:
+        return False
+    period = every * session.steps_per_epoch
+    return int(done / period) > int((done - 1) / period)
+
+
+def save_due(config: Config, done: int, saved: float) -> bool:
+    if config.run.save_steps is not None:
+        return done % config.run.save_steps == 0
+    return time.monotonic() - saved > 60 * config.run.save_minutes
+
+
+def examine(session: Session, stop: Stop, moment: str) -> None:
+    """Evaluate, tell the result, keep the best weights."""
+    progress, runtime = session.progress, session.runtime
+    with averaged(session):
+        result = session.examiner.evaluate(session.model, runtime, stop, thorough=moment != "epoch")
+        headline = result.headline()
+        progress.evaluated, progress.latest = progress.step, headline
+        if moment == "zero-shot":
+            progress.zero_shot = headline
+        score = summary.score_of(headline, session.config.run.best)
+        better = progress.best is None or score > progress.best
+        if better:
+            progress.best, progress.best_step = score, progress.step
+        if runtime.is_main:
+            session.examiner.write(session, result, moment, better)
+            if better:
+                session.examiner.keep(session, headline)
+    runtime.barrier()
+
+
+@contextlib.contextmanager
+def averaged(session: Session) -> Iterator[None]:
+    """The running average in the place of the weights, where there is one."""
+    if session.ema is not None:
+        session.ema.swap(session.trained)
+    try:
+        yield
+    finally:
+        if session.ema is not None:
+            session.ema.swap(session.trained)
+
+
+def save(session: Session, final: bool = False) -> None:
+    """Write last/. A full disk is a warning while there is time to make room, an error at the end."""
+    if not session.runtime.is_main:
+        return
+    progress = dataclasses.replace(session.progress, seconds=session.seconds)
+    state = {
+        "progress": dataclasses.asdict(progress),
+        "optimizer": session.optimizer.state_dict(),
+        "scaler": session.scaler.state_dict(),
+        "ema": session.ema.average if session.ema is not None else None,
+    }
+    folder = session.place.folder / run_folder.LAST
+    try:
+        checkpoint.save(folder, session.trained, state, summary.manifest(session))
+    except OSError as error:
+        kept = checkpoint.find(folder)
+        before = (
+            f"the checkpoint of step {checkpoint.load(kept).progress.step} is still there" if kept else ""
+        )
+        message = (
+            f"{folder}: cannot be saved ({error.strerror or error}); {before or 'nothing was saved yet'}"
+        )
+        if final:
+            raise UserError(f"{message}. Make room and give the same command again.") from None
+        session.log.say(f"warning: {message}. Will try again.", style="yellow")
+
+
+def restore(session: Session, found: checkpoint.Checkpoint) -> None:
+    """Put a checkpoint's weights, optimizer and counters in place."""
+    checkpoint.restore_tensors(session.trained, found)
+    session.optimizer.load_state_dict(found.state["optimizer"])
+    session.scaler.load_state_dict(found.state["scaler"])
+    if session.ema is not None and found.state["ema"] is not None:
+        session.ema.average = {n: t.to(session.runtime.device) for n, t in found.state["ema"].items()}
+    session.progress = found.progress
+    session.began = time.monotonic()
+    session.log.resume(found.progress.step)
+
+
+def finish(session: Session) -> None:
+    if session.runtime.is_main:
+        session.examiner.finish(session)
+
+
+def outcome(session: Session, status: int) -> Run:
+    progress = session.progress
+    finished = progress.step >= session.total_steps or session.time_share() >= 1.0
+    report = run_folder.read_summary(session.place.folder)
+    return Run(
+        session.place.folder,
+        progress.step,
+        finished and status == 0,
+        status,
+        progress.zero_shot,
+        report.get("best", {}),
+    )

@@ -1,0 +1,149 @@
+"""One micro-batch: images, phrases and strokes in, the loss out. The module that DDP wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seem_train.clicks import next_click
+from seem_train.data.batch import Batch
+from seem_train.losses.criterion import Criterion, touch
+from seem_train.losses.targets import Counts, SpatialTargets
+from seem_train.model.draws import SeededDraws
+from seem_train.model.language import TextEmbeddings
+from seem_train.model.prompts import ImagePrompts
+from seem_train.model.seem import SEEM, ImageFeatures
+from seem_train.runtime import stream_seed
+from seem_train.strategies import INTERACTIVE_ONLY
+
+_TEMPLATES, _ROUNDS, _MODEL = range(3)  #: purposes of draws
+
+
+@dataclass(frozen=True)
+class StepDraws:
+    """All that is random in a step, as a function of where it is in the run.
+
+    Category templates and the number of refinement rounds are the same for every process and micro-batch, so
+    no process waits for one that drew more rounds; the rest differs.
+    """
+
+    seed: int
+    step: int
+    place: int = 0  #: of the micro-batch among all of the step, over all processes
+
+    def rounds(self, most: int) -> int:
+        return int(np.random.default_rng([self.seed, self.step, _ROUNDS]).integers(most + 1))
+
+    def templates(self) -> torch.Generator:
+        return torch.Generator().manual_seed(stream_seed(self.seed, self.step, _TEMPLATES))
+
+    def model(self) -> int:
+        return stream_seed(self.seed, self.step, self.place, _MODEL)
+
+
+class TrainingStep(nn.Module):
+    """Batch and divisors to the loss.
+
+    Args:
+        names: of all categories, in the order of their indices.
+        tasks: of panoptic, grounding, interactive.
+        refine_rounds: at most so many rounds of simulated corrections come before the round that is learned
+        from.
+        autocast: makes the context in which the model (not the loss) computes.
+    """
+
+    def __init__(
+        self,
+        model: SEEM,
+        criterion: Criterion,
+        names: Collection[str],
+        tasks: Collection[str],
+        refine_rounds: int,
+        autocast: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+        self.names = tuple(names)
+        self.tasks = frozenset(tasks)
+        self.refine_rounds = refine_rounds
+        self.autocast = autocast
+        # What a step may leave unused: DDP waits for a gradient of every trained parameter.
+        self.sometimes = [
+            p
+            for n, p in model.named_parameters()
+            if p.requires_grad and any(i in n for i in INTERACTIVE_ONLY)
+        ]
+
+    def count(self, batch: Batch) -> Counts:
+        """What this batch adds to the divisors of its step."""
+        sizes = batch.sizes
+        if "grounding" not in self.tasks:
+            sizes = replace(sizes, phrases=None)
+        if "interactive" not in self.tasks:
+            sizes = replace(sizes, prompts=0)
+        return self.criterion.count(sizes, self.model.config.decoder.queries)
+
+    def forward(self, batch: Batch, counts: Counts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss, a scalar, and its unweighted parts of the final layer, detached."""
+        torch.manual_seed(draws.model())  # stochastic depth and the points that the loss looks at
+        model_draws = SeededDraws(draws.model())
+        categories = self.model.class_embeddings(self.names, train=True, draws=draws.templates())
+        texts = self.model.encode_text(batch.texts) if "grounding" in self.tasks else None
+        targets = batch.targets(None if texts is None else texts.vectors)
+        if "interactive" not in self.tasks:
+            targets = replace(targets, spatial=None)
+        with self.autocast():
+            features = self.model.encode_image(batch.images)
+        prompts = self._prompts(batch, texts)
+        if targets.spatial is not None:
+            for _ in range(draws.rounds(self.refine_rounds)):
+                prompts = self._refined(features, prompts, targets.spatial, model_draws)
+        prepared = self.model.prepare(features, prompts, model_draws)
+        with self.autocast():
+            predictions = self.model.decode(features, prepared, categories, every_layer=True)
+        terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
+        parts = {name: values[0].detach() for name, values in terms.raw.items()}
+        return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
+
+    def _prompts(self, batch: Batch, texts: TextEmbeddings | None) -> list[ImagePrompts]:
+        interactive = "interactive" in self.tasks
+        return [
+            ImagePrompts(
+                texts=() if texts is None else batch.said(image),
+                positive=batch.strokes(image) if interactive else None,
+            )
+            for image in range(len(batch))
+        ]
+
+    @torch.no_grad()
+    def _refined(
+        self, features: ImageFeatures, prompts: list[ImagePrompts], truth: SpatialTargets, draws: SeededDraws
+    ) -> list[ImagePrompts]:
+        """One round of a user who looks at the answer and clicks where it is most wrong."""
+        with self.autocast():
+            answers = self.model.refine(features, [replace(p, texts=()) for p in prompts], draws)
+        refined = []
+        masks = _per_image(truth.masks, truth.counts)
+        for prompt, answer, gt in zip(prompts, answers, masks, strict=True):
+            if prompt.positive is None:
+                refined.append(prompt)
+                continue
+            previous = answer[: len(gt)].float()
+            strokes = prompt.positive
+            against = torch.zeros_like(strokes) if prompt.negative is None else prompt.negative
+            device = gt.device
+            positive, negative = next_click(previous, gt.bool(), strokes.to(device), against.to(device))
+            refined.append(
+                replace(prompt, positive=positive.cpu(), negative=negative.cpu(), previous=previous)
+            )
+        return refined
+
+
+def _per_image(masks: Tensor, counts: Collection[int]) -> Iterator[Tensor]:
+    return iter(masks.split(list(counts)))
