@@ -87,7 +87,7 @@ def read_id_map(path: Path) -> NDArray[np.int32]:
     _, _, depth, color = header
     if (depth, color) != (8, _RGB):
         found = f"{depth}-bit {_COLOR_TYPES.get(color, 'unknown')}"
-        raise _unusable(path, f"is a {found} PNG; segment ids are stored as 8-bit RGB.")
+        raise _unusable(path, f"is a PNG of {found} pixels; segment ids are stored as 8-bit RGB.")
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

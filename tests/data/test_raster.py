@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drawing import CATEGORIES, box, coco_fill, draw, painted, polygon, polygons, regions, sizes
-from hypothesis import given, settings
+from hypothesis import given
 from pycocotools import mask as coco_mask
 
 from seem_data.annotations import UNLABELED, VOID, Bitmap, Polygon, Region, Sentence
@@ -45,7 +45,6 @@ def test_holes_and_crossings_follow_the_even_odd_rule(part, size):
     assert (draw([cup(part)], size).index_map == coco_fill(part, *size)).all()
 
 
-@settings(max_examples=200)
 @given(regions, sizes)
 def test_any_regions_equal_naive_painting(found, size):
     """Polygons, holes, several parts, bitmaps; later on top; outside clipped."""
@@ -223,7 +222,9 @@ def test_unlabelled_pixels_stay_void_and_low_coverage_is_told():
 @pytest.mark.parametrize("drawn_before", [True, False])
 def test_unlabelled_pixels_become_the_named_stuff(drawn_before):
     table = [Region("table", (box(0, 0, 20, 2),))] if drawn_before else []
-    drawing = draw([*table, cup(box(0, 4, 5, 10)), Region(VOID, (box(19, 9, 20, 10),))], SQUARE, unlabeled="table")
+    drawing = draw(
+        [*table, cup(box(0, 4, 5, 10)), Region(VOID, (box(19, 9, 20, 10),))], SQUARE, unlabeled="table"
+    )
     assert {s.category.name: s.area for s in drawing.segments} == {"cup": 30, "table": 169}
     assert drawing.coverage < 1
     assert (drawing.index_map == 0).sum() == 1
