@@ -82,7 +82,8 @@ class SegmentMap:
         index = np.searchsorted(ids, id_map).astype(np.int32) + 1
         index[id_map == 0] = 0
         runs = runs_of(np.ascontiguousarray(index.T), len(ids))
-        facts = zip(runs.areas()[1:].tolist(), runs.boxes(), encode_runs(runs), strict=True)
+        masks = encode_runs(runs, range(1, len(ids) + 1))
+        facts = zip(runs.areas()[1:].tolist(), runs.boxes(), masks, strict=True)
         found = {number: FoundSegment(*fact) for number, fact in zip(ids.tolist(), facts, strict=True)}
         return cls(index, runs, found)
 
