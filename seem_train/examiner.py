@@ -193,7 +193,8 @@ def _card_text(card: Card, config: Config) -> str:
     return (
         f"# {card.model} fine-tuned: {card.strategy}\n\n"
         f"{card.parameters:,} trained parameters after {card.step:,} steps on `{config.data.dataset}`; "
-        f"they stand on `{Path(card.base.path).name}` (SHA-256 `{card.base.sha256}`).\n\nCategories: {names}\n\n"
+        f"they stand on `{Path(card.base.path).name}` (SHA-256 `{card.base.sha256}`).\n\n"
+        f"Categories: {names}\n\n"
         f"| {config.data.val_split} | |\n|---|---|\n{metrics}\n\n"
         '```python\nimport seem_train\nmodel = seem_train.load_model("this/folder")\n```\n'
     )

@@ -1,4 +1,4 @@
-"""The table of ``seem-train strategies``: what each does to each part, counted on the model without its weights."""
+"""The table of ``seem-train strategies``: what each does to each part, counted without weights."""
 
 from __future__ import annotations
 

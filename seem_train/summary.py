@@ -95,7 +95,7 @@ def opening(session: Session) -> str:
         "",
         _data(session.train_set, session.val_set),
         f"Weights  {session.source.report}",
-        f"         vocabulary: {len(session.train_set.names)} names from the dataset (there is no class head)",
+        f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
         f"Strategy {session.strategy.name} · {session.strategy.about}",
         freeze_table(session),
         _plan(session),
@@ -182,8 +182,8 @@ def _plan(session: Session) -> str:
     until = f" · at most {config.run.max_time}" if config.run.max_time else ""
     return (
         f"Plan     {config.data.size} px · "
-        f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = {config.run.global_batch} · {session.steps_per_epoch:.3g} steps/epoch · "
-        f"{session.total_steps:,} steps{until}\n"
+        f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = {config.run.global_batch} · "
+        f"{session.steps_per_epoch:.3g} steps/epoch · {session.total_steps:,} steps{until}\n"
         f"         tasks {', '.join(config.data.tasks)} · estimated peak {size_text(needed)}{there}"
     )
 
