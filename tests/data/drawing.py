@@ -78,25 +78,31 @@ rings = st.lists(st.tuples(_numbers, _numbers), min_size=3, max_size=9).map(
     lambda points: np.array(points, np.float64)
 )
 polygons = st.builds(Polygon, rings, st.lists(rings, max_size=2).map(tuple))
-bitmaps = st.builds(
-    lambda seed, rows, columns, left, top: Bitmap(
-        np.random.default_rng(seed).random((rows, columns)) < 0.6, left, top
-    ),
-    st.integers(0, 10_000),
-    st.integers(1, 25),
-    st.integers(1, 25),
-    st.integers(-15, 45),
-    st.integers(-15, 45),
-)
-parts = st.one_of(polygons, polygons, polygons, bitmaps)
-regions = st.lists(
-    st.builds(
-        Region,
-        label=st.sampled_from(CATEGORIES.names),
-        parts=st.lists(parts, min_size=1, max_size=2).map(tuple),
-        group=st.sampled_from([None, None, 1, 2]),
-    ),
-    min_size=1,
-    max_size=8,
-)
+
+
+def _random_ring(rng: np.random.Generator) -> NDArray[np.float64]:
+    points = rng.uniform(-15, 65, (rng.integers(3, 10), 2))
+    grain = rng.choice([0.0, 1.0, 2.0, 10.0])
+    return np.round(points * grain) / grain if grain else points
+
+
+def random_regions(seed: int) -> list[Region]:
+    """One to eight regions of one or two parts: polygons, some with holes, and bitmaps."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(rng.integers(1, 9)):
+        parts: list[Polygon | Bitmap] = []
+        for _ in range(rng.integers(1, 3)):
+            if rng.random() < 0.25:
+                left, top = rng.integers(-15, 45, 2).tolist()
+                parts.append(Bitmap(rng.random(rng.integers(1, 25, 2)) < 0.6, left, top))
+            else:
+                holes = tuple(_random_ring(rng) for _ in range(rng.choice([0, 0, 1, 2])))
+                parts.append(Polygon(_random_ring(rng), holes))
+        label = CATEGORIES.names[rng.integers(len(CATEGORIES))]
+        found.append(Region(label, tuple(parts), group=[None, None, 1, 2][rng.integers(4)]))
+    return found
+
+
+regions = st.integers(0, 2**32 - 1).map(random_regions)
 sizes = st.tuples(st.integers(1, 50), st.integers(1, 50))

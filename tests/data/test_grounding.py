@@ -1,4 +1,4 @@
-"""Grounding annotations decode, as the original's and the fork's loaders do it, to the masks of the id map."""
+"""Grounding annotations, decoded as the original's and the fork's loaders do it, are the id map's masks."""
 
 from __future__ import annotations
 

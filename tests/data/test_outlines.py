@@ -1,4 +1,4 @@
-"""Outlines fill to exactly the pixels they were traced from, and give straight edges back as they were drawn."""
+"""Outlines fill to exactly the pixels they were traced from, and straight edges come back as drawn."""
 
 from __future__ import annotations
 
