@@ -218,7 +218,7 @@ class _ImageCheck:
             return
         category_of = {segment.id: segment.category_id for segment in self.rows.panoptic.segments_info}
         expected = found.semantic(category_of, self.categories)
-        pixels = cv2.imdecode(np.fromfile(self.semantic, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = _decoded(self.semantic)
         if pixels is None or pixels.ndim != 2 or pixels.dtype != expected.dtype:
             kind = f"{8 * expected.itemsize}-bit grey"
             self.add("bad-semantic", self.semantic, f"is no {kind} PNG.")
@@ -319,6 +319,14 @@ def polygon_faults(
     iou = float(np.asarray(coco_mask.iou([whole], [mask], [0]))[0, 0])  # pyright: ignore
     if iou < _LEAST_IOU:
         yield "polygons-differ", f"has polygons that cover another area than the segment (IoU {iou:.3f})."
+
+
+def _decoded(path: Path) -> NDArray[Any] | None:
+    """The pixels as they are stored, or None where the file is no picture."""
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        return None
 
 
 def _by(size: tuple[int, ...]) -> str:
