@@ -140,15 +140,35 @@ def gains(tuned: Mapping[str, float], base: Mapping[str, float]) -> dict[str, fl
     }
 
 
-def read_headline(file: Path) -> dict[str, float]:
-    """The headline of an earlier evaluation.json.
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier evaluation.json says."""
 
+    headline: dict[str, float]
+    settings: dict[str, Any]
+
+    def differences(self, result: EvaluationResult) -> list[str]:
+        """Settings that make both hard to compare, as "size 512 there, 800 here"."""
+        now = {"dataset": result.dataset, "split": result.split, "images": result.images} | result.settings
+        skipped = ("tasks", "limit")  # said by the scores, and by the number of images
+        return [
+            f"{name} {self.settings[name]} there, {value} here"
+            for name, value in now.items()
+            if name in self.settings and self.settings[name] != value and name not in skipped
+        ]
+
+
+def read_earlier(file: Path) -> Earlier:
+    """
     Raises:
-        UserError: the file cannot be read or is none.
+        UserError: the file cannot be read, or is no evaluation.json.
     """
     try:
-        headline = json.loads(file.read_text(encoding="utf-8"))["headline"]
-        return {str(name): float(value) for name, value in headline.items()}
+        data = json.loads(file.read_text(encoding="utf-8"))
+        headline = {str(name): float(value) for name, value in data["headline"].items()}
+        return Earlier(
+            headline, {key: data[key] for key in ("dataset", "split", "images")} | data["settings"]
+        )
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
 from seem_train.evaluate import TASKS, EvaluationSettings, evaluate
-from seem_train.evaluation_result import EvaluationResult, gains, read_headline, shown_number
+from seem_train.evaluation_result import EvaluationResult, gains, read_earlier, shown_number
 from seem_train.model.config import PostprocessConfig
 from seem_train.model.predictions import (
     GroundingPredictions,
@@ -351,11 +351,15 @@ def test_numbers_are_shown_as_papers_do() -> None:
 def test_an_earlier_evaluation_can_be_read(dataset: Path, model: SEEM, tmp_path: Path) -> None:
     result = evaluate(model, dataset, tasks=["panoptic"], settings=TALKATIVE)
     (tmp_path / "evaluation.json").write_text(json.dumps(result.as_dict()))
-    assert read_headline(tmp_path / "evaluation.json") == result.headline()
+    earlier = read_earlier(tmp_path / "evaluation.json")
+    assert earlier.headline == result.headline()
+    assert earlier.differences(result) == []
+    other = replace(result, settings=result.settings | {"size": 800}, images=4)
+    assert earlier.differences(other) == ["images 5 there, 4 here", "size 64 there, 800 here"]
     (tmp_path / "other.json").write_text("[1]")
     for name in ("other.json", "missing.json"):
         with pytest.raises(UserError, match=name):
-            read_headline(tmp_path / name)
+            read_earlier(tmp_path / name)
 
 
 def test_what_counts_as_truth_is_what_instances_and_semantic_files_say(dataset: Path) -> None:

@@ -1,0 +1,114 @@
+"""One model's evaluation with another's beside it, and what fine-tuning made it forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seem_train.evaluate import EvaluationSettings, Task, evaluate
+from seem_train.evaluation_result import EvaluationResult, gains, read_earlier
+from seem_train.open_model import Opened, open_base, open_model
+from seem_train.runtime import Runtime
+
+BASE = "base"  #: what a run started from
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Numbers of another model on the same split."""
+
+    name: str
+    headline: Mapping[str, float]
+    differences: list[str] = field(default_factory=list)  #: settings it was measured with, where others
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Numbers on a dataset that was not trained on."""
+
+    dataset: str
+    headline: Mapping[str, float]
+    before: Comparison | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    model: str
+    result: EvaluationResult
+    against: Comparison | None = None
+    forgetting: Forgetting | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What evaluation.json holds."""
+        document = {"model": self.model} | self.result.as_dict()
+        if (other := self.against) is not None:
+            gained = gains(self.result.headline(), other.headline)
+            document["against"] = {"name": other.name, "headline": dict(other.headline), "gains": gained}
+        if (lost := self.forgetting) is not None:
+            document["base_dataset"] = {"dataset": lost.dataset, "headline": dict(lost.headline)}
+            if lost.before is not None:
+                document["base_dataset"]["before"] = dict(lost.before.headline)
+        return document
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The same questions to every model."""
+
+    runtime: Runtime
+    split: str
+    tasks: Sequence[Task]
+    settings: EvaluationSettings
+    #: called with (what, done, all)
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None
+
+    def of(
+        self,
+        model: Opened,
+        dataset: Path,
+        against: str | None = None,
+        base_dataset: Path | None = None,
+        predictions: Path | None = None,
+        show: int = 0,
+    ) -> Findings:
+        """Evaluate `model`, and what it is compared with.
+
+        Args:
+            against: `BASE`, weights or a run, or an earlier evaluation.json.
+            base_dataset: a dataset on which to measure what was forgotten.
+            predictions, show: see `evaluate`.
+
+        Raises:
+            UserError: as `evaluate`, `open_model`, `open_base` and `read_earlier` do.
+        """
+        result = self._evaluate(model, dataset, predictions, show)
+        lately = self._evaluate(model, base_dataset).headline() if base_dataset is not None else None
+        other = before = None
+        if against is not None and against.endswith(".json"):
+            earlier = read_earlier(Path(against))
+            other = Comparison(against, earlier.headline, earlier.differences(result))
+        elif against is not None:
+            device = self.runtime.device
+            opened = open_base(model, device) if against == BASE else open_model(against, device=device)
+            other = Comparison(opened.name, self._evaluate(opened, dataset).headline())
+            if base_dataset is not None:
+                before = Comparison(opened.name, self._evaluate(opened, base_dataset).headline())
+        forgetting = None if lately is None else Forgetting(str(base_dataset), lately, before)
+        return Findings(model.name, result, other, forgetting)
+
+    def _evaluate(
+        self, model: Opened, dataset: Path, predictions: Path | None = None, show: int = 0
+    ) -> EvaluationResult:
+        return evaluate(
+            model.model,
+            dataset,
+            self.split,
+            self.tasks,
+            self.settings,
+            runtime=self.runtime,
+            predictions=predictions,
+            show=show,
+            progress=lambda done, total: self.progress(f"{model.name} on {dataset}", done, total),
+        )
