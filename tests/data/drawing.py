@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -13,6 +14,10 @@ from seem_data.annotations import Bitmap, Polygon, Region
 from seem_data.categories import Categories, Category
 from seem_data.problems import Problem
 from seem_data.raster import Drawing, RasterOptions, rasterize
+
+# The first example pays for imports and tables, and machines are shared: no deadline for one example.
+settings.register_profile("drawing", deadline=None)
+settings.load_profile("drawing")
 
 CATEGORIES = Categories(
     [
