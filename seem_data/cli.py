@@ -20,7 +20,7 @@ _STOPPED = 130
 
 app = typer.Typer(
     name="seem-data",
-    help="Turn labelled polygons and painted masks into panoptic, semantic and grounding datasets.",
+    invoke_without_command=True,
     epilog="Exit codes: 0 good, 1 built with problems, 2 bad use or bad input.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -32,6 +32,18 @@ DatasetFolder = Annotated[Path, typer.Argument(help="The dataset's folder.", sho
 Workers = Annotated[
     int | None, typer.Option(help="Processes. [default: one for each core]", show_default=False)
 ]
+
+
+@app.callback()
+def seem_data(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Turn labelled polygons and painted masks into panoptic, semantic and grounding datasets."""
+    if version:
+        from seem_data import __version__
+
+        print(f"seem-tools {__version__}")
+        raise typer.Exit
 
 
 @app.command()

@@ -70,7 +70,10 @@ class DatasetStats:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        splits = {name: asdict(split) for name, split in self.splits.items()}
+        # `asdict` rebuilds a Counter from its pairs, which counts the pairs.
+        splits = {
+            name: asdict(split) | {"sentences": dict(split.sentences)} for name, split in self.splits.items()
+        }
         return {"dataset": self.name, "splits": splits, "absent": self.absent}
 
 

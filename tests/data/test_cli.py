@@ -1,0 +1,156 @@
+"""The command line: exit codes, what goes to which stream, JSON for programs, no traceback for people."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import seem_data
+from seem_data.cli import app
+from seem_data.terminal import SHOWN
+from tests.data.scenes import box, shapes_of, write_annotation, write_colors, write_scenes
+
+
+@pytest.fixture
+def colors(tmp_path: Path) -> Path:
+    return write_colors(tmp_path)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    return write_scenes(tmp_path / "ann", 5)
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def build(colors: Path, polys: Path, out: Path, *options: object) -> Result:
+    return run("build", "--colors", colors, "--polys", polys, "--out", out, "--workers", 1, *options)
+
+
+def test_a_good_build_is_0_and_says_what_to_type_next(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    result = build(colors, scenes, tmp_path / "out")
+    assert result.exit_code == 0
+    assert "5 images built" in result.stdout and f"seem-data report {tmp_path / 'out'}" in result.stdout
+    for heading in ("split", "images", "segments", "sentences"):
+        assert heading in result.stdout
+    assert "Building 5 of 5" in result.stderr
+    assert "\x1b" not in result.output, "no colours where no terminal is"
+
+
+def test_a_build_that_leaves_something_out_is_1(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    write_annotation(scenes / "000.json", "000.jpg", [*shapes_of(0), box("cups", 1, 1, 9, 9)])
+    result = build(colors, scenes, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "error: unknown-label" in result.stderr and "Did you mean 'cup'?" in result.stderr
+
+
+def test_bad_input_is_2_and_lists_everything(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    colors.write_text('{"cup": {"color": "#000", "isthing": true}, "pot": {"colour": "#fff"}}')
+    result = build(colors, scenes, tmp_path / "out")
+    assert result.exit_code == 2
+    assert "black" in result.stderr and "colour" in result.stderr and result.stdout == ""
+
+
+def test_bad_use_is_2(tmp_path: Path) -> None:
+    assert run("build").exit_code == 2
+    assert run("biuld").exit_code == 2
+    assert run("validate", tmp_path / "nowhere").exit_code == 2
+    assert run("export", tmp_path, "--to", "coco", "--out", tmp_path / "x").exit_code == 2
+
+
+def test_problems_are_shown_in_groups_twenty_at_most(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    many = [box(f"label{index}", 1, 1, 9, 9) for index in range(50)]
+    write_annotation(scenes / "000.json", "000.jpg", many)
+    (scenes / "001.json").write_text("{")
+    result = build(colors, scenes, tmp_path / "out")
+    shown = [line for line in result.stderr.splitlines() if line.startswith("  ") and "…" not in line]
+    assert len(shown) == SHOWN
+    assert "more like this" in result.stderr and "bad-json" in result.stderr
+    assert f"are in {tmp_path / 'out' / 'problems.json'}" in result.stderr
+    assert len(json.loads((tmp_path / "out" / "problems.json").read_text())) > 50
+
+
+def test_json_is_all_there_is_on_standard_output(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = json.loads(build(colors, scenes, out, "--json").stdout)
+    assert report["built"] == 5
+    assert [problem["severity"] for problem in report["problems"]] == ["warning"], "a cup is hidden"
+    assert json.loads(run("validate", out, "--json").stdout) == {"repaired": [], "problems": []}
+    assert json.loads(run("stats", out, "--json").stdout)["splits"]["train"]["images"] == 4
+    assert json.loads(run("report", out, "--json").stdout)["report"] == str(out / "report.html")
+    assert "labelme" in [row["name"] for row in json.loads(run("formats", "--json").stdout)]
+    exported = run("export", out, "--to", "detectron2", "--out", tmp_path / "d2", "--json")
+    assert json.loads(exported.stdout)["out"] == str(tmp_path / "d2")
+    failed = run("stats", tmp_path / "nowhere", "--json")
+    assert failed.exit_code == 2
+    assert json.loads(failed.stdout)["problems"][0]["code"] == "no-dataset"
+
+
+def test_init_prints_a_colour_map_that_builds(scenes: Path, tmp_path: Path) -> None:
+    result = run("init", scenes)
+    assert result.exit_code == 0
+    (tmp_path / "new.json").write_text(result.stdout)
+    names = [category["name"] for category in json.loads(result.stdout)]
+    assert names == ["cup", "plate", "table", "wall"]
+    assert build(tmp_path / "new.json", scenes, tmp_path / "out").exit_code == 0
+
+
+def test_validate_tells_and_fixes(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(colors, scenes, out)
+    assert run("validate", out).exit_code == 0
+    for path in out.glob("*/semantic/*.png"):
+        path.unlink()
+    found = run("validate", out)
+    assert found.exit_code == 1 and "missing-semantic" in found.stderr
+    fixed = run("validate", out, "--fix")
+    assert fixed.exit_code == 0 and "is valid" in fixed.stdout and "repaired" in fixed.stdout
+
+
+@pytest.mark.parametrize("command", ["stats", "report", "formats"])
+def test_results_are_plain_lines_where_no_terminal_is(
+    command: str, colors: Path, scenes: Path, tmp_path: Path
+) -> None:
+    build(colors, scenes, tmp_path / "out")
+    result = run(command, *([] if command == "formats" else [tmp_path / "out"]))
+    assert result.exit_code == 0 and result.stdout.strip()
+    assert not set(result.stdout) & set("┃│━─\x1b")
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout.strip() == f"seem-tools {seem_data.__version__}"
+
+
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from seem_data.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'cv2', 'numpy', 'PIL', 'shapely', 'pycocotools', 'msgspec'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in ("build", "init", "validate", "stats", "report", "export", "formats"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.bench
+def test_help_takes_less_than_half_a_second() -> None:
+    def seconds() -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "seem_data", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - begin
+
+    best = min(seconds() for _ in range(5))
+    print(f"\nseem-data --help: {best:.2f} s")
+    assert best < 0.5

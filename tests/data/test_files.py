@@ -1,0 +1,67 @@
+"""Files appear whole or not at all, and what cannot be written is told with a remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from seem_data.files import OutputError, atomic_file, link_or_copy, write_atomically
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "a") as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, "disk-full"),
+        (errno.EDQUOT, "disk-full"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "output-failed"),
+    ],
+)
+def test_what_cannot_be_written_has_a_code_and_a_remedy(number: int, code: str) -> None:
+    error = OutputError.of(OSError(number, os.strerror(number)), Path("out/a"))
+    (problem,) = error.problems
+    assert problem.code == code and problem.remedy and os.strerror(number) in problem.message
+    assert pickle.loads(pickle.dumps(error)).problems == error.problems, "workers send it home"
+
+
+def test_a_folder_in_the_way_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_atomically(tmp_path / "a", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_photo_is_linked_also_through_a_symbolic_link_and_again(tmp_path: Path) -> None:
+    (tmp_path / "photo").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("photo")
+    for _ in range(2):
+        link_or_copy(tmp_path / "link", tmp_path / "placed")
+        assert (tmp_path / "placed").samefile(tmp_path / "photo")
+        assert not (tmp_path / "placed").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_photo_is_copied_where_links_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (tmp_path / "photo").write_bytes(b"x")
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(tmp_path / "photo", tmp_path / "placed")
+    assert (tmp_path / "placed").read_bytes() == b"x"
+    assert not (tmp_path / "placed").samefile(tmp_path / "photo")
