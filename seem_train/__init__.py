@@ -12,11 +12,13 @@ from seem_data import __version__
 
 if TYPE_CHECKING:
     from seem_train.model.weights import load_model
+    from seem_train.predictor import Predictor
     from seem_train.trainer import Run, finetune
 
-__all__ = ["Run", "__version__", "finetune", "load_model"]
+__all__ = ["Predictor", "Run", "__version__", "finetune", "load_model"]
 
 _HOME = {  # public name → the module that defines it
+    "Predictor": "seem_train.predictor",
     "Run": "seem_train.trainer",
     "finetune": "seem_train.trainer",
     "load_model": "seem_train.model.weights",

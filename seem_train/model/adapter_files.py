@@ -122,6 +122,7 @@ def open_folder(folder: Path, device: str | torch.device = "cpu") -> SEEM:
     with torch.no_grad():
         for name, tensor in tensors.items():
             parameters[name].copy_(tensor)
+    model.card = card
     return model.to(device).eval()
 
 

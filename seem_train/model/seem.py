@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,9 @@ from seem_train.model.predictions import (
 )
 from seem_train.model.prepare import PreparedPrompts, prepare, prepare_regions
 from seem_train.model.prompts import ImagePrompts, RegionTokens
+
+if TYPE_CHECKING:
+    from seem_train.model.adapter_files import Card
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class SEEM(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(config.pixel_std)[:, None, None], persistent=False)
         self.pixel_mean: Tensor
         self.pixel_std: Tensor
+        self.card: Card | None = None  #: of the adapter folder it came from: categories, sizes, …
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,336 @@
+"""What a `Predictor` answers: masks at the photo's own size, with names and scores; drawn and saved.
+
+Photos are RGB [H, W, 3] uint8; coordinates are (x, y) pixels of the photo from its top left corner.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from seem_data.layout import ImageRecord
+from seem_train import draw
+from seem_train.checkpoint import write_text
+from seem_train.errors import UserError
+from seem_train.metrics.instance import encode_masks
+from seem_train.panoptic_files import PanopticFiles
+from seem_train.postprocess import PanopticSegment
+from seem_train.vocabulary import Category
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")  #: what `save` takes for the name of a picture
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What all kinds of answers share."""
+
+    photo: np.ndarray = field(repr=False)  #: [H, W, 3] uint8
+    categories: tuple[Category, ...] = field(repr=False)  #: what was asked for; indices point into it
+    file_name: str = "image.png"  #: of the photo, for what is saved
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.photo.shape[0], self.photo.shape[1]
+
+    def draw(self, longest: int | None = None) -> np.ndarray:
+        """The photo with regions, outlines and names on it, [H, W, 3] uint8.
+
+        Args:
+            longest: make the longer side at most so many pixels, for a look at a large photo.
+        """
+        height, width = self.size
+        scale = min(1.0, (longest or max(height, width)) / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        photo = self.photo
+        if size != self.size:
+            photo = np.asarray(cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA))
+        return draw.overlay(photo, self._regions(size))
+
+    def save(self, path: str | Path) -> Path:
+        """A picture, if `path` ends like one (.png, .jpg, .webp); else a folder that gets COCO files.
+
+        Returns:
+            the picture, or the folder.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() in PICTURES:
+            write_picture(path, self.draw())
+        elif path.suffix:
+            raise UserError(
+                f"{path}: give a picture's name ({', '.join(PICTURES)}), or a folder without a dot"
+            )
+        else:
+            self._save_coco(path)
+        return path
+
+    def record(self, image_id: int = 1) -> ImageRecord:
+        """The photo as a row of COCO files."""
+        png = Path(self.file_name).with_suffix(".png").as_posix()
+        return ImageRecord(image_id, self.file_name, self.size[1], self.size[0], png, ())
+
+    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+        raise NotImplementedError
+
+    def _save_coco(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Panoptic(Prediction):
+    """Every pixel belongs to one segment, or to none."""
+
+    id_map: np.ndarray = field(kw_only=True, repr=False)  #: [H, W] int32: `id` of a segment, 0 = none
+    segments: list[PanopticSegment] = field(kw_only=True)
+
+    def name(self, segment: PanopticSegment) -> str:
+        return self.categories[segment.category_index].name
+
+    def mask(self, segment: PanopticSegment) -> np.ndarray:
+        """[H, W] bool."""
+        return self.id_map == segment.id
+
+    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+        id_map = _scaled(self.id_map, size)
+        rows = [
+            {
+                "id": s.id,
+                "category_id": self.categories[s.category_index].id,
+                "label": self.name(s),
+                "isthing": s.isthing,
+            }
+            for s in self.segments
+        ]
+        return draw.panoptic_regions(id_map, rows, {c.id: c.color for c in self.categories})
+
+    def _save_coco(self, folder: Path) -> None:
+        """panoptic.json and panoptic/*.png."""
+        files = PanopticFiles(folder, self.categories)
+        files.finish([files.write(self.record(), self.id_map, self.segments)])
+
+
+@dataclass(frozen=True)
+class Semantic(Prediction):
+    """Every pixel has one category."""
+
+    labels: np.ndarray = field(kw_only=True, repr=False)  #: [H, W] int32 index into `categories`
+
+    @cached_property
+    def areas(self) -> dict[str, int]:
+        """Pixels of each category that occurs, most first."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.categories))
+        order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+        return {self.categories[index].name: int(counts[index]) for index in order}
+
+    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+        labels = _scaled(self.labels, size)
+        return [
+            draw.Region(labels == index, self.categories[index].color, self.categories[index].name)
+            for index in np.unique(labels)
+        ]
+
+    def _save_coco(self, folder: Path) -> None:
+        """semantic/*.png (pixel = category index, 16 bit above 255 categories) and categories.json."""
+        write_labels(folder / "semantic" / self.record().panoptic_name, self.labels, len(self.categories))
+        rows = [category.as_coco() for category in self.categories]
+        write_text(folder / "categories.json", json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Objects(Prediction):
+    """N masks, each with a category and a score; they may overlap."""
+
+    encoded: list[dict[str, Any]] = field(kw_only=True, repr=False)  #: N compressed COCO RLEs, exact
+    category_index: np.ndarray = field(kw_only=True)  #: [N] int
+    scores: np.ndarray = field(kw_only=True)  #: [N] float32, 0 to 1
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    @property
+    def names(self) -> list[str]:
+        """N names."""
+        return [self.categories[index].name for index in self.category_index]
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """[N, H, W] bool; `mask` gives one alone, which is lighter."""
+        if not self.encoded:
+            return np.zeros((0, *self.size), bool)
+        return np.stack([self.mask(index) for index in range(len(self))])
+
+    def mask(self, index: int) -> np.ndarray:
+        """[H, W] bool."""
+        encoded: Any = self.encoded[index]
+        return coco_mask.decode(encoded).astype(bool)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """[N] pixels."""
+        encoded: Any = self.encoded
+        return np.asarray(coco_mask.area(encoded) if self.encoded else [], np.int64)
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """[N, 4] left, top, right, bottom; the right and bottom edge are outside."""
+        encoded: Any = self.encoded
+        boxes = np.asarray(coco_mask.toBbox(encoded) if self.encoded else np.zeros((0, 4)), np.float64)
+        return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1)
+
+    def polygons(self, index: int) -> list[list[list[int]]]:
+        """Outlines of one mask, each [[x, y], …] along pixel edges; holes are filled (`encoded` is exact)."""
+        return outlines(self.mask(index))
+
+    def as_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
+        """COCO annotations without `id`, with `score`."""
+        rows = []
+        for index, encoded in enumerate(self.encoded):
+            left, top, right, bottom = self.boxes[index].tolist()
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "category_id": self.categories[self.category_index[index]].id,
+                    "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")},
+                    "area": int(self.areas[index]),
+                    "bbox": [left, top, right - left, bottom - top],
+                    "iscrowd": 0,
+                    "score": round(float(self.scores[index]), 6),
+                }
+            )
+        return rows
+
+    def best(self, min_score: float) -> Objects:
+        """Those that score at least so much."""
+        keep = np.flatnonzero(self.scores >= min_score)
+        return Objects(
+            self.photo,
+            self.categories,
+            self.file_name,
+            encoded=[self.encoded[index] for index in keep],
+            category_index=self.category_index[keep],
+            scores=self.scores[keep],
+        )
+
+    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+        """The best on top, in the colours of their categories; if all are of one, in colours far apart."""
+        alone = len(set(self.category_index.tolist())) == 1 and len(self) > 1
+        made_up = list(islice(draw.distinct_colors(), len(self)))
+        seen: dict[int, int] = {}
+        regions = []
+        for index in np.argsort(-self.scores, kind="stable").tolist():
+            category = self.categories[self.category_index[index]]
+            number = seen[category.id] = seen.get(category.id, -1) + 1
+            color = made_up[number] if alone else draw.shade(category.color, number)
+            label = f"{category.name} {self.scores[index]:.2f}"
+            regions.append(draw.Region(_scaled(self.mask(index), size), color, label))
+        return regions[::-1]
+
+    def _save_coco(self, folder: Path) -> None:
+        """objects.json."""
+        write_objects(folder / "objects.json", [(self.record(), self)])
+
+
+def write_objects(path: Path, answers: Sequence[tuple[ImageRecord, Objects]]) -> None:
+    """A COCO file of the objects of many photos; a category is known by its name."""
+    categories: dict[str, Category] = {}
+    rows: list[dict[str, Any]] = []
+    for record, objects in answers:
+        for index in set(objects.category_index.tolist()):
+            categories.setdefault(objects.categories[index].name, objects.categories[index])
+        rows += objects.as_coco(record.id)
+    for number, row in enumerate(rows, start=1):
+        row["id"] = number
+    document: Mapping[str, Any] = {
+        "images": [
+            {"id": r.id, "file_name": r.file_name, "width": r.width, "height": r.height} for r, _ in answers
+        ],
+        "annotations": rows,
+        "categories": [c.as_coco() for c in sorted(categories.values(), key=lambda c: c.id)],
+    }
+    make_folder(path.parent)
+    write_text(path, json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def outlines(mask: np.ndarray) -> list[list[list[int]]]:
+    """Outer outlines of a mask [H, W] along pixel edges, one closed polygon [[x, y], …] a part."""
+    # Doubled, so that the contour, which runs through pixel centres, tells left edges from right ones.
+    doubled = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    polygons = []
+    for contour in contours:
+        edge = (contour[:, 0].astype(np.int64) + 1) // 2
+        edge = edge[(edge != np.roll(edge, 1, 0)).any(1)]
+        before, after = edge - np.roll(edge, 1, 0), np.roll(edge, -1, 0) - edge
+        corner = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+        polygons.append(edge[corner].tolist())
+    return polygons
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """An RGB picture [H, W, 3] in the format of the name, whole or not at all."""
+    _write_image(path, picture[..., ::-1])
+
+
+def write_labels(path: Path, labels: np.ndarray, categories: int) -> None:
+    """Category indices [H, W] as a PNG of 8 bits, above 255 categories of 16."""
+    _write_image(path, labels.astype(np.uint8 if categories <= 255 else np.uint16))
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder") from None
+
+
+def _write_image(path: Path, pixels: np.ndarray) -> None:
+    make_folder(path.parent)
+    new = path.with_name(f".{path.stem}.new{path.suffix}")
+    try:
+        written = cv2.imwrite(str(new), pixels)
+    except cv2.error:
+        written = False
+    if not written:
+        new.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written; is the disk full, or the name's ending no picture's?")
+    new.replace(path)
+
+
+def _scaled(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Ids, labels or a mask at another (height, width)."""
+    if values.shape == size:
+        return values
+    plain = values.astype(np.uint8) if values.dtype == bool else values
+    scaled = cv2.resize(plain, size[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(scaled).astype(values.dtype)
+
+
+def encoded_objects(
+    photo: np.ndarray,
+    categories: tuple[Category, ...],
+    file_name: str,
+    masks: np.ndarray,
+    category_index: np.ndarray,
+    scores: np.ndarray,
+) -> Objects:
+    """`Objects` from masks [N, H, W] bool."""
+    return Objects(
+        photo,
+        categories,
+        file_name,
+        encoded=encode_masks(masks),
+        category_index=category_index,
+        scores=scores.astype(np.float32),
+    )

@@ -1,0 +1,278 @@
+"""What a user gives to `Predictor.segment`, in whatever shape ─▶ one `Asked` for each object.
+
+The k-th text, group of points, box, stroke, mask and reference speak of the same object, k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import torch
+
+from seem_train.errors import UserError
+from seem_train.model.prompts import Marks, Point
+from seem_train.photo import PhotoSource
+
+Size: TypeAlias = tuple[int, int]  # (height, width)
+_KINDS = {  # keyword ─▶ what one of it is called
+    "text": "text",
+    "points": "group of points",
+    "boxes": "box",
+    "strokes": "stroke",
+    "masks": "mask",
+    "reference": "reference",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One object as it is asked for; marks in pixels of the photo."""
+
+    text: str | None = None
+    positive: Marks = field(default_factory=Marks)
+    negative: Marks = field(default_factory=Marks)
+    reference: tuple[PhotoSource, np.ndarray] | None = None  #: another photo, and its mask [H, W] bool
+
+    @property
+    def is_marked(self) -> bool:
+        return _any(self.positive) or _any(self.negative)
+
+    def plus(self, other: Asked) -> Asked:
+        """With what a further round adds; a new text or reference takes the place of the old."""
+        return Asked(
+            other.text or self.text,
+            _joined(self.positive, other.positive),
+            _joined(self.negative, other.negative),
+            other.reference or self.reference,
+        )
+
+
+def read_prompts(size: Size, **given: Any) -> list[Asked]:
+    """
+    Args:
+        size: the photo's (height, width).
+        given: by the names of `Predictor.segment`; None and empty lists are not given.
+
+    Raises:
+        UserError: nothing is given, the numbers differ, a mark lies outside, or something has another shape.
+    """
+    readers: dict[str, Callable[[Any, Size], list[Asked]]] = {
+        "text": _texts,
+        "points": _points,
+        "boxes": _boxes,
+        "strokes": _strokes,
+        "masks": _masks,
+        "reference": _references,
+    }
+    read = {kind: readers[kind](value, size) for kind, value in given.items() if not _is_nothing(value)}
+    if not read:
+        raise UserError("there is nothing to look for: give text, points, boxes, strokes, masks or reference")
+    counts = {len(objects) for objects in read.values()}
+    if len(counts) > 1:
+        listed = ", ".join(f"{len(objects)} × {_KINDS[kind]}" for kind, objects in read.items())
+        raise UserError(
+            f"prompts speak of different numbers of objects ({listed}); give as many of each, "
+            "None for an object without"
+        )
+    merged = [Asked()] * counts.pop()
+    for objects in read.values():
+        merged = [one.plus(other) for one, other in zip(merged, objects, strict=True)]
+    return merged
+
+
+def scaled(marks: Marks, photo: Size, seen: Size) -> Marks:
+    """Marks on a photo as marks on what the model sees of it, where a point or stroke has its usual width."""
+    down, across = seen[0] / photo[0], seen[1] / photo[1]
+
+    def moved(x: float, y: float) -> Point:
+        """The middle of a pixel stays the middle of what becomes of it."""
+        return (
+            min((int(x) + 0.5) * across, seen[1] - 1),
+            min((int(y) + 0.5) * down, seen[0] - 1),
+        )
+
+    boxes = []
+    for left, top, right, bottom in marks.boxes:
+        x0, y0 = int(max(left, 0) * across), int(max(top, 0) * down)
+        boxes.append((x0, y0, max(right * across, x0 + 1), max(bottom * down, y0 + 1)))
+    return replace(
+        marks,
+        points=[moved(*point) for point in marks.points],
+        boxes=boxes,
+        strokes=[[moved(*vertex) for vertex in stroke] for stroke in marks.strokes],
+        masks=[scaled_mask(np.asarray(mask), seen) for mask in marks.masks],
+    )
+
+
+def scaled_mask(mask: np.ndarray, size: Size) -> np.ndarray:
+    """A mask [H, W] at another size, bool; what is marked never vanishes altogether."""
+    if mask.shape == size:
+        return mask.astype(bool)
+    method = cv2.INTER_AREA if size[0] < mask.shape[0] else cv2.INTER_LINEAR
+    share = np.asarray(cv2.resize(mask.astype(np.float32), size[::-1], interpolation=method))
+    return (share >= min(0.5, float(share.max()))) & (share > 0)
+
+
+# One reader for each kind: what was given ─▶ one Asked for each object. ---------------------------------
+
+
+def _texts(value: Any, _size: Size) -> list[Asked]:
+    texts = [value] if isinstance(value, str) else list(value)
+    for number, text in enumerate(texts):
+        if text is not None and not isinstance(text, str):
+            raise UserError(f"text {number} must be a string, not {type(text).__name__}: {text!r}")
+        if text is not None and not text.strip():
+            raise UserError(f"text {number} is empty; say what to look for, e.g. 'the red mug on the left'")
+    return [Asked(text) for text in texts]
+
+
+def _points(value: Any, size: Size) -> list[Asked]:
+    depth = _depth(value)
+    groups = [[value]] if depth == 1 else [value] if depth == 2 else list(value)
+    found = []
+    for group in groups:
+        signs: tuple[list[Point], list[Point]] = [], []
+        for point in () if group is None else group:
+            x, y, is_for = _vertex("point", point, size)
+            signs[not is_for].append((x, y))
+        found.append(Asked(positive=Marks(points=signs[0]), negative=Marks(points=signs[1])))
+    return found
+
+
+def _boxes(value: Any, size: Size) -> list[Asked]:
+    found = []
+    for box in [value] if _depth(value) == 1 else list(value):
+        if box is None:
+            found.append(Asked())
+            continue
+        numbers = _numbers("box", box)
+        if len(numbers) != 4:
+            raise UserError(f"box {tuple(numbers)}: give left, top, right, bottom")
+        left, top, right, bottom = numbers
+        if left >= right or top >= bottom or left >= size[1] or top >= size[0] or right <= 0 or bottom <= 0:
+            raise UserError(
+                f"box ({left:g}, {top:g}, {right:g}, {bottom:g}) holds no pixel of the image, which is "
+                f"{size[1]} × {size[0]}; give left, top, right, bottom"
+            )
+        found.append(Asked(positive=Marks(boxes=[(left, top, right, bottom)])))
+    return found
+
+
+def _strokes(value: Any, size: Size) -> list[Asked]:
+    if _is_mask(value, size):
+        return _masks(value, size)
+    one = _depth(value) <= 2
+    return [_stroke(entry, size) for entry in ([value] if one else list(value))]
+
+
+def _stroke(entry: Any, size: Size) -> Asked:
+    """One object's: a mask, a polyline, or several polylines."""
+    if entry is None:
+        return Asked()
+    if _is_mask(entry, size):
+        return Asked(positive=Marks(masks=[_mask(entry, size)]))
+    signs: tuple[list[list[Point]], list[list[Point]]] = [], []
+    for line in [entry] if _depth(entry) == 2 else list(entry):
+        vertices = [_vertex("stroke", vertex, size) for vertex in line]
+        if vertices:
+            signs[not vertices[0][2]].append([(x, y) for x, y, _ in vertices])
+    return Asked(positive=Marks(strokes=signs[0]), negative=Marks(strokes=signs[1]))
+
+
+def _masks(value: Any, size: Size) -> list[Asked]:
+    several = _depth(value) == 3
+    entries = list(value) if several else [value]
+    return [Asked() if e is None else Asked(positive=Marks(masks=[_mask(e, size)])) for e in entries]
+
+
+def _references(value: Any, _size: Size) -> list[Asked]:
+    pairs = list(value) if isinstance(value, list) else [value]
+    found = []
+    for pair in pairs:
+        if pair is None:
+            found.append(Asked())
+            continue
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise UserError("a reference is a pair (image, mask of what is meant in it), or a list of pairs")
+        mask = _array(pair[1])
+        if mask.ndim not in (2, 3):
+            raise UserError(f"the mask of a reference must be [H, W] or [K, H, W], this one is {mask.shape}")
+        found += [Asked(reference=(pair[0], m != 0)) for m in (mask if mask.ndim == 3 else mask[None])]
+    return found
+
+
+# Shapes. -------------------------------------------------------------------------------------------------
+
+
+def _vertex(what: str, point: Any, size: Size) -> tuple[float, float, bool]:
+    """x, y and whether it is for the object."""
+    numbers = _numbers(what, point)
+    if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
+        raise UserError(f"{what} {tuple(numbers)}: give (x, y), or (x, y, 0) for what the object is not")
+    x, y = numbers[:2]
+    if not (0 <= x < size[1] and 0 <= y < size[0]):
+        raise UserError(
+            f"{what} ({x:g}, {y:g}) lies outside the image, which is {size[1]} × {size[0]} pixels"
+        )
+    return x, y, len(numbers) == 2 or bool(numbers[2])
+
+
+def _numbers(what: str, value: Any) -> list[float]:
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        raise UserError(f"{what} {value!r}: must be made of numbers") from None
+    if not all(np.isfinite(numbers)):
+        raise UserError(f"{what} {tuple(numbers)}: must be made of finite numbers")
+    return numbers
+
+
+def _mask(value: Any, size: Size) -> np.ndarray:
+    mask = _array(value)
+    if mask.shape != size:
+        raise UserError(
+            f"a prompt mask must be [{size[0]}, {size[1]}], as the image is; this one is {mask.shape}"
+        )
+    if not (mask != 0).any():
+        raise UserError("a prompt mask is empty: nothing is marked in it")
+    return mask != 0
+
+
+def _is_mask(value: Any, size: Size) -> bool:
+    if not isinstance(value, np.ndarray | torch.Tensor) or value.ndim != 2:
+        return False
+    return tuple(value.shape) == size or value.dtype in (np.bool_, torch.bool) or value.shape[1] not in (2, 3)
+
+
+def _array(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def _depth(value: Any) -> int:
+    """How deep numbers are nested; None and empty lists are overlooked where others tell."""
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.ndim
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return 1 + max((_depth(entry) for entry in value if entry is not None), default=0)
+    return 0
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (not isinstance(value, str) and hasattr(value, "__len__") and len(value) == 0)
+
+
+def _any(marks: Marks) -> bool:
+    return any(len(kind) for kind in (marks.points, marks.boxes, marks.strokes, marks.masks))
+
+
+def _joined(one: Marks, two: Marks) -> Marks:
+    return Marks(
+        points=[*one.points, *two.points],
+        boxes=[*one.boxes, *two.boxes],
+        strokes=[*one.strokes, *two.strokes],
+        masks=[*one.masks, *two.masks],
+    )

@@ -1,0 +1,85 @@
+"""Categories at call time: a dataset's, COCO's 133, or any words a user names."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+from seem_data.layout import colour_map
+from seem_train.draw import distinct_colors
+from seem_train.errors import UserError
+
+Category = colour_map.Category
+#: a name; or a row with `name` and, as far as known, `id`, `isthing` and `color`; or a category
+CategoryLike: TypeAlias = "str | Mapping[str, Any] | Category"
+
+
+@functools.cache
+def coco_categories() -> tuple[Category, ...]:
+    """The 80 things and 53 kinds of stuff of COCO panoptic, which the official checkpoints were trained on.
+
+    Names, ids and colours are those of panopticapi's panoptic_coco_categories.json; the order is SEEM's.
+    """
+    rows = json.loads(files("seem_train").joinpath("coco_categories.json").read_text(encoding="utf-8"))
+    return as_categories(rows)
+
+
+def as_categories(
+    given: Sequence[CategoryLike] | str, known: Sequence[Category] = ()
+) -> tuple[Category, ...]:
+    """Categories from names and rows.
+
+    What a name leaves open is taken from the known category of that name; else it is a thing, with a colour
+    that no other has and the first free id.
+
+    Raises:
+        UserError: no category, an empty name, or two of one name or id.
+    """
+    if isinstance(given, str):
+        given = [part.strip() for part in given.split(",")]
+    by_name = {category.name.casefold(): category for category in known}
+    chosen: list[Category | dict[str, Any]] = []
+    for entry in given:
+        if isinstance(entry, Category):
+            chosen.append(entry)
+            continue
+        row: dict[str, Any] = {"name": entry} if isinstance(entry, str) else dict(entry)
+        name = row.get("name")
+        if not isinstance(name, str) or not name.strip():
+            raise UserError(f"categories: {entry!r} is no name; give names such as ['mug', 'table']")
+        row["name"] = name.strip()
+        like = by_name.get(row["name"].casefold())
+        chosen.append(replace(like, name=row["name"]) if like is not None and set(row) == {"name"} else row)
+    categories = _completed(chosen)
+    for what in ("name", "id"):
+        values = [getattr(category, what) for category in categories]
+        if twice := sorted({str(v) for v in values if values.count(v) > 1}):
+            raise UserError(f"categories: the {what} {', '.join(twice)} occurs more than once")
+    if not categories:
+        raise UserError("categories: none is named; give names such as ['mug', 'table']")
+    return categories
+
+
+def _completed(chosen: Sequence[Category | dict[str, Any]]) -> tuple[Category, ...]:
+    rows = [entry for entry in chosen if isinstance(entry, dict)]
+    fixed = [entry for entry in chosen if isinstance(entry, Category)]
+    ids = {c.id for c in fixed} | {int(row["id"]) for row in rows if "id" in row}
+    colors = {c.color for c in fixed} | {tuple(row["color"]) for row in rows if row.get("color")}
+    free_ids = (number for number in range(1, len(chosen) + len(ids) + 1) if number not in ids)
+    free_colors = (color for color in distinct_colors() if color not in colors)
+    return tuple(
+        entry
+        if isinstance(entry, Category)
+        else Category(
+            id=int(entry["id"]) if "id" in entry else next(free_ids),
+            name=entry["name"],
+            color=tuple(entry["color"]) if entry.get("color") else next(free_colors),
+            isthing=bool(entry.get("isthing", True)),
+            supercategory=str(entry.get("supercategory", "")),
+        )
+        for entry in chosen
+    )
