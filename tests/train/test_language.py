@@ -1,0 +1,121 @@
+"""Tokens, embeddings, categories, and what is kept between calls."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from seem_train.errors import UserError
+from seem_train.model.config import LanguageConfig
+from seem_train.model.language import LanguageEncoder, clean_name, tokenize, training_prompts, unit
+from seem_train.model.templates import TEMPLATES
+
+TEXTS = ["a red mug", "the plate on the left of the small green mug", ""]
+
+
+@pytest.fixture
+def encoder() -> LanguageEncoder:
+    torch.manual_seed(0)
+    return LanguageEncoder(LanguageConfig(width=16, layers=2, heads=2, projection=8)).eval()
+
+
+def test_tokens_are_clips() -> None:
+    ids, lengths = tokenize(["a photo of a dog.", ""])
+    assert ids.tolist() == [[49406, 320, 1125, 539, 320, 1929, 269, 49407], [49406] + [49407] * 7]
+    assert lengths == (8, 2)
+
+
+def test_a_text_too_long_is_cut_and_what_was_lost_is_shown() -> None:
+    with pytest.warns(UserWarning, match=r"80 tokens, the model reads 77; cut off: 'one two three'"):
+        ids, lengths = tokenize(["dog " * 75 + "one two three"])
+    assert lengths == (77,) and ids[0, -1] == 49407
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tokenize(["dog " * 75])
+
+
+def test_a_text_that_is_no_string_is_refused() -> None:
+    with pytest.raises(UserError, match="must be a string, not int"):
+        tokenize([3])  # pyright: ignore[reportArgumentType]
+
+
+@torch.no_grad()
+def test_trimming_and_padding_change_nothing(encoder: LanguageEncoder) -> None:
+    embeddings = encoder(TEXTS)
+    for number, text in enumerate(TEXTS):
+        ids, (length,) = tokenize([text])
+        full = encoder.encode_ids(F.pad(ids, (0, 77 - ids.shape[1]), value=1234))[0]
+        torch.testing.assert_close(embeddings.tokens[number, :length], full[:length])
+        torch.testing.assert_close(embeddings.vectors[number], full[length - 1])
+        assert (embeddings.tokens[number, length:] == 0).all()
+    assert embeddings.concatenated().shape == (sum(embeddings.lengths), 8)
+
+
+def test_texts_of_a_frozen_encoder_are_encoded_once(encoder: LanguageEncoder) -> None:
+    encoder.requires_grad_(False)
+    first = encoder(TEXTS).vectors
+    encoder.encode_ids = None  # pyright: ignore[reportAttributeAccessIssue]
+    torch.testing.assert_close(encoder(TEXTS[::-1]).vectors, first.flip(0))
+    with pytest.raises(TypeError):
+        encoder(["a text not seen before"])
+
+
+@torch.no_grad()
+def test_changed_weights_forget_what_was_kept(encoder: LanguageEncoder) -> None:
+    texts, categories = encoder(TEXTS).vectors, encoder.category_embeddings(["mug"])
+    encoder.lang_proj.mul_(-1)
+    torch.testing.assert_close(encoder(TEXTS).vectors, -texts)
+    torch.testing.assert_close(encoder.category_embeddings(["mug"]), -categories)
+
+
+def test_an_encoder_in_training_gets_gradients_in_every_step(encoder: LanguageEncoder) -> None:
+    for _ in range(2):
+        encoder.zero_grad()
+        encoder(TEXTS).vectors.sum().backward()
+        assert encoder.lang_proj.grad is not None and encoder.lang_proj.grad.abs().sum() > 0
+
+
+@torch.no_grad()
+def test_categories_are_the_mean_over_all_templates_background_last(encoder: LanguageEncoder) -> None:
+    embeddings = encoder.category_embeddings(["mug", "wall-other-merged"])
+    assert embeddings.shape == (3, 8)
+    for row, name in zip(embeddings, ("mug", "wall", "background"), strict=True):
+        mean = unit(encoder([t.format(name) for t in TEMPLATES]).vectors).mean(0)
+        torch.testing.assert_close(row, mean / mean.norm())
+
+
+def test_training_draws_one_template_for_each_category() -> None:
+    turns = iter([0, 1, 37])
+    prompts = training_prompts(["hot dog", "door-stuff", "salt+pepper, ground"], lambda n: next(turns) % n)
+    assert prompts == ["hot dog.", "a photo of a door.", "a salt pepper ground in a video game."]
+    assert len(TEMPLATES) == 81
+
+
+def test_suffixes_of_merged_classes_are_not_spoken() -> None:
+    assert clean_name("floor-other-merged") == "floor"
+    assert clean_name("wall-brick") == "wall-brick"
+
+
+@torch.no_grad()
+def test_only_the_similarity_with_texts_has_a_bounded_scale(encoder: LanguageEncoder) -> None:
+    vectors, embeddings = torch.randn(5, 8), unit(torch.randn(3, 8))
+    encoder.logit_scale.fill_(6.0)
+    cosine = unit(vectors) @ embeddings.T
+    torch.testing.assert_close(encoder.class_logits(vectors, embeddings), cosine * 403.4288)
+    torch.testing.assert_close(encoder.text_logits(vectors, embeddings), cosine * 100)
+
+
+@torch.no_grad()
+def test_similarity_is_computed_in_full_precision_under_autocast(encoder: LanguageEncoder) -> None:
+    vectors, embeddings = torch.randn(5, 8), unit(torch.randn(3, 8))
+    wanted = encoder.class_logits(vectors, embeddings)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(encoder.class_logits(vectors, embeddings), wanted)
+
+
+@torch.no_grad()
+def test_no_texts_at_all(encoder: LanguageEncoder) -> None:
+    assert len(encoder([])) == 0 and encoder([]).vectors.shape == (0, 8)
