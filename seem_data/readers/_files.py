@@ -21,6 +21,11 @@ _SPLITS = {
 _PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; false, not an error, for names that no file system takes."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def read_bytes(path: Path) -> bytes:
     """
     Raises:
@@ -133,11 +138,11 @@ class Photos:
     """The folder the photos lie in: finds them by the names that annotation files give, and names them."""
 
     def __init__(self, source: Source) -> None:
-        folder = source.polys if source.polys.is_dir() else source.polys.parent
-        beside = [folder.parent / name for name in _PHOTO_FOLDERS]
-        if source.images is None and not _holds_photo(folder):
-            folder = next((path for path in beside if path.is_dir()), folder)
-        self.root = source.images or folder
+        self._own = source.polys if source.polys.is_dir() else source.polys.parent
+        self.root = source.images or self._own
+        if source.images is None and not _holds_photo(source.polys):
+            beside = (self._own.parent / name for name in _PHOTO_FOLDERS)
+            self.root = next((path for path in beside if path.is_dir()), self._own)
         self._chosen = source.images is not None
         self._by_name: dict[str, list[Path]] | None = None
         self._by_stem: dict[str, list[Path]] | None = None
@@ -183,7 +188,7 @@ class Photos:
         """
         for suffix in (path.suffix, *sorted(images.SUFFIXES)):
             photo = self.root / inner.with_name(inner.name + suffix)
-            if photo != path and photo.suffix.lower() in images.SUFFIXES and photo.is_file():
+            if photo != path and photo.suffix.lower() in images.SUFFIXES and is_file(photo):
                 return photo
         found = [photo for photo in self._stems().get(inner.name.casefold(), []) if photo != path]
         if len(found) == 1:
@@ -205,7 +210,7 @@ class Photos:
         if re.match(r"[\\/]|[A-Za-z]:", name):
             inner = name
         path = images.resolve_inside(root, inner)
-        return path if path.is_file() else None
+        return path if is_file(path) else None
 
     def _index(self) -> dict[str, list[Path]]:
         if self._by_name is None:
@@ -222,17 +227,20 @@ class Photos:
         return self._by_stem
 
     def name_of(self, path: Path) -> str:
-        """The unique name of a photo: its path below the photos' folder, with forward slashes."""
-        try:
-            return path.relative_to(self.root).as_posix()
-        except ValueError:
-            return path.name
+        """The unique name of a photo: its path below the photos' folder (or, where it lies with the
+        annotations, below theirs), with forward slashes."""
+        for folder in (self.root, self._own):
+            if path.is_relative_to(folder):
+                return path.relative_to(folder).as_posix()
+        return path.name
 
 
-def _holds_photo(folder: Path) -> bool:
-    """Whether a photo lies directly in the folder."""
+def _holds_photo(polys: Path) -> bool:
+    """Whether photos lie with the annotations: in a folder at any depth, with a file beside it."""
+    if polys.is_dir():
+        return next(walk(polys, images.SUFFIXES, ordered=False), None) is not None
     try:
-        return any(path.suffix.lower() in images.SUFFIXES for path in folder.iterdir())
+        return any(path.suffix.lower() in images.SUFFIXES for path in polys.parent.iterdir())
     except OSError:
         return False
 

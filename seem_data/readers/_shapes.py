@@ -56,12 +56,8 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
             f"has a point without finite coordinates (number {bad + 1} of {len(line)}).",
             "Draw the object again.",
         )
-    if (np.abs(line) > _FARTHEST).any():
-        raise fault(
-            "far-point",
-            f"has a point at {np.abs(line).max():g} pixels, far outside of any photo.",
-            "Draw the object again.",
-        )
+    if line.size:
+        _check_near(float(np.abs(line).max()))
     if len(line) > 1 and (line[0] == line[-1]).all():
         line = line[:-1]  # the first point may be repeated at the end
     if len(line) < 3 or len(np.unique(line, axis=0)) < 3:
@@ -71,6 +67,15 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
             "Draw the object again or delete it.",
         )
     return line
+
+
+def _check_near(farthest: float) -> None:
+    if farthest > _FARTHEST:
+        raise fault(
+            "far-point",
+            f"has a point at {farthest:g} pixels, far outside of any photo.",
+            "Draw the object again.",
+        )
 
 
 def flat_ring(numbers: Sequence[float | None]) -> Ring:
@@ -102,13 +107,12 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0) -> P
     """
     if not all(map(math.isfinite, (cx, cy, rx, ry, degrees))):
         raise fault("not-finite", "has a centre or radius that is not finite.", "Draw the object again.")
+    _check_near(max(map(abs, (cx, cy, rx, ry))))
     if min(rx, ry) <= 0:
         raise fault("no-area", f"has the radius {min(rx, ry):g}.", "Draw the object again or delete it.")
     step = math.acos(max(1 - _SAGITTA / max(rx, ry), 0.5))
-    corners = 4 * min(
-        max(math.ceil(math.pi / step / 4), 3), 512
-    )  # of four: its full width and height are met
-    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    quarter = min(max(math.ceil(math.pi / step / 4), 3), 512)
+    angles = np.linspace(0, 2 * np.pi, 4 * quarter, endpoint=False)  # so that width and height are exact
     line = np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
     return Polygon(turned(line, (cx, cy), degrees))
 

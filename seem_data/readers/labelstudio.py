@@ -204,8 +204,7 @@ def _part(row: _Result, size: tuple[int, int]) -> Polygon | Bitmap:
             raise _shapes.fault("bad-rle", "has a brush mask of no bytes.", "Export it again.")
         return _shapes.bitmap(decode_brush(bytes(value.rle), height, width))
     if value.points is not None:
-        line = _shapes.ring(value.points)
-        return Polygon(line * (width / 100, height / 100))
+        return Polygon(_shapes.ring([(_scaled(x, width), _scaled(y, height)) for x, y in value.points]))
     x, y, turn = _scaled(value.x, width), _scaled(value.y, height), value.rotation or 0.0
     if kind in ("rectangle", ""):
         return _shapes.box(x, y, _scaled(value.width, width), _scaled(value.height, height), turn)

@@ -119,7 +119,7 @@ def _item(
 ) -> Item:
     classes = root / "SegmentationClass" / f"{stem}.png"
     photo = photos.find_like(classes, Path(stem))
-    if not classes.is_file():
+    if not _files.is_file(classes):
         raise DataError(
             Problem(
                 "no-mask",
@@ -129,7 +129,7 @@ def _item(
             )
         )
     objects = root / "SegmentationObject" / classes.name
-    files = (classes, objects) if objects.is_file() else (classes,)
+    files = (classes, objects) if _files.is_file(objects) else (classes,)
     name = prefix + photos.name_of(photo)
     return Item(name, payload, photo, classes, split, files)
 

@@ -13,6 +13,7 @@ dropped, as Roboflow's needs). A photo without a label file has no object. Repor
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,10 +67,12 @@ class Yolo:
             )
         names = _names(config, path)
         root = source.polys if source.polys.is_dir() else source.polys.parent
-        photos = _files.Photos(Source(root, source.images))
+        photos = _files.Photos(Source(root, source.images or root))
         payload = msgspec.json.encode(_Payload(names))
+        if source.images is not None:
+            config = {}  # the splits' paths are of photos elsewhere
         for split, photo in _photos(config, path, root, photos, problems):
-            label = _label_file(photo, root)
+            label = _label_file(photo, root, photos.name_of(photo))
             files = (label,) if label is not None else ()
             yield Item(photos.name_of(photo), payload, photo, label or photo, split, files)
 
@@ -171,9 +174,9 @@ def _photos_of(
     """The photos that one entry means: a folder, a photo, or a text file with one photo a line."""
     base = str(config.get("path") or "")
     inner = re.sub(r"^(\.\./)+|^data/", "", entry.replace("\\", "/"))
-    for folder, name in ((root / base, entry), (root, entry), (root, inner)):
+    for folder, name in ((root / base, entry), (root, entry.replace("\\", "/")), (root, inner)):
         place = folder.joinpath(name)
-        if not _lies_in(place, root) or not place.exists():
+        if not _lies_in(place, root) or not os.path.exists(place):  # noqa: PTH110  (false for impossible names)
             continue
         if place.is_dir():
             yield from _files.walk(place, images.SUFFIXES, problems)
@@ -193,25 +196,21 @@ def _photos_of(
 
 
 def _lies_in(place: Path, root: Path) -> bool:
-    try:
-        return place.resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError):  # names no file system takes, loops of links
-        return False
+    """Whether the path does not climb out of the root; links that the user put there may lead anywhere."""
+    return Path(os.path.normpath(place)).is_relative_to(os.path.normpath(root))
 
 
-def _label_file(photo: Path, root: Path) -> Path | None:
-    """The photo's text file: in the folder ``labels`` that answers its ``images``, or beside it."""
-    parts = list(photo.parts)
-    for place in range(len(parts) - 2, len(root.parts) - 1, -1):
-        if parts[place] == "images":
-            label = Path(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
-            if label.is_file():
-                return label
-    beside = photo.with_suffix(".txt")
-    if beside.is_file():
-        return beside
-    labels = root / "labels" / photo.with_suffix(".txt").name
-    return labels if labels.is_file() else None
+def _label_file(photo: Path, root: Path, name: str) -> Path | None:
+    """The photo's text file: in the folder ``labels`` that answers its ``images``, beside it, or at its place
+    below the root or the root's ``labels``."""
+    parts = photo.parts
+    answers = [
+        Path(*parts[:place], "labels", *parts[place + 1 :])
+        for place in range(len(parts) - 2, len(root.parts) - 1, -1)
+        if parts[place] == "images"
+    ]
+    found = (*answers, photo, root / "labels" / name, root / name, root / "labels" / photo.name)
+    return next((file for path in found if _files.is_file(file := path.with_suffix(".txt"))), None)
 
 
 def _region(words: list[str], names: dict[str, str], size: tuple[int, int], where: str) -> Region:

@@ -163,3 +163,15 @@ def test_real_folders(shared_real):
     for name in ("yolov8_pose", "yolov8_pose_two_values_per_point"):
         with pytest.raises(DataError, match="key points"):
             read("yolo", folder / name)
+
+
+def test_photos_elsewhere_and_linked_folders(tmp_path):
+    yolo(tmp_path / "yolo", TRIANGLE)
+    (tmp_path / "yolo/images").rename(tmp_path / "photos")
+    annotations, problems = read("yolo", tmp_path / "yolo", tmp_path / "photos")
+    assert {name: (a.split, len(a.regions)) for name, a in annotations.items()} == {
+        "train/1.jpg": ("train", 1)
+    }
+    (tmp_path / "yolo/images").symlink_to(tmp_path / "photos", target_is_directory=True)
+    annotations, more = read("yolo", tmp_path / "yolo")
+    assert list(annotations) == ["images/train/1.jpg"] and not problems and not more
