@@ -86,19 +86,16 @@ def read_prompts(size: Size, **given: Any) -> list[Asked]:
 
 def scaled(marks: Marks, photo: Size, seen: Size) -> Marks:
     """Marks on a photo as marks on what the model sees of it, where a point or stroke has its usual width."""
-    down, across = seen[0] / photo[0], seen[1] / photo[1]
+    (height, width), (down, across) = photo, seen
 
     def moved(x: float, y: float) -> Point:
         """The middle of a pixel stays the middle of what becomes of it."""
-        return (
-            min((int(x) + 0.5) * across, seen[1] - 1),
-            min((int(y) + 0.5) * down, seen[0] - 1),
-        )
+        return (int(x) + 0.5) * across / width, (int(y) + 0.5) * down / height
 
     boxes = []
     for left, top, right, bottom in marks.boxes:
-        x0, y0 = int(max(left, 0) * across), int(max(top, 0) * down)
-        boxes.append((x0, y0, max(right * across, x0 + 1), max(bottom * down, y0 + 1)))
+        x0, y0 = int(max(left, 0) * across / width), int(max(top, 0) * down / height)
+        boxes.append((x0, y0, max(right * across / width, x0 + 1), max(bottom * down / height, y0 + 1)))
     return replace(
         marks,
         points=[moved(*point) for point in marks.points],
@@ -112,8 +109,9 @@ def scaled_mask(mask: np.ndarray, size: Size) -> np.ndarray:
     """A mask [H, W] at another size, bool; what is marked never vanishes altogether."""
     if mask.shape == size:
         return mask.astype(bool)
-    method = cv2.INTER_AREA if size[0] < mask.shape[0] else cv2.INTER_LINEAR
-    share = np.asarray(cv2.resize(mask.astype(np.float32), size[::-1], interpolation=method))
+    smaller = min(size[0], mask.shape[0]), min(size[1], mask.shape[1])  # area means need both sides to shrink
+    share = cv2.resize(mask.astype(np.float32), smaller[::-1], interpolation=cv2.INTER_AREA)
+    share = np.asarray(cv2.resize(share, size[::-1], interpolation=cv2.INTER_LINEAR))
     return (share >= min(0.5, float(share.max()))) & (share > 0)
 
 
@@ -121,7 +119,7 @@ def scaled_mask(mask: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _texts(value: Any, _size: Size) -> list[Asked]:
-    texts = [value] if isinstance(value, str) else list(value)
+    texts = [value] if isinstance(value, str) else _items("text", value)
     for number, text in enumerate(texts):
         if text is not None and not isinstance(text, str):
             raise UserError(f"text {number} must be a string, not {type(text).__name__}: {text!r}")
@@ -132,11 +130,11 @@ def _texts(value: Any, _size: Size) -> list[Asked]:
 
 def _points(value: Any, size: Size) -> list[Asked]:
     depth = _depth(value)
-    groups = [[value]] if depth == 1 else [value] if depth == 2 else list(value)
+    groups = [[value]] if depth == 1 else [value] if depth == 2 else _items("points", value)
     found = []
     for group in groups:
         signs: tuple[list[Point], list[Point]] = [], []
-        for point in () if group is None else group:
+        for point in () if group is None else _items("points", group):
             x, y, is_for = _vertex("point", point, size)
             signs[not is_for].append((x, y))
         found.append(Asked(positive=Marks(points=signs[0]), negative=Marks(points=signs[1])))
@@ -145,7 +143,7 @@ def _points(value: Any, size: Size) -> list[Asked]:
 
 def _boxes(value: Any, size: Size) -> list[Asked]:
     found = []
-    for box in [value] if _depth(value) == 1 else list(value):
+    for box in [value] if _depth(value) == 1 else _items("boxes", value):
         if box is None:
             found.append(Asked())
             continue
@@ -166,7 +164,7 @@ def _strokes(value: Any, size: Size) -> list[Asked]:
     if _is_mask(value, size):
         return _masks(value, size)
     one = _depth(value) <= 2
-    return [_stroke(entry, size) for entry in ([value] if one else list(value))]
+    return [_stroke(entry, size) for entry in ([value] if one else _items("strokes", value))]
 
 
 def _stroke(entry: Any, size: Size) -> Asked:
@@ -176,16 +174,15 @@ def _stroke(entry: Any, size: Size) -> Asked:
     if _is_mask(entry, size):
         return Asked(positive=Marks(masks=[_mask(entry, size)]))
     signs: tuple[list[list[Point]], list[list[Point]]] = [], []
-    for line in [entry] if _depth(entry) == 2 else list(entry):
-        vertices = [_vertex("stroke", vertex, size) for vertex in line]
+    for line in [entry] if _depth(entry) == 2 else _items("stroke", entry):
+        vertices = [_vertex("stroke", vertex, size) for vertex in _items("stroke", line)]
         if vertices:
             signs[not vertices[0][2]].append([(x, y) for x, y, _ in vertices])
     return Asked(positive=Marks(strokes=signs[0]), negative=Marks(strokes=signs[1]))
 
 
 def _masks(value: Any, size: Size) -> list[Asked]:
-    several = _depth(value) == 3
-    entries = list(value) if several else [value]
+    entries = _items("masks", value) if _depth(value) == 3 else [value]
     return [Asked() if e is None else Asked(positive=Marks(masks=[_mask(e, size)])) for e in entries]
 
 
@@ -221,9 +218,15 @@ def _vertex(what: str, point: Any, size: Size) -> tuple[float, float, bool]:
     return x, y, len(numbers) == 2 or bool(numbers[2])
 
 
+def _items(what: str, value: Any) -> list[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | torch.Tensor):
+        raise UserError(f"{what} {value!r}: must be a list")
+    return list(value)
+
+
 def _numbers(what: str, value: Any) -> list[float]:
     try:
-        numbers = [float(number) for number in value]
+        numbers = [float(number) for number in _items(what, value)]
     except (TypeError, ValueError):
         raise UserError(f"{what} {value!r}: must be made of numbers") from None
     if not all(np.isfinite(numbers)):
@@ -249,7 +252,13 @@ def _is_mask(value: Any, size: Size) -> bool:
 
 
 def _array(value: Any) -> np.ndarray:
-    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    try:
+        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    except ValueError:  # ragged
+        array = np.array(None)
+    if array.dtype == object or array.dtype.kind in "US":
+        raise UserError("a mask must be an array [H, W], true or not zero inside")
+    return array
 
 
 def _depth(value: Any) -> int:
