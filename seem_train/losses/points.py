@@ -107,8 +107,17 @@ def sample_by_corners(maps: Tensor, points: Tensor) -> Tensor:
 def sample_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
     """Bilinear values of the masks ``masks[rows]`` at `points`: [R, P] float, zero beyond the border.
 
-    Reads only the four pixels around each point, so masks [N, H, W] (bool or uint8) are neither copied for
-    every layer nor made float. `rows` [R] int64, `points` [R, P, 2].
+    Masks [N, H, W] bool or uint8, `rows` [R] int64, `points` [R, P, 2].
+    """
+    if masks.is_cuda:
+        return gather_masks(masks, rows, points)
+    return sample_maps(masks.index_select(0, rows)[:, None].float(), points)[:, 0]
+
+
+def gather_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
+    """What `sample_masks` returns, reading only the four pixels around each point: no float copies.
+
+    At 1024 pixels the copies for all layers would take gigabytes of GPU memory. On the CPU copying is faster.
     """
     flat = masks.reshape(-1)
     base = (rows * (masks.shape[-2] * masks.shape[-1]))[:, None]

@@ -24,8 +24,9 @@ def test_masks_are_read_like_grid_sample_reads_their_float_copies(height: int, w
     rows = torch.tensor([2, 0, 2, 3, 1])
     at = torch.rand(5, 37, 2) * 1.4 - 0.2  # some beyond the border
     expected = reference(masks[rows][:, None].float(), at)[:, 0]
-    torch.testing.assert_close(sample_masks(masks, rows, at), expected, atol=2e-6, rtol=0)
-    torch.testing.assert_close(sample_masks(masks.byte(), rows, at), expected, atol=2e-6, rtol=0)
+    for read in (sample_masks, points.gather_masks):
+        torch.testing.assert_close(read(masks, rows, at), expected, atol=2e-6, rtol=0)
+        torch.testing.assert_close(read(masks.byte(), rows, at), expected, atol=2e-6, rtol=0)
 
 
 def test_the_deterministic_reading_equals_the_usual_one_with_its_gradient() -> None:
