@@ -21,7 +21,6 @@ from seem_data.runs import Runs
 from seem_data.scan import ENTER, FINE, Edges, scan_edges
 
 Ints = NDArray[np.int64]
-_CHOICES = 2  #: how many places are tried for the cut ends of a side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +99,8 @@ def _steps(runs: Runs) -> _Steps:
     mate = np.empty(2 * len(row), np.int64)
     mate[pair[:, 0]] = pair[:, 1]
     mate[pair[:, 1]] = pair[:, 0]
-    after = mate[np.where(top, number + len(row), number)] % len(row)
+    after = mate[np.where(top, number + len(row), number)]
+    after -= len(row) * (after >= len(row))
     return _Steps(segment, column, row, top, after)
 
 
@@ -122,15 +122,18 @@ def _lines(steps: _Steps, size: tuple[int, int], layers: Layers | None, flat: in
 
 
 def _sides(steps: _Steps, line: Ints, size: tuple[int, int]) -> _Sides:
-    goes_on = (steps.top[steps.after] == steps.top) & (line[steps.after] == line)
-    first = np.ones(len(line), np.bool_)
-    first[steps.after[goes_on]] = False
-    key = ((steps.segment * 2 + steps.top) * (int(line.max()) + 1) + line) * size[0] + steps.column
-    left = np.flatnonzero(np.where(steps.top, first, ~goes_on))
-    right = np.flatnonzero(np.where(steps.top, ~goes_on, first))
-    # Sides of one line do not overlap, so the k-th left end belongs to the k-th right end.
-    left, right = left[np.argsort(key[left])], right[np.argsort(key[right])]
-    of_step = np.searchsorted(key[left], key, side="right") - 1
+    """Sorted by line, the steps of a side stand in a row, column by column, each linked to the next."""
+    width = size[0] + 1  # so that two lines never seem to go on in one another
+    key = ((steps.segment * 2 + steps.top) * (int(line.max()) + 1) + line) * width + steps.column
+    order = np.argsort(key)
+    key = key[order]
+    one, next_one = order[:-1], order[1:]
+    linked = np.where(steps.top[one], steps.after[one] == next_one, steps.after[next_one] == one)
+    begins = np.append(True, (key[1:] != key[:-1] + 1) | ~linked)
+    of_step = np.empty(len(order), np.int64)
+    of_step[order] = np.cumsum(begins) - 1
+    first = np.flatnonzero(begins)
+    left, right = order[first], order[np.append(first[1:], len(order)) - 1]
     return _Sides(left, right, line[left], of_step)
 
 
@@ -158,30 +161,23 @@ def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> 
     whole = near & ((corners >= 0) & (corners <= limit)).all(axis=2)
     ends[drawn] = np.where(whole[..., None], corners, ends[drawn])
 
-    cut = np.flatnonzero(~whole.all(axis=1))
-    missed = drawn[cut]
-    for choice in range(_CHOICES):
-        for end in (0, 1):
-            mine = cut[~whole[cut, end]]
-            ends[drawn[mine], end] = _cut(corners[mine], (left, right)[end][drawn[mine]], end, limit, choice)
-        wrong = _misses(sides, missed, ends, steps, size)
-        cut, missed = cut[wrong], missed[wrong]
-        if not len(missed):
-            break
-    return ends, missed
+    for end, near_x in ((0, left), (1, right)):
+        mine = np.flatnonzero(~whole[:, end])
+        ends[drawn[mine], end] = _cut(corners[mine], near_x[drawn[mine]], end, limit)
+    cut = drawn[~whole.all(axis=1)]
+    return ends, cut[_misses(sides, cut, ends, steps, size)]
 
 
-def _cut(corners: Ints, middle: Ints, end: int, limit: Ints, choice: int) -> Ints:
-    """[N, 2] where to cut edges off about x = `middle`, before their left (0) or right (1) corner: the grid
-    point in the image that comes closest to the edge, or by `choice` the next closest, …"""
+def _cut(corners: Ints, near_x: Ints, end: int, limit: Ints) -> Ints:
+    """[N, 2] where to cut edges off before their left (0) or right (1) corner: of the grid points near x that
+    lie in the image, the one that the edge comes closest to."""
     (x0, y0), (x1, y1) = corners[:, 0].T, corners[:, 1].T
-    x = middle[:, None] + np.arange(-ENTER, FINE - ENTER)
+    x = near_x[:, None] + np.arange(-ENTER, FINE - ENTER)
     exact = y0[:, None] + ((y1 - y0) / (x1 - x0))[:, None] * (x - x0[:, None])
     y = np.rint(exact)
     beyond = x > x1[:, None] if end else x < x0[:, None]
     barred = beyond | (x < 0) | (x > limit[0]) | (y < 0) | (y > limit[1])
-    cost = np.abs(exact - y) + barred
-    best = np.argsort(cost, axis=1, kind="stable")[:, choice]
+    best = (np.abs(exact - y) + barred).argmin(axis=1)
     rank = np.arange(len(x))
     return np.stack([x[rank, best], y[rank, best]], axis=1).clip(0, limit).astype(np.int64)
 
