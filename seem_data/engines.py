@@ -13,6 +13,7 @@ import importlib.util
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -256,8 +257,9 @@ class RayCluster(_Spread):
         self._started_here = not self._ray.is_initialized()
         if self._started_here:
             try:
+                _knock(address)
                 self._ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False)
-            except (ConnectionError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 raise DataError(
                     Problem(
                         "no-cluster",
@@ -291,6 +293,14 @@ class RayCluster(_Spread):
         try:
             return self._ray.get(handle)
         except errors.RayTaskError as error:
+            if isinstance(error.cause, errors.RaySystemError):
+                problem = Problem(
+                    "cluster",
+                    f"a node of the cluster cannot do the work ({str(error.cause).splitlines()[0]}).",
+                    "Install the same seem-tools in the Python of every node.",
+                    where="--engine ray",
+                )
+                raise DataError(problem) from None
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
         except (
             errors.WorkerCrashedError,
@@ -299,6 +309,18 @@ class RayCluster(_Spread):
             errors.ObjectLostError,
         ):
             raise _WorkerDied from None
+
+
+def _knock(address: str | None) -> None:
+    """Try whether anybody listens at ``host:port``: Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "//" not in host:
+        with socket.create_connection((host, int(port)), timeout=10):
+            pass
 
 
 def _call(work: Callable[[Any], Any], chunk: list[Any]) -> Any:
