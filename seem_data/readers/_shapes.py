@@ -60,13 +60,19 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
         _check_near(float(np.abs(line).max()))
     if len(line) > 1 and (line[0] == line[-1]).all():
         line = line[:-1]  # the first point may be repeated at the end
-    if len(line) < 3 or len(np.unique(line, axis=0)) < 3:
+    if len(line) < 3 or not _has_three_points(line):
         raise fault(
             "too-few-points",
             f"is a polygon of {len(line)} point(s); it takes three different ones to enclose an area.",
             "Draw the object again or delete it.",
         )
     return line
+
+
+def _has_three_points(line: Ring) -> bool:
+    """Whether at least three of the points differ, without sorting them."""
+    others = line[(line != line[:1]).any(axis=1)]
+    return len(others) > 1 and bool((others != others[0]).any())
 
 
 def _check_near(farthest: float) -> None:
