@@ -37,7 +37,7 @@ from seem_train.user_prompts import Asked, read_prompts
 from seem_train.vocabulary import CategoryLike, as_categories
 
 #: Above so many numbers (queries × pixels) a result is decided at a smaller size and then enlarged.
-_LARGEST_DECISION = 256_000_000
+_LARGEST_DECISION = 128_000_000
 UNNAMED = "object"  #: what an object is called that is pointed at without a word
 
 
