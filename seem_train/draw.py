@@ -48,7 +48,7 @@ def overlay(image: np.ndarray, regions: Sequence[Region], fill: float = FILL) ->
     for region, box, mask in placed:
         _outline(canvas, mask, (box[1].start, box[0].start), _bright(region.color), thickness)
     labels = [
-        Label(region.label, _middle(mask, box), region.color, int(np.count_nonzero(mask)))
+        Label(region.label, _middle(mask, box), region.color, int(np.count_nonzero(mask)), box[0].start)
         for region, box, mask in placed
         if region.label
     ]

@@ -159,7 +159,7 @@ def _prompts(result: EvaluationResult) -> str:
             (f"IoU ≥ {threshold}", shown_number("", share), f"<div class=track>{_bar(share)}</div>")
             for threshold, share in phrases.precision.items()
         ]
-        parts.append(_panel(f"<p>{phrases.phrases:,} phrases found</p>" + _table(("", "%", ""), rows)))
+        parts.append(_panel(f"<p>{phrases.phrases:,} phrases asked</p>" + _table(("", "%", ""), rows)))
     if (clicks := result.interactive) is not None and clicks.objects:
         rows = [
             (f"IoU {threshold}", f"{noc:.2f}", f"{clicks.failures[threshold]:,}")
@@ -260,14 +260,16 @@ def _panel(content: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already; all but the first column stand right unless they hold markup."""
+    """Cells are HTML already; all columns but the first and those of bars stand right."""
+    rows = list(rows)
+    left = [place == 0 or all(row[place].startswith("<div") for row in rows) for place in range(len(head))]
 
-    def cell(place: int, text: str) -> str:
-        return f"<td>{text}</td>" if place == 0 or text.startswith("<div") else f"<td class=n>{text}</td>"
+    def line(tag: str, cells: Sequence[str]) -> str:
+        kinds = (tag if is_left else f"{tag} class=n" for is_left in left)
+        return "".join(f"<{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
 
-    titles = "".join(f"<th{' class=n' if place else ''}>{title}</th>" for place, title in enumerate(head))
-    body = "".join(f"<tr>{''.join(cell(*pair) for pair in enumerate(row))}</tr>" for row in rows)
-    return f"<table><tr>{titles}</tr>{body}</table>"
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f"<table><tr>{line('th', head)}</tr>{body}</table>"
 
 
 def _text(value: str) -> str:

@@ -21,7 +21,8 @@ class Label:
     text: str
     at: tuple[int, int]  #: (x, y) of the middle of what it names
     color: Color
-    weight: int = 0  #: larger ones choose their place first
+    area: int = 0  #: pixels of what it names; larger things choose their place first
+    top: int | None = None  #: the row where it begins: the label of a small thing stands above it
 
 
 def draw_labels(image: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
@@ -35,12 +36,15 @@ def draw_labels(image: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
     plates = Image.new("RGBA", picture.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(plates)
     taken: list[Box] = []
-    for label in sorted(labels, key=lambda label: -label.weight):
+    for label in sorted(labels, key=lambda label: -label.area):
         text = " ".join(label.text.split())
         extent = round(pen.textlength(text, font)) + size // 2 * 2, round(size * 1.45)
         if extent[0] > width or extent[1] > height:
             continue
-        place = next(_free_places(label.at, extent, (width, height), taken), None)
+        at = label.at
+        if label.top is not None and label.area < 2 * extent[0] * extent[1]:
+            at = at[0], label.top - extent[1] // 2 - 2
+        place = next(_free_places(at, extent, (width, height), taken), None)
         if place is None:
             continue
         taken.append(place)

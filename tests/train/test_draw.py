@@ -59,6 +59,15 @@ def test_a_label_lies_near_the_middle_of_its_region() -> None:
     assert abs(columns.mean() - 245) < 12
 
 
+def test_the_label_of_a_small_thing_stands_above_it() -> None:
+    photo = np.zeros((200, 300, 3), np.uint8)
+    mask = np.zeros((200, 300), bool)
+    mask[100:108, 100:112] = True
+    picture = draw.overlay(photo, [draw.Region(mask, (0, 0, 255), "key")], fill=1)
+    assert (picture[102:106, 102:110] == (0, 0, 255)).all()
+    assert (picture[80:98] > 240).all(2).any()
+
+
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40))
 def test_labels_never_cover_one_another(seed: int, count: int) -> None:
