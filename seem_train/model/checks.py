@@ -27,6 +27,8 @@ def check_prompts(
 ) -> None:
     """Refuse prompts that do not fit image `number` of the batch, whose (height, width) is `size`."""
     where = f"prompts of image {number}"
+    if prompts.negative is not None and prompts.positive is None:
+        raise UserError(f"{where}: negative masks need positive ones; give empty positive masks beside them")
     for name in ("positive", "negative"):
         masks = getattr(prompts, name)
         if masks is None:
@@ -38,8 +40,6 @@ def check_prompts(
             )
         if len(masks) != prompts.objects:
             raise UserError(f"{where}: {len(masks)} {name} masks for {prompts.objects} objects")
-    if prompts.negative is not None and prompts.positive is None:
-        raise UserError(f"{where}: negative masks need positive ones; give empty positive masks beside them")
     h, w = mask_features.shape[-2:]
     if prompts.previous is not None and tuple(prompts.previous.shape) != (prompts.objects, h, w):
         raise UserError(
