@@ -71,9 +71,9 @@ def _free_places(
     """Places inside the image that overlap none taken, those nearest to `at` first."""
     gap = 2
     up, right = extent[1] + gap, extent[0] // 2 + gap
-    # The spot itself, then rings of places around it, at most four labels away.
+    # The spot itself, then rings of places around it, at most two labels away.
     steps = sorted(
-        ((x * right, y * up) for y in range(-4, 5) for x in range(-4, 5)),
+        ((x * right, y * up) for y in range(-2, 3) for x in range(-2, 3)),
         key=lambda step: (abs(step[0]) + abs(step[1]) * 1.01, step),
     )
     for dx, dy in steps:
