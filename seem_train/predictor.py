@@ -26,15 +26,15 @@ from seem_train import postprocess
 from seem_train.asking import Asking
 from seem_train.embedding import EmbeddedPhoto, embed_photos
 from seem_train.errors import UserError
-from seem_train.image_scale import Scale
+from seem_train.image_scale import OBJECTS, Scale
 from seem_train.model.seem import SEEM
-from seem_train.opened import habits, open_model
+from seem_train.open_model import open_model
 from seem_train.photo import PhotoSource, open_photo
 from seem_train.postprocess import OnDemandMasks
 from seem_train.prediction import Objects, Panoptic, Semantic, encoded_objects
 from seem_train.runtime import Precision, Runtime
 from seem_train.user_prompts import Asked, read_prompts
-from seem_train.vocabulary import CategoryLike, as_categories
+from seem_train.vocabulary import Category, CategoryLike, as_categories, coco_categories
 
 #: Above so many numbers (queries × pixels) a result is decided at a smaller size and then enlarged.
 _LARGEST_DECISION = 128_000_000
@@ -68,10 +68,9 @@ class Predictor:
     ) -> None:
         if isinstance(model, SEEM):
             self.model = model.eval() if device is None else model.to(device).eval()
-            known, self.scale = habits(model)
         else:
-            opened = open_model(model, device=device or "cpu")
-            self.model, known, self.scale = opened.model, opened.categories, opened.scale
+            self.model = open_model(str(model), device=device or "cpu").model
+        known, self.scale = _habits(self.model)
         self.categories = known if categories is None else as_categories(categories, known)
         if size is not None:
             if size < 1:
@@ -332,6 +331,14 @@ class Predictor:
             category_index=np.zeros(len(parts), np.int64),
             scores=np.array([score for _, _, score in parts], np.float32),
         )
+
+
+def _habits(model: SEEM) -> tuple[tuple[Category, ...], Scale]:
+    """What a model was tuned on and its run evaluated at; else COCO's categories and the original's size."""
+    card = model.card
+    categories = as_categories(card.categories) if card and card.categories else coco_categories()
+    size = card.preprocessing.get("eval_size") if card else None
+    return categories, Scale.of(int(size)) if size else OBJECTS
 
 
 def _refuse_negatives_alone(asked: list[Asked]) -> None:
