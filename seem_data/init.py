@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from seem_data.annotations import UNLABELED, VOID
-from seem_data.categories import Categories, Category, Color
+from seem_data.categories import Categories, Category, Color, parse_color
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Reader, Source, detect, get
 from seem_data.readers._json import collecting
@@ -27,10 +28,12 @@ _GRID = 12  #: levels per channel among which colours are chosen
 def colour_map(
     source: Source, format: str | Reader = "auto", problems: list[Problem] | None = None
 ) -> Categories:
-    """The labels of an input as categories 1, 2, …, in alphabetical order.
+    """The labels of an input as categories.
 
-    Labels that differ in letter case only are one category. Whether a category is a thing is guessed from
-    its name (wall, sky, grass, … are stuff): look it over before building.
+    Labels that differ in letter case only are one category. What the input itself says about them (COCO's
+    categories have ids, panoptic ones also colours and ``isthing``) is kept where it can be. Otherwise they
+    are numbered in alphabetical order, and whether one is a thing is guessed from its name (wall, sky,
+    grass, … are stuff): look it over before building.
 
     Args:
         source: the annotations and, where it is not theirs, the photos' folder.
@@ -53,12 +56,42 @@ def colour_map(
     if not labels:
         nothing = Problem("no-labels", "holds no labelled region.", "Label some objects.", str(source.polys))
         raise DataError([nothing, *(problem for problem in problems if problem.severity == "error")])
-    names = [labels[key] for key in sorted(labels)]
-    colors = distinct_colors(len(names))
-    return Categories(
-        Category(number, name, color, isthing=not is_stuff(name))
-        for number, (name, color) in enumerate(zip(names, colors, strict=True), start=1)
-    )
+    known = reader.known_categories(source) if isinstance(reader, _Knowing) else []
+    told = {str(record.get("name")).strip().casefold(): record for record in known}
+    return _described(labels, told)
+
+
+@runtime_checkable
+class _Knowing(Protocol):
+    def known_categories(self, source: Source) -> list[dict[str, Any]]: ...
+
+
+def _described(labels: dict[str, str], told: dict[str, dict[str, Any]]) -> Categories:
+    """Categories of the labels (by their casefolded form) with what is told of them, where it is usable."""
+    keys = sorted(labels)
+    records = [told.get(key, {}) for key in keys]
+    ids = [number for record in records if type(number := record.get("id")) is int and 0 <= number < 2**31]
+    if len(set(ids)) < len(keys):
+        ids = list(range(1, len(keys) + 1))
+    colors = [parse_color(record.get("color")) for record in records]
+    colors = [
+        color if color != (0, 0, 0) and color not in colors[:place] else None
+        for place, color in enumerate(colors)
+    ]
+    free = iter(distinct_colors(colors.count(None), taken=[color for color in colors if color]))
+    categories = []
+    for place, (key, record) in enumerate(zip(keys, records, strict=True)):
+        isthing = record.get("isthing")
+        categories.append(
+            Category(
+                ids[place],
+                labels[key],
+                colors[place] or next(free),
+                isthing=bool(isthing) if isthing in (0, 1) else not is_stuff(labels[key]),
+                supercategory=str(record.get("supercategory") or ""),
+            )
+        )
+    return Categories(sorted(categories, key=lambda category: category.id))
 
 
 def is_stuff(name: str) -> bool:

@@ -54,7 +54,12 @@ class Item:
 
 @runtime_checkable
 class Reader(Protocol):
-    """What a format needs. Implement it in `readers/<format>.py` as a module-level ``READER`` object."""
+    """What a format needs. Implement it in `readers/<format>.py` as a module-level ``READER`` object.
+
+    A reader whose files describe their categories (COCO's do) may also have a method
+    ``known_categories(source) -> list[dict]``, records with any of id, name, color, isthing, supercategory;
+    ``seem-data init`` then keeps what they say.
+    """
 
     name: str  #: the word for ``--format``, e.g. ``"labelme"``
     title: str  #: e.g. ``"LabelMe JSON"``

@@ -110,6 +110,19 @@ def collecting(problems: list[Problem], file: str = "", where: str = "") -> Iter
             problems.append(replace(problem, file=problem.file or file, where=place))
 
 
+def categories_in(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """What the ``categories`` of COCO's files say; nothing of files that cannot be read."""
+    records: list[dict[str, Any]] = []
+    for path in paths:
+        with collecting([]):
+            records += read(path, _Categories).categories
+    return records
+
+
+class _Categories(msgspec.Struct):
+    categories: list[dict[str, Any]] = []
+
+
 def outline(path: Path) -> tuple[str, set[str]]:
     """How a JSON file begins, cheaply: ``"{"``, ``"["`` or ``""``, and the keys of the outermost objects
     within its first 64 KB (of the list's items, if it is a list)."""

@@ -84,14 +84,16 @@ class Coco:
     def recognises(self, path: Path) -> bool:
         return any(_is_coco(file) for file in _files.first(_files.some_files(path, (".json",))))
 
+    def known_categories(self, source: Source) -> list[dict[str, Any]]:
+        return _json.categories_in(_chosen(source, []))
+
     def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         return _files.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         photos = _files.Photos(source)
-        files = [path for path in _files.annotation_files(source, (".json",), problems) if _is_coco(path)]
-        chosen = [path for path in files if path.name.lower().startswith("instances")] or files
-        for path in chosen if source.polys.is_dir() else [source.polys]:
+        chosen = _chosen(source, problems)
+        for path in chosen:
             with collecting(problems, str(path)):
                 file = _json.read(path, _File)
                 if file.annotations or len(chosen) < 2:
@@ -136,6 +138,14 @@ class Coco:
                 with collecting(problems, shown, where):
                     annotation.regions.append(_region(row, names, size, where))
         return annotation
+
+
+def _chosen(source: Source, problems: list[Problem]) -> list[Path]:
+    """The files to read: the one given, or a folder's instances*.json, or all its COCO files."""
+    if not source.polys.is_dir():
+        return [source.polys]
+    files = [path for path in _files.annotation_files(source, (".json",), problems) if _is_coco(path)]
+    return [path for path in files if path.name.lower().startswith("instances")] or files
 
 
 def _is_coco(path: Path) -> bool:

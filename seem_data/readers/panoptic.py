@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -69,15 +70,17 @@ class Panoptic:
     def recognises(self, path: Path) -> bool:
         return any(_is_panoptic(file) for file in _files.first(_files.some_files(path, (".json",))))
 
+    def known_categories(self, source: Source) -> list[dict[str, Any]]:
+        return _json.categories_in(_chosen(source, []))
+
     def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         return _files.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
         photos = _files.Photos(source)
-        for path in _files.annotation_files(source, (".json",), problems):
-            if path == source.polys or _is_panoptic(path):
-                with collecting(problems, str(path)):
-                    yield from self._items(path, source, photos, problems)
+        for path in _chosen(source, problems):
+            with collecting(problems, str(path)):
+                yield from self._items(path, source, photos, problems)
 
     def _items(
         self, path: Path, source: Source, photos: _files.Photos, problems: list[Problem]
@@ -150,6 +153,11 @@ class Panoptic:
                 )
             )
         return annotation
+
+
+def _chosen(source: Source, problems: list[Problem]) -> list[Path]:
+    files = _files.annotation_files(source, (".json",), problems)
+    return [path for path in files if path == source.polys or _is_panoptic(path)]
 
 
 def _is_panoptic(path: Path) -> bool:

@@ -85,3 +85,43 @@ def test_problems_are_handed_over(tmp_path):
 def test_real_labels(shared_real):
     found = init.colour_map(Source(shared_real / "labelme_semantic"))
     assert found.names == ["bottle", "bus", "car", "chair", "person", "sofa"]
+
+
+def test_what_an_input_says_about_its_categories_is_kept(shared_real):
+    sample = shared_real / "panopticapi_sample"
+    found = init.colour_map(Source(sample), "panoptic")
+    told = {
+        record["name"]: record
+        for record in json.loads((sample / "panoptic_coco_categories.json").read_text())
+    }
+    assert "person" in found.names and len(found) == 8
+    for category in found:
+        record = told[category.name]
+        assert (category.id, list(category.color)) == (record["id"], record["color"])
+        assert (category.isthing, category.supercategory) == (
+            bool(record["isthing"]),
+            record["supercategory"],
+        )
+    assert categories.parse(found.as_coco()).names == found.names
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [{"id": 4, "name": "cup", "color": [0, 0, 0]}, {"id": 4, "name": "wall", "isthing": "no"}],
+        [{"id": "x", "name": "cup", "color": "red"}, {"id": 5, "name": "wall", "isthing": None}],
+        [{"id": -1, "name": "cup"}, {"id": 2**40, "name": "wall", "color": [1, 2]}],
+    ],
+)
+def test_what_cannot_be_used_is_replaced(tmp_path, told):
+    make_photo(tmp_path / "a.jpg")
+    square = [[1, 2, 11, 2, 11, 12]]
+    rows = [{"image_id": 1, "category_id": row["id"], "segmentation": square} for row in told]
+    if told[0]["id"] == told[1]["id"]:  # the last of one id counts
+        rows.append({"image_id": 1, "category_id": 3, "segmentation": square})
+        told = [*told, {"id": 3, "name": "cup", "color": [0, 0, 0]}]
+    images = [{"id": 1, "file_name": "a.jpg"}]
+    write_json(tmp_path / "x.json", {"images": images, "annotations": rows, "categories": told})
+    found = init.colour_map(Source(tmp_path))
+    assert {(c.name, c.isthing) for c in found} == {("cup", True), ("wall", False)}
+    assert categories.parse(found.as_coco()).names == found.names
