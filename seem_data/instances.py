@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,24 +33,26 @@ def rows(panoptic: Panoptic) -> list[dict[str, Any]]:
     ]
 
 
-def encode_runs(runs: Runs, segments: Iterable[int]) -> Iterator[dict[str, Any]]:
+def encode_runs(runs: Runs, segments: Sequence[int]) -> list[dict[str, Any]]:
     """The masks of some of the segments 1..K as COCO's compressed RLE, ``counts`` as text ready for JSON."""
     width, height = runs.size
     start = runs.column * height + runs.top
     end = runs.column * height + runs.bottom
     # A run that reaches the bottom goes on where the next column begins.
-    goes_on = np.zeros(len(start), np.bool_)
-    goes_on[:-1] = end[:-1] == start[1:]
-    goes_on[runs.bounds[2:] - 1] = False  # the last of each segment
-    keep = np.stack([~np.roll(goes_on, 1), ~goes_on], axis=1)
+    goes_on = np.zeros(len(start) + 1, np.bool_)
+    goes_on[1:-1] = end[:-1] == start[1:]
+    goes_on[runs.bounds] = False  # but not into the next segment
+    keep = ~np.stack([goes_on[:-1], goes_on[1:]], axis=1)
     edges = np.stack([start, end], axis=1)[keep]
-    lengths = np.diff(edges).tolist()
+    lengths = np.diff(edges)
     bounds = np.append(0, np.cumsum(keep.sum(axis=1)))[runs.bounds].tolist()
+    masks: Any = []
     for segment in segments:
         first, last = bounds[segment : segment + 2]
-        counts = [int(edges[first]), *lengths[first : last - 1]]
-        if edges[last - 1] < width * height:
-            counts.append(width * height - int(edges[last - 1]))
-        mask: Any = {"size": [height, width], "counts": counts}
-        packed = coco_mask.frPyObjects(mask, height, width)
-        yield {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+        counts = np.empty(last - first + 1, np.uint32)
+        counts[0] = edges[first]
+        counts[1:-1] = lengths[first : last - 1]
+        counts[-1] = width * height - edges[last - 1]
+        masks.append({"size": [height, width], "counts": counts if counts[-1] else counts[:-1]})
+    packed = coco_mask.frPyObjects(masks, height, width) if masks else []
+    return [{"size": [height, width], "counts": mask["counts"].decode("ascii")} for mask in packed]

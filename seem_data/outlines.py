@@ -281,13 +281,14 @@ def _cycles(after: Ints, starts: Ints) -> tuple[Ints, Ints]:
     bounds = [0]
     to = after.tolist()
     for start in starts.tolist():
+        if to[start] < 0:
+            continue
         side = start
         while (following := to[side]) >= 0:
             order.append(side)
             to[side] = -1
             side = following
-        if len(order) > bounds[-1]:
-            bounds.append(len(order))
+        bounds.append(len(order))
     return np.array(order, np.int64), np.array(bounds, np.int64)
 
 

@@ -149,7 +149,7 @@ def _choose(claims: Sequence[Claim], count: int, draw: random.Random) -> list[Cl
     return [claims[k] for k in order[:count]]
 
 
-def _claims(group: list[Fact], landmarks: list[Fact], shares: NDArray | None) -> Iterator[Claim]:
+def _claims(group: list[Fact], landmarks: list[Fact], shares: list[list[float]] | None) -> Iterator[Claim]:
     if len(group) == 1:
         yield from _place_in_image(group[0])
     else:
@@ -238,21 +238,20 @@ def _sizes(group: list[Fact]) -> Iterator[Claim]:
 # Colour
 
 
-def _color_shares(drawing: Drawing, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """[K, names] share of each colour name in each segment; NaN where too few pixels were looked at."""
+def _color_shares(drawing: Drawing, pixels: NDArray[np.uint8]) -> list[list[float]]:
+    """[K][names] share of each colour name in each segment; NaN where too few pixels were looked at."""
     counts = colors.name_counts(drawing.labels, len(drawing.segments), pixels)
     total = counts.sum(axis=1, keepdims=True)
-    return np.where(total >= COLOR_SAMPLES, counts / np.maximum(total, 1), np.nan)
+    return np.where(total >= COLOR_SAMPLES, counts / np.maximum(total, 1), np.nan).tolist()
 
 
-def _colors(group: list[Fact], shares: NDArray[np.float64]) -> Iterator[Claim]:
-    mine = shares[[fact.index for fact in group]]
-    if np.isnan(mine).any():
-        return
-    for place, color in np.argwhere(mine >= OWN_COLOR).tolist():
-        if np.count_nonzero(mine[:, color] > OTHERS_COLOR) == 1:
-            word, name = group[place].noun, colors.NAMES[color]
-            yield Claim(group[place].index, "color", (f"the {name} {word}", f"{name} {word}"))
+def _colors(group: list[Fact], shares: list[list[float]]) -> Iterator[Claim]:
+    mine = [shares[fact.index] for fact in group]
+    for fact, share in zip(group, mine, strict=True):
+        color = max(range(len(share)), key=share.__getitem__)
+        if share[color] >= OWN_COLOR and sum(not other[color] <= OTHERS_COLOR for other in mine) == 1:
+            words = f"{colors.NAMES[color]} {fact.noun}"
+            yield Claim(fact.index, "color", (f"the {words}", words))
 
 
 # Relation
@@ -260,32 +259,30 @@ def _colors(group: list[Fact], shares: NDArray[np.float64]) -> Iterator[Claim]:
 
 def _relations(group: list[Fact], landmarks: list[Fact]) -> Iterator[Claim]:
     """Where a segment lies beside another one that is the only one of its name."""
+    thing = group[0].isthing
     for mark in landmarks:
-        for axis, low_ways, high_ways in (
-            (0, ("left of", "to the left of"), ("right of", "to the right of")),
-            (1, ("above",), ("below",)),
-        ):
-            for fact in group:
-                if fact.isthing != mark.isthing or (axis == 0 and not fact.isthing):
-                    continue
-                for one, other, ways in ((fact, mark, low_ways), (mark, fact, high_ways)):
-                    if _stands_before(one, other, axis) and not any(
-                        (rival.center[axis] < mark.center[axis]) == (one is fact)
-                        for rival in group
-                        if rival is not fact
-                    ):
-                        words = tuple(f"the {fact.noun} {way} the {mark.noun}" for way in ways)
-                        yield Claim(fact.index, "relation", words)
+        if mark.isthing != thing:
+            continue
+        for axis in (0, 1) if thing else (1,):
+            here = mark.center[axis]
+            lower = [fact for fact in group if fact.center[axis] < here]
+            higher = [fact for fact in group if fact.center[axis] >= here]
+            if len(lower) == 1 and _stands_before(lower[0], mark, axis):
+                yield _relation(lower[0], mark, ("left of", "to the left of") if axis == 0 else ("above",))
+            if len(higher) == 1 and _stands_before(mark, higher[0], axis):
+                yield _relation(higher[0], mark, ("right of", "to the right of") if axis == 0 else ("below",))
+
+
+def _relation(fact: Fact, mark: Fact, ways: Ways) -> Claim:
+    return Claim(fact.index, "relation", tuple(f"the {fact.noun} {way} the {mark.noun}" for way in ways))
 
 
 def _stands_before(one: Fact, other: Fact, axis: int) -> bool:
     """Whether one stands left of (above) another, beside it and near it."""
+    gap = other.low[axis] - one.high[axis]
+    if gap > NEAR or gap < -0.1 * min(one.extent(axis), other.extent(axis)):
+        return False
     across = 1 - axis
     shared = min(one.high[across], other.high[across]) - max(one.low[across], other.low[across])
-    gap = other.low[axis] - one.high[axis]
-    smaller = min(one.extent(axis), other.extent(axis))
-    return (
-        -0.1 * smaller <= gap <= NEAR
-        and shared >= BESIDE * min(one.extent(across), other.extent(across))
-        and before(one, other, axis)
-    )
+    beside = shared >= BESIDE * min(one.extent(across), other.extent(across))
+    return beside and before(one, other, axis)
