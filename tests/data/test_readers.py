@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
-from reading import make_photo, write_json
+from reading import make_photo, read, write_json
 
 from seem_data.problems import DataError
 from seem_data.readers import FORMATS, Reader, all_readers, detect
@@ -51,3 +53,21 @@ def test_recognising_never_fails(reader, tmp_path):
             assert reader.recognises(path) in (True, False)
             assert reader.recognises(tmp_path) in (True, False)
     assert reader.recognises(tmp_path / "nowhere") is False
+
+
+def test_the_reader_that_contributing_shows_works(tmp_path):
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
+    (example,) = (
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "READER =" in block
+    )
+    namespace: dict = {}
+    exec(example, namespace)
+    reader = namespace["READER"]
+    assert isinstance(reader, Reader)
+    make_photo(tmp_path / "a.jpg")
+    (tmp_path / "a.plants.txt").write_text("leaf 10,10 60,10 60,90\nleaf 1,2 x,y 3,4\n")
+    assert reader.recognises(tmp_path) and not reader.recognises(tmp_path / "a.jpg")
+    annotations, problems = read(reader, tmp_path)
+    (region,) = annotations["a.jpg"].regions
+    assert region.label == "leaf" and region.parts[0].outer.tolist() == [[10, 10], [60, 10], [60, 90]]
+    assert [problem.where for problem in problems] == ["line 2"]

@@ -236,7 +236,7 @@ def test_damaged_files_end_in_problems(good_input, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, **RELAXED)
+@settings(max_examples=1000, **RELAXED)
 @given(seed=st.integers(0, 2**64))
 def test_many_damaged_files_end_in_problems(good_input, seed):
     damage_and_read(*good_input, seed)
@@ -270,7 +270,7 @@ def test_damaged_real_files_end_in_problems(real_input, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, **RELAXED)
+@settings(max_examples=600, **RELAXED)
 @given(seed=st.integers(0, 2**64))
 def test_many_damaged_real_files_end_in_problems(real_input, seed):
     damage_and_read(*real_input, seed)
