@@ -91,22 +91,27 @@ CROSS_ATTENDING = (*QUERIES, Kind.MEMORY)  #: kinds that look at the image
 
 def may_attend(groups: Sequence[Group], mode: Literal["v1", "demo"]) -> Tensor:
     """[B, N, N] boolean over the concatenation of the groups: row attends to column."""
-    table = TABLES[mode]
-    return torch.cat([torch.cat([_block(q, k, table) for k in groups], dim=2) for q in groups], dim=1)
+    first, spans = 0, {}
+    for group in groups:
+        spans[group.kind] = group, slice(first, first + group.content.shape[1])
+        first += group.content.shape[1]
+    content = groups[0].content
+    allowed = torch.zeros(content.shape[0], first, first, dtype=torch.bool, device=content.device)
+    for (row_kind, column_kind), rule in TABLES[mode].items():
+        if row_kind in spans and column_kind in spans:
+            (query, rows), (key, columns) = spans[row_kind], spans[column_kind]
+            allowed[:, rows, columns] = _block(query, key, rule)
+    return allowed
 
 
-def _block(query: Group, key: Group, table: dict[tuple[Kind, Kind], Rule]) -> Tensor:
-    rule = table.get((query.kind, key.kind))
-    batch, rows, columns = query.content.shape[0], query.content.shape[1], key.content.shape[1]
-    allowed = torch.full((batch, rows, columns), rule is not None, device=query.content.device)
+def _block(query: Group, key: Group, rule: Rule) -> Tensor | bool:
+    """Whether rows attend to columns, in a shape that expands to [B, rows, columns]."""
     if rule == "own":
         assert query.owner is not None and key.owner is not None, "spatial groups name their objects"
         return query.owner[:, :, None] == key.owner[:, None, :]
-    if rule == "all" and query.real is not None:
-        allowed = allowed & query.real[:, :, None]
-    if rule == "all" and key.real is not None:
-        allowed = allowed & key.real[:, None, :]
-    return allowed
+    if query.real is None:
+        return True if key.real is None else key.real[:, None, :]
+    return query.real[:, :, None] if key.real is None else query.real[:, :, None] & key.real[:, None, :]
 
 
 class Attention(nn.Module):

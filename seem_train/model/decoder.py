@@ -117,14 +117,15 @@ class SEEMDecoder(nn.Module):
         """What the image shows at marked pixels: tokens at each level, and a mean for each object."""
         tokens = []
         for level, drawn, projection in zip(memory.levels, pixels[1:], self.mask_sptial_embed, strict=True):
-            content = level.content.transpose(1, 2).unflatten(2, level.size)
             sign = torch.where(
                 drawn.positive[..., None], self.pn_indicator.weight[0], self.pn_indicator.weight[1]
             )
-            tokens.append(_sample(content, drawn.points) @ projection + sign)
+            tokens.append(_sample(level.content, level.size, drawn.points) @ projection + sign)
         for_mean = pixels[0]
         none = -1.0 if self.config.mode == "v1" else 0.0
-        vectors = _sample(memory.mask_features, for_mean.points)
+        height, width = memory.mask_features.shape[-2:]
+        pixels_first = memory.mask_features.flatten(2).transpose(1, 2)
+        vectors = _sample(pixels_first, (height, width), for_mean.points)
         return RegionTokens(
             levels=tuple(tokens),
             owners=tuple(drawn.owners for drawn in pixels[1:]),
@@ -245,9 +246,8 @@ def _visible(
     with torch.no_grad():
         if group.kind is Kind.MEMORY:
             assert previous is not None and group.owner is not None
-            resized = F.interpolate(previous, size=level.size, mode="bilinear", align_corners=False).flatten(
-                2
-            )
+            resized = F.interpolate(previous, size=level.size, mode="bilinear", align_corners=False)
+            resized = resized.flatten(2)
             masks = resized.gather(1, group.owner[..., None].expand(-1, -1, resized.shape[-1]))
         else:
             # Resizing the features once gives what resizing every query's mask would give.
@@ -267,10 +267,23 @@ def _with_content(groups: Sequence[Group], changed: Sequence[Group], content: Te
     return [replace(g, content=new.get(g.kind, g.content)) for g in groups]
 
 
-def _sample(features: Tensor, points: Tensor) -> Tensor:
-    """[B, S, D] features [B, D, h, w] at points [B, S, 2]: (x, y) from 0 to 1, corner to corner."""
-    grid = (2.0 * points - 1.0)[:, :, None].to(features.dtype)
-    return F.grid_sample(features, grid, align_corners=True)[..., 0].transpose(1, 2)
+def _sample(features: Tensor, size: tuple[int, int], points: Tensor) -> Tensor:
+    """Features [B, h·w, D] at points [B, S, 2], between the four nearest pixels: [B, S, D].
+
+    Points are (x, y) from 0, the centre of the first pixel, to 1, that of the last. (Not ``grid_sample``,
+    which would take its points in the features' precision and read the whole map.)
+    """
+    height, width = size
+    x, y = points[..., 0] * (width - 1), points[..., 1] * (height - 1)
+    left, top = x.long().clamp(max=max(width - 2, 0)), y.long().clamp(max=max(height - 2, 0))
+    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+    x, y = (x - left)[..., None].to(features.dtype), (y - top)[..., None].to(features.dtype)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        return features.gather(1, (row * width + column)[..., None].expand(-1, -1, features.shape[-1]))
+
+    upper = torch.lerp(at(top, left), at(top, right), x)
+    return torch.lerp(upper, torch.lerp(at(bottom, left), at(bottom, right), x), y)
 
 
 def _mean_by_owner(vectors: Tensor, owners: Tensor, objects: int, none: float) -> Tensor:

@@ -14,7 +14,7 @@ from seem_train.model.backbone import FocalTrunk, build_backbone
 from seem_train.model.config import FocalConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-from slow_path import token_trunk
+from slow_path import token_trunk  # pyright: ignore[reportMissingImports]
 
 SMALL = FocalConfig(8, (1, 1, 2, 1), (3, 2, 2, 1), (3, 3, 3, 5), drop_path_rate=0.0)
 

@@ -20,8 +20,9 @@ INSIDE = st.tuples(st.integers(0, 59), st.integers(0, 39))
 
 
 def ready(prompts: list[ImagePrompts], texts: list[TextEmbeddings | None] | None = None) -> PreparedPrompts:
-    texts = [None] * len(prompts) if texts is None else texts
-    return prepare(prompts, texts, (64, 64), MICRO.decoder, SeededDraws(0), torch.device("cpu"))
+    return prepare(
+        prompts, texts or [None] * len(prompts), (64, 64), MICRO.decoder, SeededDraws(0), torch.device("cpu")
+    )
 
 
 def masks(*counts: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import MICRO, NAMES, answer, loss_of, micro, outputs, pictures, prompts
@@ -39,7 +40,9 @@ def test_no_prompt_changes_what_the_object_queries_say(model: SEEM) -> None:
 def test_what_is_kept_with_the_features_is_what_would_be_computed(model: SEEM) -> None:
     categories = model.class_embeddings(NAMES)
     features = model.encode_image(pictures())
-    bare = replace(features, objects=None, memory=replace(features.memory, keys_values=None))
+    assert features.memory.keys_values is not None
+    bare = replace(model.encode_image(pictures(), keep=False), objects=None)
+    assert bare.memory.keys_values is None
     for given in (None, prompts()):
         kept, computed = (
             outputs_of(model.decode(f, given, categories, draws=SeededDraws(0))) for f in (features, bare)
@@ -136,7 +139,7 @@ def test_in_the_demo_mode_prompts_change_the_object_queries() -> None:
 def test_every_parameter_gets_a_gradient_from_one_training_forward() -> None:
     model = micro().train().requires_grad_(True)
     for module in model.modules():
-        if hasattr(module, "drop_prob"):
+        if isinstance(module, DropPath):
             module.drop_prob = 0.0
     loss_of(model).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]

@@ -1,0 +1,112 @@
+"""How much faster than the original's way of computing: focal-L, random weights, 512 × 512, batch 1.
+
+Ratios are of processor time, measured by turns in one process, so that other work on the machine counts less.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from slow_path import SlowPath
+
+from seem_train.model.draws import SeededDraws
+from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
+from seem_train.model.seem import SEEM
+from seem_train.model.weights import load_model
+
+pytestmark = pytest.mark.bench
+SIDE = 512
+NAMES = [f"kind {i} of thing" for i in range(133)]
+CLICK = ImagePrompts.of([ObjectPrompt(Marks(points=[(200, 300)]))], (SIDE, SIDE))
+
+
+@pytest.fixture(scope="module")
+def model() -> SEEM:
+    torch.manual_seed(0)
+    return load_model("focal-l").requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def image() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
+
+
+def seconds(*jobs: Callable[[], object], rounds: int = 3) -> list[float]:
+    """Least processor seconds of each job, taken by turns after one unmeasured round."""
+    best = [float("inf")] * len(jobs)
+    for turn in range(rounds + 1):
+        for number, job in enumerate(jobs):
+            start = time.process_time()
+            job()
+            if turn:
+                best[number] = min(best[number], time.process_time() - start)
+    return best
+
+
+def test_evaluation_forward(model: SEEM, image: torch.Tensor, capsys: pytest.CaptureFixture[str]) -> None:
+    slow = SlowPath(model)
+    categories = torch.nn.functional.normalize(torch.randn(134, 512), dim=-1)
+
+    def fast() -> torch.Tensor:
+        logits = model.decode(model.encode_image(image), categories=categories).final.objects.logits
+        assert logits is not None
+        return logits
+
+    with torch.inference_mode():
+        assert (fast() - slow.evaluate(image, categories)[0]).abs().max() < 2e-3
+        ours, theirs = seconds(fast, lambda: slow.evaluate(image, categories))
+        batch, _ = model.normalise(image)
+        features = model.backbone(batch)
+        mask_features, levels = model.pixel_decoder(features)
+        parts = seconds(
+            lambda: model.backbone(batch),
+            lambda: slow.trunk(batch),
+            lambda: model.pixel_decoder(features),
+            lambda: slow.decode(mask_features, levels, categories),
+        )
+    with capsys.disabled():
+        print(f"\nevaluation forward: {theirs / ours:.2f} × as fast as the slow path ({ours:.2f} CPU-s)")
+        print("  trunk {:.2f} (slow {:.2f}), pixel decoder {:.2f}, decoder slow {:.2f} CPU-s".format(*parts))
+    assert theirs / ours >= 1.2
+
+
+def test_training_forward_with_133_names(
+    model: SEEM, image: torch.Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentences differ in every step, so that nothing of the text cache helps."""
+    slow, draw = SlowPath(model), torch.Generator().manual_seed(0)
+
+    def fast() -> None:
+        model.language._kept.clear()
+        categories = model.class_embeddings(NAMES, train=True, draws=draw)
+        model.decode(model.encode_image(image), categories=categories, every_layer=True)
+
+    model.train()
+    try:
+        ours, theirs = seconds(fast, lambda: slow.train_step(image, NAMES, draw), rounds=1)
+    finally:
+        model.eval()
+    with capsys.disabled():
+        print(f"\ntraining forward, 133 names: {theirs / ours:.2f} × as fast as the slow path")
+    assert theirs / ours >= 2
+
+
+def test_one_more_click_or_text(model: SEEM, image: torch.Tensor, capsys: pytest.CaptureFixture[str]) -> None:
+    with torch.inference_mode():
+        features = model.encode_image(image)
+        everything = lambda: model.decode(model.encode_image(image), CLICK, draws=SeededDraws(0))  # noqa: E731
+        click, text, both = seconds(
+            lambda: model.decode(features, CLICK, draws=SeededDraws(0)),
+            lambda: model.decode(features, ImagePrompts(["the red mug on the left"])),
+            everything,
+        )
+        refine = seconds(lambda: model.refine(features, CLICK))[0]
+    with capsys.disabled():
+        print(f"\nof encoding and decoding, one more click costs 1/{both / click:.0f}", end="")
+        print(f" (its mask alone 1/{both / refine:.0f}), one more text 1/{both / text:.0f}")
+    assert click <= both / 10
+    assert text <= both / 10
