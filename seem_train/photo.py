@@ -170,3 +170,24 @@ def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
         f"{name}: has 16-bit values from {low} to {high}, which would come out "
         f"{'black' if high < _DARKEST else 'wrong'} in 8 bits; convert it with the contrast you want"
     )
+
+
+def open_mask(path: Path) -> np.ndarray:
+    """A mask [H, W] bool from a picture: where it is not black; of one with transparency, where it is opaque.
+
+    Raises:
+        UserError: as `open_photo`.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            turned = ImageOps.exif_transpose(opened)
+            if turned.mode in ("RGBA", "LA", "PA"):
+                return np.asarray(turned.getchannel("A")) > 127
+            values = np.asarray(turned)  # of a palette the indices: 0 is background
+            dark = 127 if opened.format == "JPEG" else 0  # which is never quite black
+    except Exception:
+        _from_file(path)  # says what is wrong with it
+        raise UserError(f"{path}: cannot be read as a mask; save it as a black and white PNG") from None
+    marked = np.asarray(values > dark)
+    return np.asarray(marked.any(2)) if marked.ndim == 3 else marked

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -214,14 +214,14 @@ class Objects(Prediction):
     def best(self, min_score: float) -> Objects:
         """Those that score at least so much."""
         keep = np.flatnonzero(self.scores >= min_score)
-        return Objects(
-            self.photo,
-            self.categories,
-            self.file_name,
-            encoded=[self.encoded[index] for index in keep],
-            category_index=self.category_index[keep],
-            scores=self.scores[keep],
+        encoded = [self.encoded[index] for index in keep]
+        return replace(
+            self, encoded=encoded, category_index=self.category_index[keep], scores=self.scores[keep]
         )
+
+    def without_photo(self) -> Objects:
+        """A light copy that cannot be drawn, for lists over many photos."""
+        return replace(self, photo=np.broadcast_to(np.uint8(0), self.photo.shape))
 
     def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
         """The best on top, in the colours of their categories; if all are of one, in colours far apart."""

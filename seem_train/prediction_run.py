@@ -1,0 +1,268 @@
+"""Many photos through a predictor, and what is written of them.
+
+::
+
+    OUT/
+      overlays/NAME.panoptic.png …   pictures to look at
+      panoptic.json  panoptic/       COCO panoptic, as panopticapi reads it
+      semantic/  categories.json     a PNG of category indices for each photo
+      instances.json  prompts.json   COCO: masks as run lengths, with scores
+      contact_sheet.png              all overlays at a glance, if there is more than one photo
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seem_data.layout import ImageRecord
+from seem_train import draw
+from seem_train.checkpoint import write_text
+from seem_train.embedding import EmbeddedPhoto
+from seem_train.errors import UserError
+from seem_train.panoptic_files import PanopticFiles
+from seem_train.photo import open_photo
+from seem_train.prediction import (
+    Objects,
+    Panoptic,
+    Prediction,
+    Semantic,
+    make_folder,
+    write_labels,
+    write_objects,
+    write_picture,
+)
+from seem_train.predictor import Predictor
+from seem_train.user_prompts import read_prompts
+
+OVERLAY = 2048  #: longer side of overlays at most, in pixels
+SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their height
+_AHEAD = 2  #: photos read before they are needed
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to answer for each photo."""
+
+    panoptic: bool = False
+    semantic: bool = False
+    instances: bool = False
+    prompts: Mapping[str, Any] = field(default_factory=dict)  #: arguments of `Predictor.segment`
+    object_threshold: float | None = None
+    overlap_threshold: float | None = None
+    min_score: float = 0.3  #: of instances
+
+
+@dataclass
+class Outcome:
+    rows: list[dict[str, Any]] = field(default_factory=list)  #: one for each photo that was answered
+    problems: list[str] = field(default_factory=list)  #: a sentence for each that was not
+
+
+def predict(
+    predictor: Predictor,
+    photos: Sequence[Path],
+    wanted: Wanted,
+    out: Path,
+    batch: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Answer all photos that can be read, and write it down; what was answered is kept if it is broken off.
+
+    Args:
+        batch: photos that the model looks at together, where it sees them at one size.
+        progress: called with the number of photos done.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    outcome = Outcome()
+    with _Writer(out, predictor, len(photos)) as writer:
+        names = _names(photos)
+        done = 0
+        for chunk in _chunks(_read(photos, wanted), batch):
+            readable = []
+            for place, photo in chunk:
+                if isinstance(photo, UserError):
+                    outcome.problems.append(_of(photos[place], photo))
+                else:
+                    readable.append((place, photo))
+            looked_at = predictor.embed([photo for _, photo in readable])
+            for (place, _), embedded in zip(readable, looked_at, strict=True):
+                try:
+                    answers = _answer(predictor, embedded, wanted)
+                except UserError as error:
+                    outcome.problems.append(_of(photos[place], error))
+                    continue
+                outcome.rows.append(writer.write(place + 1, names[place], answers, wanted.prompts))
+            done += len(chunk)
+            if progress is not None:
+                progress(done)
+    return outcome
+
+
+def _answer(predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted) -> dict[str, Prediction]:
+    predictor.set_image(embedded)
+    answers: dict[str, Prediction] = {}
+    if wanted.panoptic:
+        answers["panoptic"] = predictor.panoptic(
+            object_threshold=wanted.object_threshold, overlap_threshold=wanted.overlap_threshold
+        )
+    if wanted.semantic:
+        answers["semantic"] = predictor.semantic()
+    if wanted.instances:
+        answers["instances"] = predictor.instances(min_score=wanted.min_score)
+    if wanted.prompts:
+        answers["prompts"] = predictor.segment(**wanted.prompts)
+    return answers
+
+
+class _Writer:
+    """Files of one run; lists that span photos are written when it closes, also after an error."""
+
+    def __init__(self, out: Path, predictor: Predictor, photos: int) -> None:
+        self._out, self._categories, self._photos = out, predictor.categories, photos
+        self._panoptic: tuple[PanopticFiles, list[dict[str, Any]]] | None = None
+        self._objects: dict[str, list[tuple[ImageRecord, Objects]]] = {}
+        self._is_semantic = False
+        self._sheet: list[tuple[np.ndarray, str]] = []
+
+    def __enter__(self) -> _Writer:
+        make_folder(self._out)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._panoptic is not None:
+            self._panoptic[0].finish(self._panoptic[1])
+        for task, answers in self._objects.items():
+            write_objects(self._out / f"{task}.json", answers)
+        if self._is_semantic:
+            rows = [category.as_coco() for category in self._categories]
+            text = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+            write_text(self._out / "categories.json", text)
+        if self._photos > 1 and self._sheet:
+            pictures, captions = zip(*self._sheet, strict=True)
+            sheet = draw.contact_sheet(pictures, captions, height=SHEET_HEIGHT)
+            write_picture(self._out / "contact_sheet.png", sheet)
+
+    def write(
+        self,
+        image_id: int,
+        name: tuple[str, str],
+        answers: Mapping[str, Prediction],
+        prompts: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """One photo's files, and its row for the reader; `name`: the photo's, its files' without suffix."""
+        file_name, stem = name
+        row: dict[str, Any] = {"file": file_name}
+        for task, answer in answers.items():
+            height, width = answer.size
+            record = ImageRecord(image_id, file_name, width, height, f"{stem}.png", ())
+            row |= {"width": width, "height": height, task: _told(answer)}
+            self._keep(task, answer, record)
+            picture = answer.draw(longest=OVERLAY)
+            if task == "prompts":
+                picture = _with_marks(picture, prompts, picture.shape[1] / width)
+            write_picture(self._out / "overlays" / f"{stem}.{task}.png", picture)
+            if self._photos > 1 and len(self._sheet) < SHEET:
+                share = min(1.0, SHEET_HEIGHT / picture.shape[0])
+                small = answer.draw(longest=max(1, round(share * max(picture.shape[:2]))))
+                self._sheet.append((small, f"{file_name} · {task}" if len(answers) > 1 else file_name))
+        return row
+
+    def _keep(self, task: str, answer: Prediction, record: ImageRecord) -> None:
+        if isinstance(answer, Panoptic):
+            if self._panoptic is None:
+                self._panoptic = PanopticFiles(self._out, self._categories), []
+            self._panoptic[1].append(self._panoptic[0].write(record, answer.id_map, answer.segments))
+        elif isinstance(answer, Semantic):
+            self._is_semantic = True
+            write_labels(self._out / "semantic" / record.panoptic_name, answer.labels, len(answer.categories))
+        elif isinstance(answer, Objects):
+            self._objects.setdefault(task, []).append((record, answer.without_photo()))
+
+
+def _told(answer: Prediction) -> list[dict[str, Any]]:
+    """What was found, for the screen and for JSON."""
+    if isinstance(answer, Panoptic):
+        return [
+            {"id": s.id, "name": answer.name(s), "score": round(s.score, 4), "area": s.area}
+            for s in answer.segments
+        ]
+    if isinstance(answer, Semantic):
+        return [{"name": name, "area": area} for name, area in answer.areas.items()]
+    assert isinstance(answer, Objects)
+    return [
+        {"name": name, "score": round(float(score), 4), "area": int(area), "box": box.tolist()}
+        for name, score, area, box in zip(
+            answer.names, answer.scores, answer.areas, answer.boxes, strict=True
+        )
+    ]
+
+
+def _with_marks(picture: np.ndarray, prompts: Mapping[str, Any], scale: float) -> np.ndarray:
+    points = [(p[0] * scale, p[1] * scale, len(p) == 2 or p[2] == 1) for p in prompts.get("points") or ()]
+    boxes = [tuple(side * scale for side in box) for box in prompts.get("boxes") or ()]
+    lines = [[(x * scale, y * scale) for x, y, *_ in line] for line in prompts.get("strokes") or ()]
+    return draw.draw_marks(picture, points, boxes, lines)  # pyright: ignore[reportArgumentType]
+
+
+def _read(photos: Sequence[Path], wanted: Wanted) -> Iterator[tuple[int, np.ndarray | UserError]]:
+    """The photos in order, read ahead; or what is wrong with one, or with the prompts on one of its size."""
+
+    def read(path: Path) -> np.ndarray | UserError:
+        try:
+            photo = open_photo(path)
+            if wanted.prompts:
+                read_prompts((photo.shape[0], photo.shape[1]), **wanted.prompts)
+        except UserError as error:
+            return error
+        return photo
+
+    waiting: deque[tuple[int, Future[np.ndarray | UserError]]] = deque()
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        for place, path in enumerate(photos):
+            waiting.append((place, pool.submit(read, path)))
+            if len(waiting) > _AHEAD:
+                ready, photo = waiting.popleft()
+                yield ready, photo.result()
+        while waiting:
+            ready, photo = waiting.popleft()
+            yield ready, photo.result()
+
+
+def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _names(photos: Sequence[Path]) -> list[tuple[str, str]]:
+    """What each photo is called below the folder they share, and a name without suffix that no other has."""
+    parents = {str(photo.absolute().parent) for photo in photos}
+    root = os.path.commonpath(parents) if parents else ""
+    names = [Path(os.path.relpath(photo.absolute(), root)) for photo in photos]
+    stems = [name.with_suffix("").as_posix() for name in names]
+    count = Counter(stems)
+    return [
+        (name.as_posix(), stem if count[stem] == 1 else name.as_posix().replace(".", "_"))
+        for name, stem in zip(names, stems, strict=True)
+    ]
+
+
+def _of(photo: Path, error: UserError) -> str:
+    text = str(error)
+    return text if text.startswith(str(photo)) else f"{photo}: {text}"
