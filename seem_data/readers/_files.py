@@ -157,6 +157,7 @@ class Photos:
             DataError: no such photo, several, or a name that leaves the folder.
         """
         unsafe: DataError | None = None
+        name = name.removeprefix(f"{os.path.abspath(self.root)}{os.sep}")  # noqa: PTH100  (keeps links)
         for folder in (*folders, self.root):
             try:
                 if (path := self._inside(folder, name)) is not None:

@@ -29,6 +29,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 class _Head(msgspec.Struct):
+    shapes: msgspec.Raw = _NULL
     imagePath: str | None = None
     imageData: msgspec.Raw = _NULL  #: megabytes of base64: looked at only when it is needed
 
@@ -71,7 +72,11 @@ class LabelMe:
         photos = _files.Photos(source)
         for path in _files.annotation_files(source, (".json",), problems):
             with collecting(problems, str(path)):
+                if path != source.polys and _json.outline(path)[0] == "[":
+                    raise _no_labelme()
                 head = _json.read(path, _Head)
+                if bytes(head.shapes) == b"null":
+                    raise _no_labelme()
                 inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
                 try:
                     photo = self._photo(photos, path, photos.root / inner.parent, head.imagePath)
@@ -104,6 +109,13 @@ class LabelMe:
             with collecting(problems, shown, where):
                 annotation.regions.append(_region(_json.decode(raw, _Shape, shown), where))
         return annotation
+
+
+def _no_labelme() -> DataError:
+    """A JSON of another kind among the annotations, such as the colour map."""
+    return DataError(
+        Problem("other-json", "has no 'shapes', is no LabelMe file, and is left out.", severity="note")
+    )
 
 
 def _embedded(raw: msgspec.Raw, shown: str) -> bytes:

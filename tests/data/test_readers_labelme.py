@@ -164,6 +164,15 @@ def test_a_path_of_another_computer_means_the_photo_of_that_name_here(tmp_path, 
     assert annotation.image == tmp_path / "001.jpg" and not problems
 
 
+def test_an_absolute_path_into_the_photos_folder_is_fine(tmp_path):
+    for room in ("a", "b"):
+        make_photo(tmp_path / "photos" / room / "001.jpg")
+    labelme(tmp_path / "ann", shape(), imagePath=str(tmp_path / "photos" / "b" / "001.jpg"))
+    (tmp_path / "ann" / "001.jpg").unlink()
+    annotation, problems = only(tmp_path / "ann", tmp_path / "photos")
+    assert annotation.name == "b/001.jpg" and not problems
+
+
 def test_a_path_out_of_the_folder_is_refused(tmp_path):
     secret = make_photo(tmp_path / "secret.jpg")
     labelme(tmp_path / "ann", shape(), imagePath="../secret.jpg")
@@ -269,11 +278,10 @@ def test_encodings_with_a_byte_order_mark_are_read(tmp_path, encoding):
     [
         (b"", "not valid JSON"),
         (b'{"shapes": [', "not valid JSON"),
-        (b"[]", "expected `object`"),
         (b'{"shapes": [], "imagePath": "T\xfcr.jpg"}', "not UTF-8 (byte 30 is 0xfc)"),
         (b'{"shapes": [], "imagePath": "\\ud800"}', "cannot be used"),
         (b'{"a":' + b"[" * 200_000, "nested too deeply"),
-        (b'{"imagePath": 3}', "expected `str | null`"),
+        (b'{"shapes": [], "imagePath": 3}', "expected `str | null`"),
     ],
 )
 def test_files_that_are_no_labelme_json_are_problems(tmp_path, content, says):
@@ -282,6 +290,15 @@ def test_files_that_are_no_labelme_json_are_problems(tmp_path, content, says):
     annotations, (problem,) = read("labelme", tmp_path)
     assert list(annotations) == ["001.jpg"]
     assert problem.file.endswith("bad.json") and says in problem.message
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"cup": {"color": "#ff0000"}}', b'[{"id": 1}]'])
+def test_other_json_among_the_annotations_is_noted(tmp_path, content):
+    labelme(tmp_path, shape())
+    (tmp_path / "cats.json").write_bytes(content)
+    annotations, (problem,) = read("labelme", tmp_path)
+    assert list(annotations) == ["001.jpg"]
+    assert problem.code == "other-json" and problem.severity == "note"
 
 
 def test_a_file_that_became_bad_after_the_scan_stops_that_image(tmp_path):
