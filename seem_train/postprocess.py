@@ -120,6 +120,13 @@ def semantic(logits: Tensor, masks: Tensor) -> Tensor:
     return torch.einsum("qc,qhw->chw", probabilities, masks.float().sigmoid())
 
 
+def semantic_labels(logits: Tensor, masks: Tensor) -> Tensor:
+    """[H, W] the best category of every pixel: the greatest of `semantic`, without holding all its scores."""
+    rows = max(1, _LARGEST_STACK // max(4 * masks.shape[-1] * max(logits.shape[-1], len(masks)), 1))
+    bands = [semantic(logits, band).argmax(0) for band in masks.split(rows, dim=1)]
+    return torch.cat(bands) if bands else masks.new_zeros(masks.shape[-2:], dtype=torch.long)
+
+
 def confident(logits: Tensor, object_threshold: float = OBJECT_THRESHOLD) -> Tensor:
     """Which queries [Q] `panoptic` would look at: resizing only their masks saves most of its work."""
     scores, labels = logits.float().softmax(-1).max(-1)
@@ -128,7 +135,7 @@ def confident(logits: Tensor, object_threshold: float = OBJECT_THRESHOLD) -> Ten
 
 def panoptic(
     logits: Tensor,
-    masks: Tensor,
+    masks: Tensor | OnDemandMasks,
     is_thing: Sequence[bool] | Tensor,
     object_threshold: float = OBJECT_THRESHOLD,
     overlap_threshold: float = OVERLAP_THRESHOLD,
@@ -141,25 +148,22 @@ def panoptic(
 
     Args:
         logits: [Q, C+1], background last.
-        masks: [Q, H, W] logits.
+        masks: [Q, H, W] logits. On demand, only those of speaking queries are resized, few at a time.
         is_thing: [C], by category index.
     """
-    keep = confident(logits, object_threshold)
-    empty = torch.zeros(masks.shape[-2:], dtype=torch.int32, device=masks.device)
-    scores, labels = logits[keep].float().softmax(-1).max(-1)
-    if len(scores) == 0:
-        return PanopticResult(empty, [])
-    probabilities = masks[keep].float().sigmoid()
+    speaking = confident(logits, object_threshold).nonzero()[:, 0]
+    scores, labels = logits[speaking].float().softmax(-1).max(-1)
     count = len(scores)
-    winner = (scores[:, None, None] * probabilities).argmax(0)
-    foreground = probabilities >= 0.5
-    is_won = foreground.gather(0, winner[None])[0]
+    if count == 0:
+        size = masks.size if isinstance(masks, OnDemandMasks) else masks.shape[-2:]
+        return PanopticResult(torch.zeros(size, dtype=torch.int32, device=logits.device), [])
+    winner, is_won, claimed = _winners(scores, masks, speaking)
     per_query = torch.stack(  # all a segment needs, in one transfer to the host
         (
             labels.double(),
             scores.double(),
             torch.bincount(winner.flatten(), minlength=count).double(),
-            foreground.flatten(1).sum(1).double(),
+            claimed.double(),
             torch.bincount(winner[is_won], minlength=count).double(),
         )
     )
@@ -167,8 +171,8 @@ def panoptic(
     segments: list[PanopticSegment] = []
     stuff: dict[int, int] = {}  # category index ─▶ position in segments
     segment_of = [0] * count
-    for query, (label, score, area, claimed, area_won) in enumerate(per_query.T.tolist()):
-        if not area_won or area / claimed < overlap_threshold:
+    for query, (label, score, area, area_claimed, area_won) in enumerate(per_query.T.tolist()):
+        if not area_won or area / area_claimed < overlap_threshold:
             continue
         category = int(label)
         position = stuff.get(category)
@@ -185,8 +189,40 @@ def panoptic(
                 first.id, category, False, max(first.score, score), first.area + int(area_won)
             )
         segment_of[query] = position + 1
-    lookup = torch.tensor(segment_of, dtype=torch.int32, device=masks.device)
-    return PanopticResult(torch.where(is_won, lookup[winner], empty), segments)
+    lookup = torch.tensor(segment_of, dtype=torch.int32, device=winner.device)
+    return PanopticResult(torch.where(is_won, lookup[winner], 0), segments)
+
+
+def _winners(
+    scores: Tensor, masks: Tensor | OnDemandMasks, speaking: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Who wins each pixel: place among the speaking queries and whether it is its foreground, [H, W] each.
+
+    Third: how many pixels each calls foreground [N]. Ties go to the first, as `argmax` has it.
+    """
+    at_once = masks.at_once if isinstance(masks, OnDemandMasks) else len(scores)
+    strongest = winner = is_won = None
+    claimed = []
+    for first in range(0, len(scores), at_once):
+        few = slice(first, first + at_once)
+        queries = speaking[few]
+        some = masks.at(queries) if isinstance(masks, OnDemandMasks) else masks[queries]
+        probabilities = some.float().sigmoid()
+        foreground = probabilities >= 0.5
+        claimed.append(foreground.flatten(1).sum(1))
+        claims = scores[few, None, None] * probabilities
+        best = claims.argmax(0, keepdim=True)
+        claim, won = claims.gather(0, best)[0], foreground.gather(0, best)[0]
+        if strongest is None or winner is None or is_won is None:
+            strongest, winner, is_won = claim, best[0], won
+            continue
+        stronger = claim > strongest
+        strongest = torch.where(stronger, claim, strongest)
+        winner = torch.where(stronger, best[0] + first, winner)
+        is_won = torch.where(stronger, won, is_won)
+    assert winner is not None
+    assert is_won is not None
+    return winner, is_won, torch.cat(claimed)
 
 
 def instances(

@@ -122,8 +122,7 @@ class ObjectScorer:
     def _score_panoptic(
         self, metric: PanopticQuality, photo: Photo, logits: Tensor, masks: OnDemandMasks
     ) -> Answer:
-        queries = postprocess.confident(logits, self._thresholds[0]).nonzero()[:, 0]
-        result = postprocess.panoptic(logits[queries], masks.at(queries), self._things, *self._thresholds)
+        result = postprocess.panoptic(logits, masks, self._things, *self._thresholds)
         id_map = result.id_map.cpu().numpy()
         predicted = [{"id": s.id, "category_id": self._ids[s.category_index]} for s in result.segments]
         true = [
@@ -268,7 +267,7 @@ def _semantic_labels(logits: Tensor, masks: OnDemandMasks) -> np.ndarray:
     height, width = masks.size
     factor = min(1.0, (_LARGEST_SEMANTIC / (height * width)) ** 0.5)
     small = masks.all_at((max(1, int(height * factor)), max(1, int(width * factor))))
-    labels = postprocess.semantic(logits, small).argmax(0).cpu().numpy().astype(np.int32)
+    labels = postprocess.semantic_labels(logits, small).cpu().numpy().astype(np.int32)
     if labels.shape == (height, width):
         return labels
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))

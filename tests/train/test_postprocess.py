@@ -44,15 +44,36 @@ def test_panoptic_segments_are_the_originals(shared_parity: Path) -> None:
     assert [s.area for s in result.segments] == [int((result.id_map == s.id).sum()) for s in result.segments]
 
 
-def test_panoptic_needs_only_the_confident_queries(shared_parity: Path) -> None:
+@pytest.mark.parametrize("values", [1, 3 * 40 * 52, 10**9])
+def test_masks_resized_few_at_a_time_give_the_same_segments(
+    values: int, shared_parity: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, data = _case(shared_parity / "e2_post_unit")
     logits, masks = data["mask_cls"], data["mask_pred"]
-    few = postprocess.confident(logits, 0.5)
-    assert 0 < few.sum() < len(few)
-    of_all = postprocess.panoptic(logits, masks, THINGS_OF_COCO, 0.5, 0.6)
-    of_few = postprocess.panoptic(logits[few], masks[few], THINGS_OF_COCO, 0.5, 0.6)
-    assert torch.equal(of_all.id_map, of_few.id_map)
-    assert of_all.segments == of_few.segments
+    at_once = postprocess.panoptic(logits, masks, THINGS_OF_COCO, 0.2, 0.6)
+    monkeypatch.setattr(postprocess, "_LARGEST_STACK", values)
+    on_demand = postprocess.OnDemandMasks(masks, (40, 52), (40, 52), (40, 52))
+    in_pieces = postprocess.panoptic(logits, on_demand, THINGS_OF_COCO, 0.2, 0.6)
+    assert len(at_once.segments) > 3
+    assert torch.equal(at_once.id_map, in_pieces.id_map)
+    assert at_once.segments == in_pieces.segments
+    labels = postprocess.semantic_labels(logits, masks)
+    assert torch.equal(labels, data["sem_argmax"])
+
+
+def test_silent_queries_are_not_even_resized(shared_parity: Path) -> None:
+    _, data = _case(shared_parity / "e2_post_unit")
+    asked: list[int] = []
+
+    class Watched(postprocess.OnDemandMasks):
+        def at(self, queries: Tensor | slice) -> Tensor:
+            asked.extend(range(21)[queries] if isinstance(queries, slice) else queries.tolist())
+            return super().at(queries)
+
+    masks = Watched(data["mask_pred"], (40, 52), (40, 52), (40, 52))
+    postprocess.panoptic(data["mask_cls"], masks, THINGS_OF_COCO, 0.5)
+    assert asked == postprocess.confident(data["mask_cls"], 0.5).nonzero()[:, 0].tolist()
+    assert 0 < len(asked) < 21
 
 
 def test_instances_are_the_originals(shared_parity: Path) -> None:
