@@ -1,4 +1,4 @@
-"""``seem-train run``, ``init``, ``strategies``, ``export``, ``bench``: options from the dataclasses, no logic."""
+"""``seem-train run``, ``init``, ``strategies``, ``export``, ``bench``: options from dataclasses, no logic."""
 
 from __future__ import annotations
 

@@ -174,8 +174,9 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def keep_base(folder: Path, model: SEEM) -> None:
-    """Write the random weights a run starts from, without which its adapters mean nothing."""
-    write_tensors(folder / BASE, official_state_dict(model), {"format": "pt"})
+    """Write the random weights a run starts from, without which its adapters mean nothing; once."""
+    if not (folder / BASE).is_file():
+        write_tensors(folder / BASE, official_state_dict(model), {"format": "pt"})
 
 
 def share_file(source: Path, target: Path) -> None:

@@ -182,7 +182,8 @@ def _plan(session: Session) -> str:
     until = f" · at most {config.run.max_time}" if config.run.max_time else ""
     return (
         f"Plan     {config.data.size} px · "
-        f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = {config.run.global_batch} · "
+        f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = "
+        f"{config.run.global_batch} · "
         f"{session.steps_per_epoch:.3g} steps/epoch · {session.total_steps:,} steps{until}\n"
         f"         tasks {', '.join(config.data.tasks)} · estimated peak {size_text(needed)}{there}"
     )

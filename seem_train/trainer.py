@@ -165,7 +165,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     model = source.model
     if model.config.decoder.mode != "v1":
         raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
-    if runtime.is_main and source.base is None and log.folder is not None and place.resume is None:
+    if runtime.is_main and source.base is None and log.folder is not None:
         run_folder.keep_base(log.folder, model)
     strategy = strategies.find(config.strategy.name, config.strategy.freeze, config.strategy.unfreeze)
     placement = strategies.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
@@ -229,7 +229,7 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
         return Run(place.folder, 0, False, 0, {}, {})
     if place.resume is not None:
         restore(session, checkpoint.load(place.resume))
-    elif runtime.is_main:
+    if runtime.is_main:
         checkpoint.write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
         run_folder.write_json(place.folder / "environment.json", summary.environment(session))
     progress = session.progress
