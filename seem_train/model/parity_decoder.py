@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -17,17 +19,18 @@ from seem_train.model.seem import SEEM, ImageFeatures
 def _features(case: Case) -> ImageFeatures:
     """Features of the images that a decoder case was run on, found by number and size."""
     masks = next(case.tensors[n] for n in ("pred_masks", "prev_mask", "pred_gmasks") if n in case.tensors)
-    images, model = list(case.images().values()), case.model()
-    if len(masks) > 1:
-        return model.encode_image(images[: len(masks)])
-    named = [i for size, i in case.images().items() if size in f"{case.name} {case.info.get('desc', '')}"]
-    for image in (*named, *images):
-        divisor = model.config.size_divisor
-        if all(
-            -(-s // divisor) * divisor == 4 * m for s, m in zip(image.shape[1:], masks.shape[2:], strict=True)
-        ):
-            return model.encode_image(image)
-    raise ValueError(f"no image of the folder has masks of {list(masks.shape[2:])}")
+    images, model = case.images(), case.model()
+    divisor = model.config.size_divisor
+    described = f"{case.name} {case.info.get('desc', '')}"
+    sizes = sorted(images, key=lambda size: size not in described)  # those that the case names come first
+    sizes = sizes if len(masks) == 1 else list(images)
+    for chosen in itertools.combinations(sizes, len(masks)):
+        padded = [
+            -(-max(images[size].shape[axis] for size in chosen) // divisor) * divisor // 4 for axis in (1, 2)
+        ]
+        if padded == list(masks.shape[2:]):
+            return model.encode_image([images[size] for size in chosen])
+    raise ValueError(f"no image(s) of the folder have masks of {list(masks.shape[2:])}")
 
 
 def _prompts(case: Case, batch: int) -> list[ImagePrompts]:

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seem_train.model.backbone import build_backbone
-from seem_train.model.config import PixelDecoderConfig, SEEMConfig, TrunkConfig
+from seem_train.model.config import DecoderConfig, PixelDecoderConfig, SEEMConfig, TrunkConfig
 from seem_train.model.golden import FEATURES, LOGITS, Case, Comparison
 from seem_train.model.language import tokenize, training_prompts, unit
-from seem_train.model.original_config import pixel_decoder_config, trunk_config
+from seem_train.model.original_config import pixel_decoder_config, read_config, trunk_config
 from seem_train.model.pixel_decoder import FPNPixelDecoder, build_pixel_decoder, sine_position
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.samvit import SamViTConfig
@@ -105,8 +105,9 @@ def _trunk_config(case: Case, weights: dict[str, Tensor]) -> TrunkConfig:
 
 
 def _pixel_decoder_config(case: Case, weights: dict[str, Tensor]) -> PixelDecoderConfig:
-    """The case holds no number of heads: it is that of the small model of the folder's other cases."""
-    heads = next((c.model().config.decoder.heads for c in case.siblings() if "config" in c.info), 8)
+    """The case holds no number of heads: it is that of the folder's small model."""
+    described = sorted(case.root.glob("*/config.json"))
+    heads = read_config(described[0]).decoder.heads if described else DecoderConfig.heads
     ffn_dim = len(weights[f"{PIXEL_DECODER}transformer.encoder.layers.0.linear1.weight"])
     config = pixel_decoder_config(case.info["encoder"], heads, ffn_dim, case.name)
     return replace(config, ffn_dim=ffn_dim)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import cv2
 import numpy as np
@@ -49,14 +50,13 @@ class Marks:
             column, row = int(x), int(y)
             canvas[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = 1
         for left, top, right, bottom in self.boxes:
-            x0, y0 = max(round(left), 0), max(round(top), 0)
-            x1, y1 = min(round(right), width), min(round(bottom), height)
-            if x0 >= x1 or y0 >= y1:
+            if not (left < min(right, width) and top < min(bottom, height) and right > 0 and bottom > 0):
                 raise UserError(
                     f"box ({left:g}, {top:g}, {right:g}, {bottom:g}) holds no pixel of the image, which is "
                     f"{width} × {height}; give left, top, right, bottom"
                 )
-            canvas[y0:y1, x0:x1] = 1
+            inside = int(max(left, 0)), int(max(top, 0)), ceil(min(right, width)), ceil(min(bottom, height))
+            canvas[inside[1] : inside[3], inside[0] : inside[2]] = 1
         for stroke in self.strokes:
             vertices = np.asarray(stroke, float).astype(np.int32).reshape(-1, 1, 2)
             cv2.polylines(canvas, [vertices], isClosed=False, color=1, thickness=self.stroke_width)

@@ -45,6 +45,9 @@ def test_a_point_is_a_small_square_around_its_pixel(point: tuple[int, int]) -> N
 def test_a_box_is_filled_and_clipped_to_the_image() -> None:
     painted = Marks(boxes=[(50, 10, 90, 20)]).paint(*SIZE)
     assert painted.sum() == 10 * 10 and painted[10:20, 50:].all()
+    whole = Marks(boxes=[(-5, -5, float("inf"), 99)]).paint(*SIZE)
+    assert whole.all()
+    assert Marks(boxes=[(2.4, 3.4, 2.6, 3.6)]).paint(*SIZE).nonzero().tolist() == [[3, 2]]
 
 
 def test_polygons_are_filled_strokes_are_lines_masks_are_taken_as_they_are() -> None:
@@ -63,7 +66,10 @@ def test_polygons_are_filled_strokes_are_lines_masks_are_taken_as_they_are() -> 
         (Marks(points=[(-1, 5)]), "lies outside"),
         (Marks(strokes=[[(1, 1), (2, 40)]]), r"stroke \(2, 40\) lies outside"),
         (Marks(polygons=[[(1, 1), (70, 4), (3, 9)]]), "polygon .* lies outside"),
+        (Marks(points=[(float("nan"), 5)]), "lies outside"),
         (Marks(boxes=[(30, 10, 20, 20)]), "holds no pixel"),
+        (Marks(boxes=[(60, 10, 80, 20)]), "holds no pixel"),
+        (Marks(boxes=[(0, float("nan"), 20, 20)]), "holds no pixel"),
         (Marks(masks=[np.ones((60, 40))]), "a prompt mask is 60 × 40, the image 40 × 60"),
     ],
 )
