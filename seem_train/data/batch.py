@@ -239,6 +239,10 @@ def training_batches(
 
     One pass over the loader is the whole run, from the sampler's first step to its last.
     """
+    if workers:
+        # Workers are forked, and OpenCV's threads do not survive a fork: a worker that inherits a pool waits
+        # for it for ever. Workers are the parallelism anyway.
+        cv2.setNumThreads(0)
     return torch.utils.data.DataLoader(
         dataset,
         batch_sampler=sampler,  # pyright: ignore[reportArgumentType]  # yields draws, not numbers
@@ -246,14 +250,7 @@ def training_batches(
         collate_fn=collate,
         pin_memory=pin_memory,
         prefetch_factor=2 if workers else None,
-        worker_init_fn=_one_thread,
     )
-
-
-def _one_thread(_: int) -> None:
-    """Workers are the parallelism; threads within them would only get in each other's way."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def _on(numbers: Iterable[int], device: torch.device) -> Tensor:

@@ -5,6 +5,7 @@ Reads through `seem_data.layout` alone. Works without ``grounding.json`` and wit
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from seem_data.layout import DataError, Dataset, ImageRecord, Sentence, Split
 from seem_train.errors import UserError
 
 _SHOWN = 12  #: problems listed one by one
+_THREAD = threading.local()
 _REDUCED = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
     4: cv2.IMREAD_REDUCED_COLOR_4,
@@ -184,14 +186,15 @@ class SegmentationSet:
 
 
 def renumber(ids: NDArray[np.int32], order: list[int]) -> NDArray[np.int32]:
-    """Segment ids [H, W] to 1, 2, … in the order given; ids that are not in it become 0."""
-    largest = int(ids.max(initial=0))
-    table = np.zeros(largest + 1, np.int32)
-    for place, segment in enumerate(order):
-        if segment <= largest:
-            table[segment] = place + 1
-    table[0] = 0
-    return table[ids]
+    """Segment ids [H, W] (0 … 2²⁴ − 1) to 1, 2, … in the order given; 0 and ids not in the list become 0."""
+    if not hasattr(_THREAD, "places"):
+        _THREAD.places = np.zeros(1 << 24, np.int32)  # kept: making it anew costs more than looking up
+    places: NDArray[np.int32] = _THREAD.places
+    places[order] = np.arange(1, len(order) + 1)
+    places[0] = 0
+    renumbered = places[ids]
+    places[order] = 0
+    return renumbered
 
 
 def _shrink(path: Path, record: ImageRecord, at_least: tuple[int, int] | None) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,22 @@ def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path, workers:
         assert torch.equal(one.id_maps, other.id_maps)
         assert one.texts == other.texts
         assert one.files == other.files
+
+
+def test_workers_start_where_opencv_has_threads_already(tmp_path: Path) -> None:
+    large = table_scene(0, height=900, width=1200)  # large enough for OpenCV to share out
+    write_split(tmp_path, "train", {"a.png": large})
+    dataset = TrainingSet(SegmentationSet(tmp_path, "train"), AugmentConfig(768), StrokeConfig(), 0)
+    sampler = StepSampler(Order(1, 0), global_batch=4, micro_batch=4, first_step=0, last_step=1)
+    threads = cv2.getNumThreads()
+    signal.alarm(60)  # what would fail here hangs
+    try:
+        cv2.setNumThreads(4)
+        cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (3000, 3000))
+        assert len(list(training_batches(dataset, sampler, workers=1))) == 1
+    finally:
+        signal.alarm(0)
+        cv2.setNumThreads(threads)
 
 
 def test_masks_are_those_of_the_id_maps(tmp_path: Path) -> None:
