@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from seem_train.model.tensor_files import read_tensors
 from seem_train.model.weights import load_model, recognise
 
 RANDOM = "random"
+#: The log temperature that CLIP starts from (arXiv:2103.00020, 2.3). The original's 1.0 is overwritten by
+#: its pretrained weights; from nothing every class would stay improbable for long.
+FIRST_SCALE = math.log(1 / 0.07)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ def load_source(preset: str | None, weights: str | None, seed: int) -> Source:
             raise UserError("--weights random needs --model, e.g. --model tiny")
         torch.manual_seed(seed)
         model = load_model(preset)
+        with torch.no_grad():
+            model.language.logit_scale.fill_(FIRST_SCALE)
         return Source(model, preset, None, f"{preset} with random weights (seed {seed})")
     path = _only_official(preset) if weights is None else _find(weights)
     if path.is_dir():

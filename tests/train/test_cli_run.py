@@ -1,0 +1,164 @@
+"""The commands run, init, strategies and export, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+import yaml
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from seem_train import trainer
+from seem_train.cli import app
+from seem_train.config import fields, to_yaml
+from seem_train.model.presets import PRESETS
+from seem_train.model.seem import SEEM
+from seem_train.model.weights import official_state_dict
+
+cli = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _micro() -> None:
+    toy.register_micro()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
+
+
+def arguments(dataset: Path, tmp_path: Path, **changes: object) -> list[str]:
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(toy.settings(dataset, tmp_path / "run", run__steps=2, **changes)))
+    return ["run", "--config", str(file)]
+
+
+def test_every_setting_with_a_flag_is_an_option() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "seem_train", "run", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
+    ).stdout
+    flags = [item.metadata["flag"] for _, item, _ in fields() if item.metadata["flag"]]
+    assert len(flags) > 40
+    assert [flag for flag in flags if flag not in said] == []
+
+
+def test_run_takes_flags_over_the_file(dataset: Path, tmp_path: Path) -> None:
+    extra = ["--strategy", "head", "--lr", "1e-2", "--set", "optim.clip=1", "--no-zero-shot", "--steps", "1"]
+    done = cli.invoke(app, [*arguments(dataset, tmp_path), *extra])
+    assert done.exit_code == 0, done.output
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (kept["strategy"]["name"], kept["optim"]["lr"], kept["optim"]["clip"]) == ("head", 1e-2, 1.0)
+    assert "next:  seem-train predict" in done.output
+
+
+def test_json_has_rows_on_standard_output_and_words_beside_it(dataset: Path, tmp_path: Path) -> None:
+    done = cli.invoke(app, [*arguments(dataset, tmp_path), "--json"])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["split"] for row in rows} == {"train", "val"}
+    assert "Strategy head-adapter" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--strategy", "head-adaptor"], "Did you mean head-adapter?"),
+        (["--set", "optim.lrate=3"], "unknown setting 'optim.lrate'"),
+        (["--steps", "5", "--epochs", "3"], "--epochs and --steps"),
+        (["--backbone-stages", "5", "--strategy", "adapter"], "stages of this backbone are 1 to 4"),
+        (["--model", "focal-xl"], "focal-xl"),
+        (["--weights", "missing.pt"], "missing.pt does not exist"),
+        (["--freeze", "decoder"], "leaves nothing to train"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_status_2(
+    dataset: Path, tmp_path: Path, extra: list[str], message: str
+) -> None:
+    done = cli.invoke(app, [*arguments(dataset, tmp_path), *extra])
+    assert done.exit_code == 2
+    assert "error: " in done.stderr and message in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_no_dataset_and_an_unknown_split_say_what_to_do(dataset: Path, tmp_path: Path) -> None:
+    done = cli.invoke(app, [*arguments(dataset, tmp_path), str(tmp_path / "nowhere")])
+    assert done.exit_code == 2 and "seem-data build" in done.stderr
+    done = cli.invoke(app, [*arguments(dataset, tmp_path), "--set", "data.val_split=test"])
+    assert done.exit_code == 2 and "there are: train, val" in done.stderr
+
+
+def test_init_writes_a_file_that_run_reads_and_spares_an_existing_one(dataset: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert cli.invoke(app, ["init", str(file)]).exit_code == 0
+    flags = ["--model", "micro", "--weights", "random", "--size", "64", "--dry-run", "--device", "cpu"]
+    done = cli.invoke(app, ["run", str(dataset), "--config", str(file), *flags])
+    assert done.exit_code == 0, done.output
+    again = cli.invoke(app, ["init", str(file)])
+    assert again.exit_code == 2 and "--force" in again.stderr
+    assert cli.invoke(app, ["init", str(file), "--force"]).exit_code == 0
+
+
+def test_strategies_counts_what_each_trains() -> None:
+    done = cli.invoke(app, ["strategies", "--model", "focal-l", "--json"])
+    rows = {row["strategy"]: row for row in json.loads(done.stdout)}
+    assert rows["head-adapter"]["share"] < 0.01 and rows["backbone-adapter+head-adapter"]["share"] < 0.02
+    assert rows["head"]["trainable"] == 39_812_608
+    text = cli.invoke(app, ["strategies", "--model", "tiny"]).stdout
+    assert "backbone-adapter+head-adapter" in text and "frozen" in text
+
+
+def test_export_writes_official_names_and_refuses_what_cannot_be_merged(
+    dataset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "plain.safetensors"
+    trainer.run(toy.settings(dataset, tmp_path / "lora", run__steps=1, strategy__name="lora"))
+    done = cli.invoke(app, ["export", str(tmp_path / "lora"), "--out", str(out)])
+    assert done.exit_code == 2 and "--merge" in done.stderr
+    done = cli.invoke(app, ["export", str(tmp_path / "lora"), "--out", str(out), "--merge"])
+    assert done.exit_code == 0, done.output
+    with torch.device("meta"):
+        expected = official_state_dict(SEEM(PRESETS["micro"].config))
+    written = load_file(out)
+    assert {n: t.shape for n, t in written.items()} == {n: t.shape for n, t in expected.items()}
+    trainer.run(toy.settings(dataset, tmp_path / "adapters", run__steps=1))
+    done = cli.invoke(app, ["export", str(tmp_path / "adapters"), "--out", str(out), "--merge"])
+    assert done.exit_code == 2 and "cannot be merged" in done.stderr
+
+
+@pytest.mark.slow
+def test_devices_starts_the_processes_itself(dataset: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "seem_train",
+        "run",
+        str(dataset),
+        "--model",
+        "tiny",
+        "--weights",
+        "random",
+    ]
+    command += ["--devices", "2", "--device", "cpu", "--size", "64", "--global-batch", "2", "--steps", "2"]
+    command += [
+        "--out",
+        str(tmp_path / "run"),
+        "--no-zero-shot",
+        "--previews",
+        "0",
+        "--set",
+        "optim.points=64",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "CPU × 2" in done.stdout and done.stdout.count("Strategy") == 1
