@@ -42,10 +42,12 @@ def encode_runs(runs: Runs, segments: Sequence[int]) -> list[dict[str, Any]]:
     goes_on = np.zeros(len(start) + 1, np.bool_)
     goes_on[1:-1] = end[:-1] == start[1:]
     goes_on[runs.bounds] = False  # but not into the next segment
-    keep = ~np.stack([goes_on[:-1], goes_on[1:]], axis=1)
-    edges = np.stack([start, end], axis=1)[keep]
+    edges, keep = np.empty(2 * len(start), np.int64), np.empty(2 * len(start), np.bool_)
+    edges[0::2], edges[1::2] = start, end
+    keep[0::2], keep[1::2] = ~goes_on[:-1], ~goes_on[1:]
+    bounds = np.append(0, np.cumsum(keep))[2 * runs.bounds].tolist()
+    edges = edges[keep]
     lengths = np.diff(edges)
-    bounds = np.append(0, np.cumsum(keep.sum(axis=1)))[runs.bounds].tolist()
     masks: Any = []
     for segment in segments:
         first, last = bounds[segment : segment + 2]

@@ -88,19 +88,23 @@ def _steps(runs: Runs) -> _Steps:
     by a vertical edge (of length 0 where the outline goes straight on): there, one of the two columns is
     inside and the other is not."""
     width, height = runs.size
-    row = np.stack([runs.top, runs.bottom], axis=1).ravel()
+    row = np.empty(2 * len(runs.top), np.int64)
+    row[0::2], row[1::2] = runs.top, runs.bottom
     column = np.repeat(runs.column, 2)
     segment = np.repeat(runs.segment, 2)
-    number = np.arange(len(row))
-    top = number % 2 == 0
+    top = np.zeros(len(row), np.bool_)
+    top[0::2] = True
     # Where four pixels meet crosswise, bottoms come before tops: pixels that touch at a corner stay apart.
     left_end = ((segment * (width + 1) + column) * (height + 1) + row) * 2 + top
-    pair = np.argsort(np.concatenate([left_end, left_end + 2 * (height + 1)]), kind="stable").reshape(-1, 2)
-    mate = np.empty(2 * len(row), np.int64)
-    mate[pair[:, 0]] = pair[:, 1]
-    mate[pair[:, 1]] = pair[:, 0]
-    after = mate[np.where(top, number + len(row), number)]
-    after -= len(row) * (after >= len(row))
+    ends = np.argsort(np.concatenate([left_end, left_end + 2 * (height + 1)]), kind="stable")
+    is_right = ends >= len(row)
+    ends -= len(row) * is_right
+    leaves = (is_right == top[ends])[
+        0::2
+    ]  # of each two, one end leaves its step and the other enters the next
+    one, other = ends[0::2], ends[1::2]
+    after = np.empty(len(row), np.int64)
+    after[np.where(leaves, one, other)] = np.where(leaves, other, one)
     return _Steps(segment, column, row, top, after)
 
 
@@ -155,16 +159,15 @@ def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> 
     turned = corners[:, 0, 0] > corners[:, 1, 0]
     corners[turned] = corners[turned, ::-1]
     limit = np.array(size) * FINE
-    near = np.stack(
-        [corners[:, 0, 0] >= left[drawn] - ENTER, corners[:, 1, 0] < right[drawn] + FINE - ENTER], 1
-    )
-    whole = near & ((corners >= 0) & (corners <= limit)).all(axis=2)
+    x, y = corners[..., 0], corners[..., 1]
+    near = np.stack([x[:, 0] >= left[drawn] - ENTER, x[:, 1] < right[drawn] + FINE - ENTER], axis=1)
+    whole = near & (x >= 0) & (x <= limit[0]) & (y >= 0) & (y <= limit[1])
     ends[drawn] = np.where(whole[..., None], corners, ends[drawn])
 
     for end, near_x in ((0, left), (1, right)):
         mine = np.flatnonzero(~whole[:, end])
         ends[drawn[mine], end] = _cut(corners[mine], near_x[drawn[mine]], end, limit)
-    cut = drawn[~whole.all(axis=1)]
+    cut = drawn[~(whole[:, 0] & whole[:, 1])]
     return ends, cut[_misses(sides, cut, ends, steps, size)]
 
 
@@ -261,18 +264,25 @@ def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds:
 
 
 def _without_idle(points: Ints, bounds: Ints) -> tuple[Ints, Ints]:
-    """Rings without points that repeat the one before or lie within a horizontal or vertical line."""
-    for idle in (
-        lambda before, point, after: (before == point).all(axis=1),  # noqa: ARG005
-        lambda before, point, after: ((before == point) & (point == after)).any(axis=1),
-    ):
-        number = np.arange(len(points))
-        previous, following = number - 1, number + 1
-        previous[bounds[:-1]] = bounds[1:] - 1
-        following[bounds[1:] - 1] = bounds[:-1]
-        keep = ~idle(points[previous], points, points[following])
-        points, bounds = points[keep], np.append(0, np.cumsum(keep))[bounds]
-    return points, bounds
+    """Rings without points that repeat the one before, or that lie within a horizontal line."""
+    x, y = points[:, 0], points[:, 1]
+    before = _shifted(np.arange(len(x)), bounds)
+    keep = np.flatnonzero((x != x[before]) | (y != y[before]))
+    bounds = np.searchsorted(keep, bounds)
+    y = y[keep]
+    before = _shifted(np.arange(len(y)), bounds)
+    level = y == y[before]
+    after_level = np.empty_like(level)
+    after_level[before] = level
+    idle = level & after_level
+    return points[keep[~idle]], np.searchsorted(np.flatnonzero(~idle), bounds)
+
+
+def _shifted(number: Ints, bounds: Ints) -> Ints:
+    """The number before each, the first of a ring's being its last."""
+    before = number - 1
+    before[bounds[:-1]] = bounds[1:] - 1
+    return before
 
 
 def _cycles(after: Ints, starts: Ints) -> tuple[Ints, Ints]:
