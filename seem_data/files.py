@@ -100,17 +100,13 @@ def link_or_copy(source: Path, target: Path) -> None:
         OSError: the source cannot be read.
         OutputError: the target cannot be written.
     """
-    temporary = temporary_name(target)
+    # A symbolic link is followed: a link to a link would break when the input moves.
+    source = source.resolve() if source.is_symlink() else source
     try:
-        # A symbolic link is followed: a link to a link would break when the input moves.
-        os.link(source.resolve(), temporary)
-    except OSError:
-        write_atomically(target, source.read_bytes())
-        return
-    with writing(target):
-        temporary.replace(target)
-        # Renaming one link of a file over another of the same file does nothing, and leaves both.
-        temporary.unlink(missing_ok=True)
+        os.link(source, target)
+    except OSError as error:
+        if not (isinstance(error, FileExistsError) and source.samefile(target)):
+            write_atomically(target, source.read_bytes())
 
 
 def sha256(data: bytes) -> str:

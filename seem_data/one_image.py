@@ -34,7 +34,7 @@ from seem_data.sentences_file import ImageSentences, add_sentences
 STAGES = ("hash", "read", "raster", "encode", "sentences", "photo", "write")
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "WEBP": (".webp",)}
 _JPEG_QUALITY = 95
-_LONGEST_SMALL = 256  #: pixels of the longer side in which colours are looked for
+_LONGEST_SMALL = 160  #: pixels of the longer side in which colours are looked for
 
 
 @dataclass(frozen=True, slots=True)
