@@ -203,14 +203,10 @@ class Photos:
 
     def _inside(self, folder: Path, name: str) -> Path | None:
         """The photo at `folder`/`name` where that exists; it may climb, but not out of the photos' folder."""
-        try:
-            start = folder.relative_to(self.root)
-        except ValueError:
-            start = None  # --images lies elsewhere: the annotations' own folder is then a root of its own
-        root, inner = (folder, name) if start is None else (self.root, f"{start.as_posix()}/{name}")
-        if re.match(r"[\\/]|[A-Za-z]:", name):
-            inner = name
-        path = images.resolve_inside(root, inner)
+        if folder.is_relative_to(self.root):
+            path = images.resolve_inside(self.root, name, folder.relative_to(self.root))
+        else:  # --images lies elsewhere: the annotations' own folder is then a root of its own
+            path = images.resolve_inside(folder, name)
         return path if is_file(path) else None
 
     def _index(self) -> dict[str, list[Path]]:

@@ -128,7 +128,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if path.name == "obj.data":
         pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
         config: Any = {key.strip(): value.strip() for key, value in pairs}
-        names = images.resolve_inside(path.parent, Path(config.get("names", "obj.names")).name)
+        names = images.resolve_inside(path.parent, Path(config.get("names", "")).name or "obj.names")
         config["names"] = _files.read_text(names).split("\n")
         return config
     try:

@@ -177,7 +177,8 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path):
     secret = make_photo(tmp_path / "secret.jpg")
     labelme(tmp_path / "ann", shape(), imagePath="../secret.jpg")
     annotations, (problem,) = read("labelme", tmp_path / "ann")
-    assert not annotations and problem.code == "unsafe-path" and "../secret.jpg" in problem.message
+    assert not annotations and problem.code == "unsafe-path" and "the file '../secret.jpg'" in problem.message
+    assert problem.file == str(tmp_path / "ann" / "001.json")
     assert secret.exists() and "--images" in problem.remedy
 
 
