@@ -258,10 +258,10 @@ def _layers(
     edges, ring_of_edge = edges_of(rings)
     toggle, edge = scan_edges(edges, *size)
     layer = np.array(layer_of_ring, np.int64)[ring_of_edge[edge]]
-    for found, layer_of_bitmap in bitmaps:
-        toggle = np.concatenate([toggle, found])
-        layer = np.concatenate([layer, np.full(len(found), layer_of_bitmap)])
-        edge = np.concatenate([edge, np.full(len(found), -1)])
+    if bitmaps:
+        toggle = np.concatenate([toggle, *(found for found, _ in bitmaps)])
+        layer = np.concatenate([layer, *(np.full(len(found), number) for found, number in bitmaps)])
+        edge = np.append(edge, np.full(len(toggle) - len(edge), -1))
     region_numbers = np.array(region_of_layer, np.int64)
     return Layers(value_of_region[region_numbers], toggle, layer, edge, edges), region_numbers
 
