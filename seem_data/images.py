@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -229,20 +229,20 @@ def as_shown(header: Header, claimed: tuple[int, int] | None, exif: Exif, file: 
     )
 
 
-def resolve_inside(folder: Path, name: str, start: PurePath = PurePath()) -> Path:
+def resolve_inside(folder: Path, name: str, start: tuple[str, ...] = ()) -> Path:
     """Where `name`, as an annotation file gives it, lies in `folder`; the file need not exist.
 
     Slashes may lean either way. Where only the other Unicode normal form of the name exists (macOS writes
     accents decomposed), that file is meant.
 
     Args:
-        start: the folder below `folder` that the name is relative to.
+        start: the folders below `folder` that the name is relative to.
 
     Raises:
         DataError: the name is empty, absolute, has a drive letter or climbs out of the folder. Its problem
             names no file: the caller knows which one holds the name.
     """
-    parts = list(start.parts)
+    parts = list(start)
     slashed = name.replace("\\", "/")
     leaves = slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed) is not None
     for part in slashed.split("/"):
@@ -260,7 +260,7 @@ def resolve_inside(folder: Path, name: str, start: PurePath = PurePath()) -> Pat
                 "Write it relative to the photos' folder, or name that folder with --images.",
             )
         )
-    if not parts or parts == list(start.parts) or "\0" in name:
+    if not parts or parts == list(start) or "\0" in name:
         raise DataError(Problem("bad-path", f"{name!r} names no file.", "Name the photo."))
     path = folder.joinpath(*parts)
     if not name.isascii() and not os.path.isfile(path):  # noqa: PTH113  (false, no error, for impossible names)

@@ -204,7 +204,7 @@ class Photos:
     def _inside(self, folder: Path, name: str) -> Path | None:
         """The photo at `folder`/`name` where that exists; it may climb, but not out of the photos' folder."""
         if folder.is_relative_to(self.root):
-            path = images.resolve_inside(self.root, name, folder.relative_to(self.root))
+            path = images.resolve_inside(self.root, name, folder.relative_to(self.root).parts)
         else:  # --images lies elsewhere: the annotations' own folder is then a root of its own
             path = images.resolve_inside(folder, name)
         return path if is_file(path) else None
