@@ -123,8 +123,7 @@ def semantic(logits: Tensor, masks: Tensor) -> Tensor:
 def semantic_labels(logits: Tensor, masks: Tensor) -> Tensor:
     """[H, W] the best category of every pixel: the greatest of `semantic`, without holding all its scores."""
     rows = max(1, _LARGEST_STACK // max(4 * masks.shape[-1] * max(logits.shape[-1], len(masks)), 1))
-    bands = [semantic(logits, band).argmax(0) for band in masks.split(rows, dim=1)]
-    return torch.cat(bands) if bands else masks.new_zeros(masks.shape[-2:], dtype=torch.long)
+    return torch.cat([_greatest(semantic(logits, band))[1] for band in masks.split(rows, dim=1)])
 
 
 def confident(logits: Tensor, object_threshold: float = OBJECT_THRESHOLD) -> Tensor:
@@ -158,14 +157,9 @@ def panoptic(
         size = masks.size if isinstance(masks, OnDemandMasks) else masks.shape[-2:]
         return PanopticResult(torch.zeros(size, dtype=torch.int32, device=logits.device), [])
     winner, is_won, claimed = _winners(scores, masks, speaking)
+    lost_and_won = torch.bincount((2 * winner + is_won).flatten(), minlength=2 * count).view(count, 2)
     per_query = torch.stack(  # all a segment needs, in one transfer to the host
-        (
-            labels.double(),
-            scores.double(),
-            torch.bincount(winner.flatten(), minlength=count).double(),
-            claimed.double(),
-            torch.bincount(winner[is_won], minlength=count).double(),
-        )
+        [n.double() for n in (labels, scores, lost_and_won.sum(1), claimed, lost_and_won[:, 1])]
     )
     things = torch.as_tensor(is_thing).tolist()
     segments: list[PanopticSegment] = []
@@ -198,7 +192,7 @@ def _winners(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Who wins each pixel: place among the speaking queries and whether it is its foreground, [H, W] each.
 
-    Third: how many pixels each calls foreground [N]. Ties go to the first, as `argmax` has it.
+    Third: how many pixels each calls foreground [N]. Ties go to the first.
     """
     at_once = masks.at_once if isinstance(masks, OnDemandMasks) else len(scores)
     strongest = winner = is_won = None
@@ -209,20 +203,31 @@ def _winners(
         some = masks.at(queries) if isinstance(masks, OnDemandMasks) else masks[queries]
         probabilities = some.float().sigmoid()
         foreground = probabilities >= 0.5
-        claimed.append(foreground.flatten(1).sum(1))
-        claims = scores[few, None, None] * probabilities
-        best = claims.argmax(0, keepdim=True)
-        claim, won = claims.gather(0, best)[0], foreground.gather(0, best)[0]
+        claimed.append(foreground.flatten(1).view(torch.uint8).sum(1, dtype=torch.int32))
+        claim, best = _greatest(scores[few, None, None] * probabilities)
+        won = foreground.gather(0, best[None])[0]
         if strongest is None or winner is None or is_won is None:
-            strongest, winner, is_won = claim, best[0], won
+            strongest, winner, is_won = claim, best, won
             continue
         stronger = claim > strongest
         strongest = torch.where(stronger, claim, strongest)
-        winner = torch.where(stronger, best[0] + first, winner)
+        winner = torch.where(stronger, best + first, winner)
         is_won = torch.where(stronger, won, is_won)
     assert winner is not None
     assert is_won is not None
     return winner, is_won, torch.cat(claimed)
+
+
+def _greatest(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The greatest along the first dimension of [N, H, W], and the first place where it stands, [H, W] each.
+
+    Unlike `max` and `argmax` this is defined for ties on every device, and along a first dimension it is many
+    times faster on CPUs.
+    """
+    greatest = values.amax(0)
+    places = torch.arange(len(values), device=values.device, dtype=torch.int32)[:, None, None]
+    first = torch.where(values == greatest, places, len(values)).amin(0)
+    return greatest, first.clamp(max=len(values) - 1).long()  # NaN equals nothing
 
 
 def instances(

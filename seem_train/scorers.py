@@ -100,8 +100,7 @@ class ObjectScorer:
         self._things = images.things
         self._ids = [category.id for category in images.categories]
         self._thresholds = thresholds
-        with runtime.autocast():
-            self._embeddings = model.class_embeddings(images.names)
+        self._embeddings = model.class_embeddings(images.names)
         self._panoptic, self._semantic, self._instance = panoptic, semantic, instance
 
     def score(self, photo: Photo, features: ImageFeatures) -> Answer | None:

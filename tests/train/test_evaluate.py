@@ -246,6 +246,16 @@ def test_a_silent_model_has_defined_scores(dataset: Path, model: SEEM, tmp_path:
         assert _pq_compute(dataset / "val", tmp_path / "out")["All"]["pq"] == 0
 
 
+def test_a_model_that_came_to_naught_has_defined_scores(dataset: Path) -> None:
+    diverged = SEEM(get_preset("tiny").config).eval()
+    with torch.no_grad():
+        for parameter in diverged.decoder.parameters():
+            parameter.fill_(float("nan"))
+    result = evaluate(diverged, dataset, settings=TALKATIVE)
+    assert (result.headline()["PQ"], result.headline()["NoC@0.5"]) == (0, 3)
+    json.dumps(result.as_dict(), allow_nan=False)
+
+
 def test_a_split_without_any_segment_has_defined_scores(tmp_path: Path, model: SEEM) -> None:
     root = write_dataset(tmp_path, images=3)
     rows = json.loads((root / "val" / "panoptic.json").read_text())
