@@ -41,10 +41,11 @@ def check_prompts(
         if len(masks) != prompts.objects:
             raise UserError(f"{where}: {len(masks)} {name} masks for {prompts.objects} objects")
     h, w = mask_features.shape[-2:]
-    if prompts.previous is not None and tuple(prompts.previous.shape) != (prompts.objects, h, w):
+    previous = prompts.previous
+    if previous is not None and (len(previous) < prompts.objects or tuple(previous.shape[1:]) != (h, w)):
         raise UserError(
             f"{where}: previous masks must be [{prompts.objects}, {h}, {w}] logits, as `refine` gives them; "
-            f"these are {list(prompts.previous.shape)}"
+            f"these are {list(previous.shape)}"
         )
     if isinstance(prompts.texts, str):
         raise UserError(f"{where}: texts must be a list of strings, not one string: [{prompts.texts!r}]")

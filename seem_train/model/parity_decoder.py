@@ -44,10 +44,8 @@ def _prompts(case: Case, batch: int) -> list[ImagePrompts]:
             texts = TextEmbeddings(("all texts",), tokens[:1], tokens[None], (len(tokens),))
         positive, negative = (tensors.get(f"extra.spatial_query_{sign}_mask.{b}") for sign in ("pos", "neg"))
         previous = tensors.get("extra.prev_mask")
-        objects = 0 if positive is None else len(positive)
-        prompts.append(
-            ImagePrompts(texts, positive, negative, None if previous is None else previous[b, :objects])
-        )
+        # All rows of a ragged batch: the queries that pad it see the masks that pad it.
+        prompts.append(ImagePrompts(texts, positive, negative, None if previous is None else previous[b]))
     return prompts
 
 

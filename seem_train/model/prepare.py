@@ -159,7 +159,7 @@ def _pad_previous(prompts: Sequence[ImagePrompts], objects: int, device: torch.d
     padded = torch.zeros(len(prompts), objects, *some.shape[-2:], dtype=some.dtype, device=device)
     for row, prompt in zip(padded, prompts, strict=True):
         if prompt.previous is not None:
-            row[: len(prompt.previous)] = prompt.previous.to(device)
+            row[: len(prompt.previous)] = prompt.previous[:objects].to(device)
     return padded
 
 

@@ -103,7 +103,7 @@ class ImagePrompts:
     texts: Sequence[str] | TextEmbeddings = ()
     positive: Tensor | None = None  #: [K, H, W] boolean; size of the image, or of the padded batch
     negative: Tensor | None = None  #: [K, H, W]; none: no negative marks
-    previous: Tensor | None = None  #: [K, h, w] mask logits of the last round; none: no memory
+    previous: Tensor | None = None  #: [≥K, h, w] mask logits, a row of `SEEM.refine`; none: no memory
     reference: RegionTokens | None = None  #: of one image (B = 1); object k means the same in all fields
 
     @classmethod

@@ -120,6 +120,12 @@ def test_memories_are_drawn_for_each_layer_only_where_there_are_previous_masks()
     assert found.previous is not None and found.previous.mean((2, 3)).tolist() == [[1, 1], [0, 0]]
 
 
+def test_a_whole_row_of_refined_masks_may_be_given_back() -> None:
+    row = torch.arange(3.0)[:, None, None].expand(3, 16, 16)
+    found = ready([ImagePrompts(positive=masks(1), previous=row), ImagePrompts(positive=masks(1, 1))])
+    assert found.previous is not None and found.previous.mean((2, 3)).tolist() == [[0, 1], [0, 0]]
+
+
 def test_texts_of_ragged_batches_are_padded_with_zeros() -> None:
     two = TextEmbeddings(("a", "b"), torch.ones(2, 8), torch.ones(2, 3, 8), (3, 2))
     found = ready([ImagePrompts(two), ImagePrompts(), ImagePrompts(two)], [two, None, two])
