@@ -44,8 +44,8 @@ def evaluate(
     dataset: Annotated[Path, typer.Argument(help="folder that seem-data build wrote")] = Path("dataset"),
     split: Annotated[str, typer.Option(help="which split")] = "val",
     tasks: Annotated[
-        str, typer.Option(help="any of panoptic,semantic,instance,grounding,interactive")
-    ] = "panoptic,semantic,instance,grounding,interactive",
+        str, typer.Option(help="some of panoptic,semantic,instance,grounding,interactive, or all")
+    ] = "all",
     against: Annotated[
         str | None,
         typer.Option(
@@ -100,12 +100,12 @@ def evaluate(
     )
     from seem_train import runtime as runtimes
     from seem_train.comparison import Examination
-    from seem_train.evaluate import EvaluationSettings
+    from seem_train.evaluate import TASKS, EvaluationSettings
     from seem_train.open_model import open_model
 
     if devices > 1 and runtimes.world_size() == 1:
         raise typer.Exit(runtimes.launch([sys.executable, "-m", "seem_train", *sys.argv[1:]], devices))
-    asked: Any = [task.strip() for task in tasks.split(",") if task.strip()]
+    asked: Any = TASKS if tasks == "all" else [task.strip() for task in tasks.split(",") if task.strip()]
     with runtimes.start(device, precision) as runtime, _progress(as_json or not runtime.is_main) as progress:
         opened = open_model(model, preset, runtime.device)
         settings = EvaluationSettings(
