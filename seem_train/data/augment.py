@@ -73,10 +73,10 @@ def augment(
     """The sample as its geometry says: image [3, size, size], id map [size, size]; colours changed if
     configured.
 
-    The sample's image may be smaller than its id map (`SegmentationSet.load` with `at_least`). Crowds become
-    unlabelled; segments that the cut lost go, with what was said about them, unless the configuration keeps
-    them. In a mirrored image sentences change sides; sentences that cannot are dropped (`mirror_sentence`,
-    which needs the category `names`).
+    The sample's image and id map may have different sizes (`SegmentationSet.load` with `at_least`). Crowds
+    become unlabelled; segments that the cut lost go, with what was said about them, unless the configuration
+    keeps them. In a mirrored image sentences change sides; sentences that cannot are dropped
+    (`mirror_sentence`, which needs the category `names`).
     """
     image = _place(sample.image.permute(1, 2, 0).numpy(), geometry, config.size, PAD_IMAGE, nearest=False)
     ids = _place(sample.id_map.numpy(), geometry, config.size, 0, nearest=True)

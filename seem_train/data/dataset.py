@@ -116,8 +116,8 @@ class SegmentationSet:
     def load(self, index: int, at_least: tuple[int, int] | None = None) -> Sample:
         """Read one image whole.
 
-        With `at_least` (height, width) the *photo* may come smaller, but not below that, where its format can
-        be decoded at a fraction of its size (JPEG: ½, ¼, ⅛); the id map always has full size. Raises
+        With `at_least` (height, width) both may come smaller, but not below that: the photo where its format
+        can be decoded at a fraction of its size (JPEG: ½, ¼, ⅛), the id map at exactly that size. Raises
         UserError where a file cannot be decoded or does not have the size that panoptic.json states.
         """
         record = self.images[index]
@@ -139,6 +139,8 @@ class SegmentationSet:
                 f"{self.split.panoptic_path(record)} is {ids.shape[1]} × {ids.shape[0]} pixels, "
                 f"panoptic.json says {record.width} × {record.height}; build the dataset again"
             )
+        if at_least is not None and at_least[0] * at_least[1] < ids.size:
+            ids = np.asarray(cv2.resize(ids, at_least[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
         segments = tuple(Segment(s.id, self._index[s.category_id], bool(s.iscrowd)) for s in record.segments)
         phrases = (
             Phrase(place, tuple(self._sentences.get((record.id, s.id), ())))

@@ -52,7 +52,7 @@ def test_without_grounding_and_without_stuff(tmp_path: Path) -> None:
     assert images.things == [True, False, False, True]
 
 
-def test_a_photo_may_be_decoded_smaller_but_never_below_what_is_asked(tmp_path: Path) -> None:
+def test_photo_and_id_map_may_come_smaller_but_never_below_what_is_asked(tmp_path: Path) -> None:
     photo, ids, segments = table_scene(0, height=401, width=599)
     write_split(tmp_path, "train", {"a.jpg": (photo, ids, segments), "b.png": (photo, ids, segments)})
     images = SegmentationSet(tmp_path, "train")
@@ -60,7 +60,8 @@ def test_a_photo_may_be_decoded_smaller_but_never_below_what_is_asked(tmp_path: 
     assert images.load(0, at_least=(100, 149)).image.shape == (3, 101, 150)
     assert images.load(0, at_least=(101, 150)).image.shape == (3, 201, 300)
     assert images.load(0, at_least=(201, 10)).image.shape == (3, 401, 599)
-    assert images.load(0, at_least=(10, 10)).id_map.shape == (401, 599)
+    assert images.load(0, at_least=(10, 15)).id_map.shape == (10, 15)
+    assert images.load(0, at_least=(802, 1198)).id_map.shape == (401, 599)
     assert images.load(1, at_least=(10, 10)).image.shape == (3, 401, 599)  # PNG cannot
 
 
