@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,8 +28,9 @@ from seem_data.layout import DATASET_JSON, Counts
 from seem_data.naming import Names
 from seem_data.one_image import Job, Outcome, Recipe, build_images
 from seem_data.options import Options
+from seem_data.pairs import pair
 from seem_data.problems import DataError, Problem
-from seem_data.readers import Item, Reader, Source
+from seem_data.readers import Reader, Source
 from seem_data.sentences_file import SentencesFile
 
 PROBLEMS_JSON = "problems.json"
@@ -245,17 +246,12 @@ class _Inputs:
         problems: list[Problem],
     ) -> list[Job]:
         """All images of the input in its order, each with its mask and its sentences."""
-        grounds: dict[str, Item] = {}
-        if mask_reader is not None and self.masks is not None:
-            for item in mask_reader.scan(Source(self.masks, self.images), problems):
-                grounds[str(PurePosixPath(item.name).with_suffix(""))] = item
-        pairs: list[tuple[Item | None, Item | None]] = []
-        if reader is not None and self.polys is not None:
-            for item in reader.scan(Source(self.polys, self.images), problems):
-                pairs.append((item, grounds.pop(str(PurePosixPath(item.name).with_suffix("")), None)))
-        pairs += ((None, ground) for ground in grounds.values())
+        items = reader.scan(Source(self.polys, self.images), problems) if reader and self.polys else ()
+        grounds = (
+            mask_reader.scan(Source(self.masks, self.images), problems) if mask_reader and self.masks else ()
+        )
         names, jobs = Names(), []
-        for position, (item, ground) in enumerate(pairs):
+        for position, (item, ground) in enumerate(pair(items, grounds, problems)):
             name = (item or ground).name  # type: ignore[union-attr]
             words = sentences.of(name) if sentences else None
             jobs.append(Job(position, names.take(name), item, ground, words))
