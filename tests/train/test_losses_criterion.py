@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seem_train.losses.criterion import Criterion, LossConfig, NonFiniteLoss, touch
-from seem_train.losses.points import GridPoints
+from seem_train.losses.points import GridPoints, RandomPoints
 from seem_train.losses.targets import Counts, GroundingTargets, ObjectTargets, SpatialTargets, Targets
 from seem_train.model.predictions import (
     GroundingPredictions,
@@ -326,6 +327,32 @@ def test_a_diverged_network_is_named_term_by_term() -> None:
         final.mask_vectors[:] = float("inf")
     with pytest.raises(NonFiniteLoss, match="loss_spatial_ce_0"):
         criterion(whole, truth, SCALE).check_finite()
+
+
+class Waits(TorchDispatchMode):
+    """Collects the operations for which the host would wait for an accelerator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        by_mask = func is torch.ops.aten.index.Tensor and any(
+            i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]
+        )
+        name = func.overloadpacket.__name__
+        if by_mask or name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2"):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_host_waits_for_nothing_but_the_matching() -> None:
+    whole, truth = predictions(2, 2), targets((3, 4), (2, 0), (2, 1), (1,))
+    with Waits() as waits:
+        criterion = Criterion(points=RandomPoints(64))
+        counts = criterion.count(truth.sizes, QUERIES)
+        criterion(whole, truth, SCALE, counts).total.backward()
+    assert waits.found == []
 
 
 def test_touch_gives_every_parameter_a_zero_gradient() -> None:
