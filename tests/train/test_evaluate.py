@@ -372,7 +372,7 @@ def test_an_earlier_evaluation_can_be_read(dataset: Path, model: SEEM, tmp_path:
             read_earlier(tmp_path / name)
 
 
-def test_what_counts_as_truth_is_what_instances_and_semantic_files_say(dataset: Path) -> None:
+def test_what_counts_as_truth_is_what_the_semantic_files_say(dataset: Path) -> None:
     from seem_train.scorers import Photo
 
     images = SegmentationSet(dataset, "val")
