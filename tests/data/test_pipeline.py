@@ -285,7 +285,7 @@ def test_strict_leaves_nothing_behind(colors: Path, scenes: Path, tmp_path: Path
 def test_strict_leaves_an_earlier_dataset_as_it_was(colors: Path, scenes: Path, tmp_path: Path) -> None:
     build(colors, scenes, tmp_path / "out")
     before = tree(tmp_path / "out")
-    (scenes / "002.json").write_text("[")
+    (scenes / "002.json").write_text("{")
     write_annotation(scenes / "003.json", "003.jpg", [box("cup", 0, 0, 8, 8)])
     with pytest.raises(DataError):
         build(colors, scenes, tmp_path / "out", strict=True)
