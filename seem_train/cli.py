@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from seem_train import cli_run
 from seem_train.cli_evaluate import evaluate
+from seem_train.cli_export import export
 from seem_train.cli_predict import predict
 from seem_train.cli_weights import models, weights
 from seem_train.errors import UserError
@@ -32,9 +33,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (cli_run.run, cli_run.init, cli_run.strategies, cli_run.export):
+for command in (cli_run.run, cli_run.init, cli_run.strategies):
     app.command(command.__name__)(command)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("export")(export)
 app.command("models")(models)
 app.add_typer(weights, name="weights")

@@ -1,0 +1,315 @@
+"""A model to take away: plain weights under the official names, or graphs that run without this package.
+
+A folder of graphs::
+
+    image_encoder.onnx  prompt_decoder.onnx  text_encoder.onnx   (or .pt2, programs of torch.export)
+    model.json           sizes, temperature, categories: what to feed, and what comes out
+    categories.npy       [C+1, D] embeddings of the categories, the background last
+    README.md            how to run them with numpy and onnxruntime
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from seem_train.checkpoint import write_text
+from seem_train.errors import UserError
+from seem_train.export_graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
+from seem_train.export_readme import readme
+from seem_train.image_scale import Scale
+from seem_train.model import adapters
+from seem_train.model.seem import SEEM
+from seem_train.model.tensor_files import write_tensors
+from seem_train.model.weights import official_state_dict
+from seem_train.prediction import make_folder
+from seem_train.vocabulary import Category
+
+Format = Literal["onnx", "pt2"]
+TOLERANCE = 1e-2  #: of mask logits, whose usual size is 10, between a graph and the model
+_OPSET = 18
+_LARGEST = 64  #: padded sides are at most so many times the divisor
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far a graph's outputs are from the model's, on sizes and numbers it was not traced with."""
+
+    graph: str
+    difference: float  #: greatest, over all outputs
+    flipped: float  #: share of mask pixels on the other side of 0
+
+
+def export_weights(model: SEEM, out: Path, merge: bool = False) -> None:
+    """Plain weights, .safetensors or .pt, under the official names, as the original's code loads them.
+
+    Args:
+        merge: fold LoRA into the weights it belongs to; the model is changed.
+
+    Raises:
+        UserError: the model has adapters that are not to be, or cannot be, merged.
+    """
+    if adapters.has_adapters(model) and not merge:
+        raise UserError("the model holds adapters; with --merge LoRA is folded into plain weights")
+    adapters.merge(model)
+    write_tensors(out, official_state_dict(model), {"format": "pt"})
+
+
+def export_graphs(
+    model: SEEM,
+    folder: Path,
+    categories: Sequence[Category],
+    scale: Scale,
+    kind: Format = "onnx",
+    progress: Callable[[str], None] | None = None,
+) -> list[Check]:
+    """Write the three graphs, and run each beside the model.
+
+    Args:
+        model: any v1 model, adapters included, on the CPU; LoRA is merged.
+        scale: how large it is to see photos.
+        progress: called with the name of each graph before it is made, which takes a minute.
+
+    Raises:
+        UserError: the packages for ONNX are missing, the graph cannot be made, or it computes something else.
+    """
+    if kind == "onnx":
+        _need_packages()
+    _merge_lora(model)
+    make_folder(folder)
+    model = model.eval()
+    checks = []
+    for name, graph, example, shapes, others in _graphs(model):
+        if progress is not None:
+            progress(name)
+        path = folder / f"{name}.{kind}"
+        with torch.no_grad(), _quiet():
+            run = _written(graph, example, shapes, path, kind)
+            checks.append(_checked(name, graph, run, others))
+    _describe(model, folder, categories, scale, kind)
+    return checks
+
+
+def _merge_lora(model: SEEM) -> None:
+    """Bottleneck adapters, layers of their own, stay and become part of the graphs."""
+    for module in list(model.modules()):
+        if nn.utils.parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):  # type: ignore[union-attr, arg-type]
+                nn.utils.parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+
+
+# Graphs: what each is traced with, and checked with. -----------------------------------------------------
+
+
+def _graphs(model: SEEM) -> Iterator[tuple[str, Any, tuple[Tensor, ...], Any, list[tuple[Tensor, ...]]]]:
+    """Name, module, example inputs, dynamic shapes, and other inputs to check it with."""
+    divisor = model.config.size_divisor
+    draws = torch.Generator().manual_seed(0)
+    encoder = ImageEncoder(model)
+    sides = [(divisor * 2, divisor * 3), (divisor, divisor * 2), (divisor * 3, divisor)]
+    if divisor > 32:
+        sides = [(divisor, divisor)] * 2
+    photos = [torch.rand(1, 3, h, w, generator=draws) * 255 for h, w in sides]
+    height, width = Dim("h", min=1, max=_LARGEST), Dim("w", min=1, max=_LARGEST)
+    free = {2: divisor * height, 3: divisor * width} if divisor <= 32 else None
+    yield "image_encoder", encoder, (photos[0],), {"image": free}, [(photo,) for photo in photos[1:]]
+
+    with torch.no_grad():
+        seen = [encoder(photo)[: 1 + len(LEVELS) + len(KEYS)] for photo in photos]
+    examples = [
+        (*features, *_prompts(model, features[0], objects, texts, again, draws))
+        for features, (objects, texts, again) in zip(
+            [*seen, seen[1]], [(2, 2, True), (1, 1, False), (3, 4, True), (1, 3, True)], strict=False
+        )
+    ]
+    auto = Dim.AUTO
+    shapes: dict[str, Any] = {name: {2: auto, 3: auto} for name in ("mask_features", *LEVELS, *KEYS)}
+    shapes |= {"text_tokens": {1: auto}, "text_real": {1: auto}, "text_vectors": {0: auto}}
+    shapes |= {"points": {1: auto}, "owners": {1: auto}, "positive": {1: auto}}
+    shapes |= {"queries": {0: auto}, "previous": {1: auto, 2: auto, 3: auto}, "memories": None}
+    yield "prompt_decoder", PromptDecoder(model), examples[0], shapes, examples[1:]
+
+    ids = [_ids(model, count, longest, draws) for count, longest in ((2, 9), (1, 4), (5, 17))]
+    yield "text_encoder", TextEncoder(model), (ids[0],), {"ids": {0: auto, 1: auto}}, [(i,) for i in ids[1:]]
+
+
+def _prompts(
+    model: SEEM, mask_features: Tensor, objects: int, texts: int, again: bool, draws: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Prompts of so many objects and texts; `again`: a further round, with memory."""
+    decoder = model.config.decoder
+    pixels, tokens = 5 * objects + 1, 4 * texts
+    owners = torch.randint(objects, (1, pixels), generator=draws)
+    owners[:, -1] = -1
+    memories = torch.randint(objects, (decoder.layers, decoder.memories), generator=draws).sort(1).values
+    real = torch.ones(1, tokens, dtype=torch.bool)
+    real[:, -1] = texts == 1
+    shape = (1, objects, *mask_features.shape[-2:])
+    return (
+        torch.randn(1, tokens, decoder.dim, generator=draws),
+        real,
+        torch.randn(texts, model.config.language.projection, generator=draws),
+        torch.rand(1, pixels, 2, generator=draws),
+        owners,
+        torch.rand(1, pixels, generator=draws) < 0.7,
+        torch.randint(decoder.queries, (objects, decoder.queries_per_prompt), generator=draws),
+        torch.randn(shape, generator=draws) * 5 if again else torch.zeros(shape),
+        memories if again else torch.full_like(memories, -1),
+    )
+
+
+def _ids(model: SEEM, count: int, longest: int, draws: torch.Generator) -> Tensor:
+    """Token ids as the tokenizer gives them: the end of text is the greatest id."""
+    end = model.config.language.vocabulary - 1
+    ids = torch.randint(1, end, (count, longest), generator=draws)
+    ids[:, -1] = end
+    ids[-1, longest // 2 :] = end
+    return ids
+
+
+# Writing and checking. -----------------------------------------------------------------------------------
+
+Run = Callable[[Sequence[Tensor]], list[np.ndarray]]
+
+
+def _written(graph: Any, example: tuple[Tensor, ...], shapes: Any, path: Path, kind: Format) -> Run:
+    """Export, save, and a way to run what was saved."""
+    try:
+        program = torch.export.export(graph, example, dynamic_shapes=shapes)
+        if kind == "pt2":
+            torch.export.save(program, path)
+            return _run_program(torch.export.load(path))
+        _save_onnx(program, graph, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except Exception as error:  # the exporter raises whatever it meets in the model's code
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(
+            f"{path.name}: torch {torch.__version__} cannot export this model "
+            f"({type(error).__name__}: {first.strip()}); other graphs and plain weights can be"
+        ) from error
+    return _run_onnx(path, graph)
+
+
+def _save_onnx(program: ExportedProgram, graph: Any, path: Path) -> None:
+    made = torch.onnx.export(
+        program,
+        dynamo=True,
+        verbose=False,
+        opset_version=_OPSET,
+        input_names=list(graph.INPUTS),
+        output_names=list(graph.OUTPUTS),
+    )
+    assert made is not None
+    made.save(str(path), external_data=True)
+
+
+def _run_program(program: ExportedProgram) -> Run:
+    module = program.module()
+    return lambda inputs: [output.numpy() for output in _listed(module(*inputs))]
+
+
+def _run_onnx(path: Path, graph: Any) -> Run:
+    onnxruntime: Any = importlib.import_module("onnxruntime")  # of the extra `onnx`
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    taken = {entry.name for entry in session.get_inputs()}
+
+    def run(inputs: Sequence[Tensor]) -> list[np.ndarray]:
+        fed = {n: t.numpy() for n, t in zip(graph.INPUTS, inputs, strict=True) if n in taken}
+        return [np.asarray(output) for output in session.run(None, fed)]
+
+    return run
+
+
+def _checked(name: str, graph: Any, run: Run, others: Sequence[tuple[Tensor, ...]]) -> Check:
+    worst, flipped = 0.0, 0.0
+    for inputs in others:
+        for output, expected in zip(run(inputs), _listed(graph(*inputs)), strict=True):
+            wanted = expected.numpy()
+            worst = max(worst, float(np.abs(output - wanted).max()))
+            flipped = max(flipped, float(((output > 0) != (wanted > 0)).mean()))
+    if not worst <= TOLERANCE:
+        raise UserError(
+            f"{name}: the graph is {worst:.2g} away from the model (at most {TOLERANCE:g} is allowed)"
+        )
+    return Check(name, worst, flipped)
+
+
+def _listed(outputs: Any) -> tuple[Tensor, ...]:
+    return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
+
+
+def _describe(model: SEEM, folder: Path, categories: Sequence[Category], scale: Scale, kind: Format) -> None:
+    config = model.config
+    with torch.no_grad():
+        embeddings = model.class_embeddings([category.name for category in categories])
+        temperature = float(model.language.logit_scale.exp())
+    np.save(folder / "categories.npy", embeddings.numpy())
+    facts = {
+        "format": kind,
+        "graphs": {
+            name: {"inputs": graph.INPUTS, "outputs": graph.OUTPUTS}
+            for name, graph in (
+                ("image_encoder", ImageEncoder),
+                ("prompt_decoder", PromptDecoder),
+                ("text_encoder", TextEncoder),
+            )
+        },
+        "image": {
+            "short_side": scale.short,
+            "longest_side": scale.longest,
+            "divisor": config.size_divisor,
+            "padding": list(config.pixel_mean),
+        },
+        "queries": config.decoder.queries,
+        "queries_per_object": config.decoder.queries_per_prompt,
+        "layers": config.decoder.layers,
+        "memories": config.decoder.memories,
+        "largest_marks": min(config.decoder.max_points),
+        "temperature": temperature,
+        "object_threshold": config.postprocess.object_threshold,
+        "overlap_threshold": config.postprocess.overlap_threshold,
+        "categories": [category.as_coco() for category in categories],
+    }
+    write_text(folder / "model.json", json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    write_text(folder / "README.md", readme(kind))
+
+
+def _need_packages() -> None:
+    missing = [
+        name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise UserError(
+            f"export to ONNX needs {', '.join(missing)}; install with: pip install 'seem-tools[onnx]' "
+            "(or use --format pt2, which needs nothing more)"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters report every optimisation they leave out."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
