@@ -202,15 +202,18 @@ def test_a_large_photo_takes_a_tenth_of_the_baselines_time(tmp_path: Path) -> No
 
 def test_memory_grows_by_the_rows_only(tmp_path: Path) -> None:
     """Peak resident memory of builds of 1,000 and 10,000 images, each in a process of its own."""
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("peak memory is read from /proc")
     peaks = {}
     for images in (1_000, 10_000):
-        folder = write_input(tmp_path / f"input{images}", images, width=64, height=48, objects=6)
+        folder = write_input(tmp_path / f"input{images}", images, width=64, height=48, objects=1)
         script = (
-            "import resource, seem_data, sys\n"
+            "import pathlib, re, seem_data, sys\n"
             "folder, out = sys.argv[1:]\n"
             "colors, polys = folder + '/colors.json', folder + '/instances.json'\n"
             "seem_data.build(colors, polys, out, images=folder + '/images', workers=1)\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+            # Not ru_maxrss: a process inherits the peak of the one that started it.
+            "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])\n"
         )
         command = [sys.executable, "-c", script, str(folder), str(tmp_path / f"out{images}")]
         peaks[images] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) * 1024
