@@ -128,6 +128,25 @@ def strategies(
     print(json.dumps(rows, indent=2) if as_json else strategy_table.text(rows))
 
 
+def bench(
+    model: Annotated[str, typer.Option("--model", help="preset; weights are random")] = "focal-l",
+    size: Annotated[int, typer.Option("--size", help="side of the images in pixels")] = 256,
+    batch: Annotated[int, typer.Option("--batch", help="images at once")] = 2,
+    categories: Annotated[int, typer.Option("--categories", help="names that are encoded")] = 133,
+    steps: Annotated[int, typer.Option("--steps", help="steps that are timed")] = 5,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Measure a training step beside one taken the original's way: images a second, memory, parts, waits."""
+    from seem_train import bench as measuring
+
+    found = measuring.compare(
+        measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
+    )
+    print(json.dumps(found, indent=2) if as_json else measuring.text(found))
+
+
 def export(
     folder: Annotated[Path, typer.Argument(help="run or adapter folder")],
     out: Annotated[Path, typer.Option("--out", help=".safetensors or .pt to write")],

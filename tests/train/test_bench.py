@@ -1,0 +1,75 @@
+"""The reference of the benchmark does the original's work slowly, and gets the same answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import toy
+from typer.testing import CliRunner
+
+from seem_train import bench, strategies
+from seem_train.bench import Setting, synthetic_batch
+from seem_train.cli import app
+from seem_train.losses.criterion import Criterion
+from seem_train.losses.points import GridPoints
+from seem_train.reference import ReferenceStep, as_the_original, encode_padded, optimizer_of, slow_attention
+from seem_train.training_step import TrainingStep
+
+
+def test_the_reference_attention_and_matching_give_our_loss() -> None:
+    """Texts aside, whose templates each path draws by itself."""
+    batch = synthetic_batch(Setting(size=64, categories=3), 0)
+    losses = []
+    for slow in (False, True):
+        model = toy.micro()
+        strategy = strategies.find("head")
+        strategies.apply(model, strategy, strategies.placement(strategy))
+        criterion = Criterion(points=GridPoints(12, 16))
+        step = TrainingStep(
+            model, criterion, toy.NAMES, ("panoptic", "grounding", "interactive"), 1, _nothing
+        )
+        if slow:
+            slow_attention(model)
+            with as_the_original():
+                loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 3))
+        else:
+            loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 3))
+        loss.backward()
+        losses.append((loss.item(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
+    (ours, gradients), (reference, theirs) = losses
+    assert ours == pytest.approx(reference, rel=1e-4)
+    assert set(gradients) == set(theirs)
+    scale = max(float(g.abs().max()) for g in gradients.values())
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, theirs[name], rtol=2e-3, atol=1e-5 * scale, msg=name)
+
+
+def _nothing() -> torch.autograd.profiler.record_function:
+    return torch.autograd.profiler.record_function("step")
+
+
+def test_padded_texts_have_the_vectors_of_trimmed_ones() -> None:
+    model = toy.micro()
+    texts = ["a red mug.", "the plate that stands behind the second bottle"]
+    padded, ours = encode_padded(model, texts), model.encode_text(texts)
+    torch.testing.assert_close(padded.vectors, ours.vectors)
+    assert padded.tokens.shape[1] == 77
+
+
+def test_the_reference_optimizer_has_a_group_for_each_tensor() -> None:
+    model = toy.micro()
+    model.decoder.requires_grad_(True)
+    count = sum(p.requires_grad for p in model.parameters())
+    assert len(optimizer_of(model, 1e-4, 0.05).param_groups) == count
+
+
+def test_both_paths_are_measured_each_in_its_own_process() -> None:
+    arguments = ["bench", "--model", "tiny", "--size", "64", "--steps", "1", "--categories", "5", "--json"]
+    done = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["ours"]["host_syncs"] < found["reference"]["host_syncs"]
+    assert found["reference"]["parts"]["text encoder"] > 0 and "text encoder" not in found["ours"]["parts"]
+    assert issubclass(ReferenceStep, TrainingStep) and found["speedup"] > 0 and found["memory"] > 0
