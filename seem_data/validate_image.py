@@ -314,7 +314,8 @@ def polygon_faults(
     # The stubs of pycocotools know one polygon where its code takes a list of them.
     parts: Any = coco_mask.frPyObjects(polygons, size[1], size[0])  # pyright: ignore
     whole = coco_mask.merge(parts)
-    if int(coco_mask.area(parts).sum()) != int(coco_mask.area(whole)):
+    # One by one: of more than 255 masks at once pycocotools fails to tell the areas.
+    if sum(int(coco_mask.area(part)) for part in parts) != int(coco_mask.area(whole)):
         yield "overlapping-polygons", "has polygons that overlap: loaders add them up."
     iou = float(np.asarray(coco_mask.iou([whole], [mask], [0]))[0, 0])  # pyright: ignore
     if iou < _LEAST_IOU:

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 import seem_data
 from seem_data.layout import Dataset
 from seem_data.problems import DataError
 from seem_data.repair import SET_ASIDE, repair
 from seem_data.validate import validate
+from seem_data.validate_image import polygon_faults
 from tests.data.scenes import HEIGHT, WIDTH, tree, write_colors, write_scenes
 
 
@@ -326,3 +328,14 @@ def test_a_segment_map_is_what_the_pixels_say() -> None:
         assert (fact.area, fact.bbox) == (len(rows), box)
     nothing = SegmentMap.of(np.zeros((3, 4), np.int32))
     assert nothing.segments == {} and not nothing.index.any()
+
+
+def test_a_segment_of_very_many_polygons_can_be_checked() -> None:
+    polygons = [[float(n) for n in (x, y, x + 1, y, x + 1, y + 1, x, y + 1)] for x in range(0, 40, 2)
+                for y in range(0, 40, 2)]  # fmt: skip
+    mask = coco_mask.merge(coco_mask.frPyObjects(polygons, 40, 40))  # pyright: ignore
+    assert list(polygon_faults(polygons, mask, (40, 40))) == []
+    assert [code for code, _ in polygon_faults(polygons[:1] * 300, mask, (40, 40))] == [
+        "overlapping-polygons",
+        "polygons-differ",
+    ]
