@@ -21,7 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seem_train.model.predictions import LayerPredictions, ObjectPredictions, Predictions, SpatialPredictions
+from seem_train.model.predictions import (
+    GroundingPredictions,
+    LayerPredictions,
+    ObjectPredictions,
+    Predictions,
+    SpatialPredictions,
+)
 
 from .grounding import contrastive_loss, text_costs, text_logits
 from .masks import mask_losses
@@ -29,6 +35,9 @@ from .matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padd
 from .points import PointSource, RandomPoints, Task
 from .spatial import choice_loss, choose_own, only, prompt_logits
 from .targets import Counts, GroundingTargets, ObjectTargets, Sizes, SpatialTargets, Targets
+
+Predicted = ObjectPredictions | GroundingPredictions | SpatialPredictions
+MaskTargets = ObjectTargets | GroundingTargets | SpatialTargets
 
 
 @dataclass(frozen=True)
@@ -147,55 +156,35 @@ class Criterion:
         counts: Counts | None,
     ) -> LossTerms:
         objects = [layer.objects for layer in layers]
-        divide = counts or self.count(targets.sizes, objects[0].masks.shape[1])
-        grounding_predicted = [layer.grounding for layer in layers if layer.grounding is not None]
-        spatial_predicted = [layer.spatial for layer in layers if layer.spatial is not None]
-        grounding = self._grounding(targets) if grounding_predicted else None
+        spoken = [layer.grounding for layer in layers if layer.grounding is not None]
+        marked = [layer.spatial for layer in layers if layer.spatial is not None]
+        grounding = self._grounding(targets) if spoken else None
+        counts = counts or self.count(targets.sizes, objects[0].masks.shape[1])
 
+        # All that is solved on the host goes there together.
         class_logits = torch.stack([_logits(o).float() for o in objects])
-        queued: list[tuple[Task, Tensor, Sequence[int]]] = []
-        queued.append(
-            ("objects", self._object_costs(class_logits, objects, targets.objects), targets.objects.counts)
-        )
+        costs: dict[Task, Tensor] = {"objects": self._object_costs(class_logits, objects, targets.objects)}
+        sizes: dict[Task, Sequence[int]] = {"objects": targets.objects.counts}
         similarity = None
         if grounding is not None:
-            similarity = text_logits([g.class_vectors for g in grounding_predicted], grounding, logit_scale)
-            masks = [g.masks.detach() for g in grounding_predicted]
-            cost = self.config.costs.category * text_costs(similarity.detach())
-            cost = cost + self._mask_costs("grounding", masks, grounding, self.config.costs)
-            queued.append(("grounding", cost, grounding.counts))
-        try:
-            solved = assign([(cost, per_image) for _, cost, per_image in queued])
-        except NonFiniteCosts as bad:
-            number, layer, _ = bad.place
-            raise NonFiniteLoss([f"matching_{queued[number][0]}_{layer}"]) from bad
-        pairs: dict[Task, Pairs] = {task: found for (task, _, _), found in zip(queued, solved, strict=True)}
+            similarity = text_logits([g.class_vectors for g in spoken], grounding, logit_scale)
+            costs["grounding"] = self._mask_costs("grounding", spoken, grounding, self.config.costs)
+            costs["grounding"] += self.config.costs.category * text_costs(similarity.detach())
+            sizes["grounding"] = grounding.counts
+        pairs = _match(costs, sizes)
 
-        raw: dict[str, Tensor] = {}
-        raw["loss_mask_ce"] = self._label_loss(class_logits, pairs["objects"], targets.objects) / max(
-            divide.labels, 1e-6
-        )
-        bce, dice = mask_losses(
-            "objects", [o.masks for o in objects], pairs["objects"], targets.objects.masks, self.points
-        )
-        segments = max(divide.segments, 1.0)
-        raw["loss_mask_bce"], raw["loss_mask_dice"] = bce / segments, dice / segments
-
-        if spatial_predicted and targets.spatial is not None:
-            raw.update(
-                self._spatial_terms(spatial_predicted, targets.spatial, pairs, max(divide.prompts, 1.0))
-            )
+        ce = self._label_loss(class_logits, pairs["objects"], targets.objects)
+        raw = {"loss_mask_ce": _per(ce, counts.labels)}
+        raw |= self._mask_terms("objects", "loss_mask", objects, pairs, targets.objects, counts.segments)
+        if marked and targets.spatial is not None:
+            raw |= self._spatial_terms(marked, targets.spatial, pairs, counts.prompts)
         if grounding is not None and similarity is not None:
-            found = pairs["grounding"]
-            masks = [g.masks for g in grounding_predicted]
-            bce, dice = mask_losses("grounding", masks, found, grounding.masks, self.points)
-            phrases = max(divide.phrases, 1.0)
-            ce = contrastive_loss(similarity, found, grounding, self.config.mode_weights)
-            raw["loss_grounding_ce"] = ce / max(divide.grounded_images, 1.0)
-            raw["loss_grounding_bce"], raw["loss_grounding_dice"] = bce / phrases, dice / phrases
-        elif grounding_predicted:
-            zeros = torch.stack([_nothing(g.masks) + _nothing(g.class_vectors) for g in grounding_predicted])
-            raw.update({f"loss_grounding_{kind}": zeros for kind in ("ce", "bce", "dice")})
+            ce = contrastive_loss(similarity, pairs["grounding"], grounding, self.config.mode_weights)
+            raw["loss_grounding_ce"] = _per(ce, counts.grounded_images)
+            raw |= self._mask_terms("grounding", "loss_grounding", spoken, pairs, grounding, counts.phrases)
+        elif spoken:
+            zeros = torch.stack([_nothing(g.masks) + _nothing(g.class_vectors) for g in spoken])
+            raw |= {f"loss_grounding_{kind}": zeros for kind in ("ce", "bce", "dice")}
         return LossTerms(raw, self._weights(), pairs)
 
     def _grounding(self, targets: Targets) -> GroundingTargets | None:
@@ -216,20 +205,26 @@ class Criterion:
         categories = targets.categories.index_select(0, rows.reshape(-1)).view_as(rows)
         probability = logits.detach().softmax(-1)
         chosen = probability.gather(-1, categories[None, :, None].expand(layers, -1, queries, -1))
-        masks = [o.masks.detach() for o in predicted]
-        return (
-            self._mask_costs("objects", masks, targets, self.config.costs)
-            - self.config.costs.category * chosen
-        )
+        costs = self._mask_costs("objects", predicted, targets, self.config.costs)
+        return costs - self.config.costs.category * chosen
 
     def _mask_costs(
+        self, task: Task, predicted: Sequence[Predicted], targets: MaskTargets, costs: MatchCosts
+    ) -> Tensor:
+        masks = [p.masks.detach() for p in predicted]
+        return mask_costs(task, masks, targets.masks, targets.counts, costs, self.points)
+
+    def _mask_terms(
         self,
         task: Task,
-        masks: Sequence[Tensor],
-        targets: ObjectTargets | GroundingTargets | SpatialTargets,
-        costs: MatchCosts,
-    ) -> Tensor:
-        return mask_costs(task, masks, targets.masks, targets.counts, costs, self.points)
+        name: str,
+        predicted: Sequence[Predicted],
+        pairs: dict[Task, Pairs],
+        targets: MaskTargets,
+        count: float,
+    ) -> dict[str, Tensor]:
+        bce, dice = mask_losses(task, [p.masks for p in predicted], pairs[task], targets.masks, self.points)
+        return {f"{name}_bce": _per(bce, count), f"{name}_dice": _per(dice, count)}
 
     def _label_loss(self, logits: Tensor, pairs: Pairs, targets: ObjectTargets) -> Tensor:
         """Weighted cross entropy of every object query; the background where it is unmatched: [L], summed."""
@@ -257,16 +252,12 @@ class Criterion:
             return {f"loss_spatial_{kind}": zeros for kind in ("ce", "bce", "dice")}
         logits = prompt_logits(predicted, targets.counts, self.config.padded_prompts_compete)
         costs = self.config.spatial_costs
-        cost = self._mask_costs("spatial", [p.masks.detach() for p in predicted], targets, costs)
-        pairs["spatial"] = choose_own(cost, logits.detach(), costs.category, targets.counts)
+        by_mask = self._mask_costs("spatial", predicted, targets, costs)
+        pairs["spatial"] = choose_own(by_mask, logits.detach(), costs.category, targets.counts)
         kept = only(pairs["spatial"], targets.present)
-        bce, dice = mask_losses("spatial", [p.masks for p in predicted], kept, targets.masks, self.points)
         ce = choice_loss(logits, kept, targets.counts)
-        return {
-            "loss_spatial_ce": ce / prompts,
-            "loss_spatial_bce": bce / prompts,
-            "loss_spatial_dice": dice / prompts,
-        }
+        masks = self._mask_terms("spatial", "loss_spatial", predicted, {"spatial": kept}, targets, prompts)
+        return {"loss_spatial_ce": _per(ce, prompts)} | masks
 
     def _weights(self) -> dict[str, float]:
         tasks = {
@@ -279,6 +270,21 @@ class Criterion:
             for name, weights in tasks.items()
             for kind in ("ce", "bce", "dice")
         }
+
+
+def _match(costs: dict[Task, Tensor], sizes: dict[Task, Sequence[int]]) -> dict[Task, Pairs]:
+    tasks = list(costs)
+    try:
+        solved = assign([(costs[task], sizes[task]) for task in tasks])
+    except NonFiniteCosts as bad:
+        number, layer, _ = bad.place
+        raise NonFiniteLoss([f"matching_{tasks[number]}_{layer}"]) from bad
+    return dict(zip(tasks, solved, strict=True))
+
+
+def _per(total: Tensor, count: float) -> Tensor:
+    """A sum over things, divided by their number in the whole step; where there are none the sum is zero."""
+    return total / (count or 1.0)
 
 
 def touch(parameters: Iterable[Tensor]) -> Tensor:

@@ -223,6 +223,19 @@ def test_micro_batches_with_common_counts_give_the_gradient_of_the_whole_batch(
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
+def test_ranks_whose_gradients_are_averaged_give_the_gradient_of_the_whole_batch() -> None:
+    """One phrase and one prompt on two ranks: the divisors of a rank are halves."""
+    torch.manual_seed(0)
+    whole, truth = predictions(2, 1), targets((1, 0), (1, 0), (1, 1), (1,))
+    criterion = Criterion(points=GridPoints(8, 8))
+    together = gradients(criterion(whole, truth, SCALE).total, leaves(whole))
+    counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), Counts()).over(2)
+    ranks = [criterion(image_of(whole, b, 1), part_of(truth, b), SCALE, counts).total for b in range(2)]
+    averaged = gradients((ranks[0] + ranks[1]) / 2, leaves(whole))
+    for one, other in zip(averaged, together, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
 def test_every_prediction_that_a_task_uses_gets_a_gradient_even_without_targets() -> None:
     whole = predictions(1, 1)
     terms = Criterion(points=GridPoints(4, 4))(whole, targets((0,), (0,), (1,), (0,)), SCALE)
@@ -271,11 +284,8 @@ def test_a_task_without_predictions_or_targets_is_left_out() -> None:
     whole, truth = predictions(1, 1), targets((2,), (2,), (1,))
     only_objects = Predictions(tuple(LayerPredictions(p.objects) for p in whole.layers))
     criterion = Criterion(points=GridPoints(8, 8))
-    assert list(criterion(only_objects, truth, SCALE).raw) == [
-        "loss_mask_ce",
-        "loss_mask_bce",
-        "loss_mask_dice",
-    ]
+    names = ["loss_mask_ce", "loss_mask_bce", "loss_mask_dice"]
+    assert list(criterion(only_objects, truth, SCALE).raw) == names
     assert "loss_spatial_ce" not in criterion(whole, Targets(truth.objects), SCALE).raw
 
 
