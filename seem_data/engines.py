@@ -183,7 +183,7 @@ class ProcessPool(_Spread):
             process.terminate()
 
     def _start(self, work: Callable[[Any], Any], chunk: list[Any]) -> Future[Any]:
-        with _main_left_alone():
+        with _main_left_alone(), _interrupts_held():
             try:
                 return self._executor.submit(work, chunk)
             except BrokenProcessPool:  # since the last look; what was under way tells so itself
@@ -203,6 +203,29 @@ class ProcessPool(_Spread):
         self._stop_workers()
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._executor = self._new_executor()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends: a worker half started would be left behind.
+
+    Processes started inside hold it back for good. The fork server would otherwise die with a traceback while
+    it imports what it preloads, and workers before they come to ignore it.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    # The mask is what processes inherit; here another thread, of a library, may still be the one it reaches.
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _begin_worker() -> None:

@@ -45,6 +45,10 @@ def sleep(chunk: list[float]) -> list[float]:
     return chunk
 
 
+def holds_ctrl_c(_: list[int]) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def chunks_of_three(count: int) -> Iterator[list[int]]:
     for start in range(0, count, 3):
         yield list(range(start, min(start + 3, count)))
@@ -55,6 +59,12 @@ def test_every_job_comes_back_once(engine: str) -> None:
     with open_engine(engine, workers=2) as spread:
         results = [number for result in spread.map(double, chunks_of_three(20)) for number in result]
     assert sorted(results) == [2 * number for number in range(20)]
+
+
+def test_ctrl_c_reaches_the_parent_alone() -> None:
+    with ProcessPool(2) as pool:
+        assert list(pool.map(holds_ctrl_c, chunks_of_three(6))) == [True, True]
+    assert not holds_ctrl_c([])
 
 
 def test_a_pool_draws_chunks_as_it_needs_them() -> None:
