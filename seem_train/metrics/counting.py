@@ -72,9 +72,11 @@ def indices_of(values: np.ndarray, known: Sequence[int], void: int, other: int) 
     while len({name % modulus for name in names}) < len(set(names)):
         modulus += 2
     slots = [name % modulus for name in names]
-    index_at, name_at = np.full(modulus, other), np.full(modulus, -1)
+    index_at, name_at = np.full(modulus, other, np.int32), np.full(modulus, -1, np.int32)
     index_at[slots], name_at[slots] = [void, *range(len(known))], names
-    at = values % modulus
+    at = values if values.max(initial=0) < modulus else values % modulus
     indices = index_at.take(at)
-    indices[name_at.take(at) != values] = other
+    strangers = name_at.take(at) != values
+    if strangers.any():
+        indices[strangers] = other
     return indices
