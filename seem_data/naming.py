@@ -1,6 +1,6 @@
 """Names of images in a dataset: flat, unique, safe on every file system, and the same in every build.
 
-``kitchen/001.jpg`` becomes ``kitchen_001``: where an image lies decides its name, not which other images there
+``kitchen/001.jpg`` becomes ``kitchen_001``: where an image lies decides its name, not which others there
 are. Only where two still meet (``a.jpg`` and ``a.png``, ``A.jpg`` and ``a.jpg``) the later one gets a number.
 """
 
