@@ -7,15 +7,38 @@ backward pass; weights, gradients and the optimizer's moments are counted.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from seem_train.config import Config
 from seem_train.model.seem import SEEM
+from seem_train.runtime import Runtime
 
 #: what a step holds beyond counted tensors (prompts, losses, workspaces, fragmentation), as a factor;
 #: see tests/train/test_memory.py for how far it is from the truth
 SLACK = 1.25
+PIXELS_AT_ONCE = 4 * 512 * 512  #: on the CPU, where larger batches only take memory
+
+
+def micro_batch(model: SEEM, config: Config, runtime: Runtime) -> int:
+    """Images at once on a device; ``auto``: the largest divisor of the device's share that should fit."""
+    if config.run.batch != "auto":
+        return config.run.batch
+    share = config.run.global_batch // runtime.world
+    divisors = [n for n in range(1, share + 1) if share % n == 0]
+    if runtime.device.type != "cuda":
+        return max(n for n in divisors if n == 1 or n * config.data.size**2 <= PIXELS_AT_ONCE)
+    free, _ = torch.cuda.mem_get_info(runtime.device)
+    return largest_batch(model, divisors, config.data.size, runtime.precision, int(free))
+
+
+def largest_batch(model: SEEM, choices: Sequence[int], size: int, precision: str, free: int) -> int:
+    """The largest choice whose estimate leaves a fifth of the free bytes; the smallest if none does."""
+    one, two = (estimate(model, n, size, precision) for n in (1, 2))  # activations grow in proportion
+    fitting = [n for n in choices if one + (two - one) * (n - 1) <= 0.8 * free]
+    return max(fitting, default=min(choices))
 
 
 def estimate(model: SEEM, batch: int, size: int, precision: str = "fp32") -> int:

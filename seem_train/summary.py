@@ -21,7 +21,6 @@ from seem_train.model.adapter_files import fingerprint
 if TYPE_CHECKING:
     from seem_train.trainer import Session
 
-PIXELS_AT_ONCE = 4 * 512 * 512  #: on the CPU, where larger batches only take memory
 RARE = 3  #: categories with fewer masks are pointed out
 
 
@@ -30,15 +29,6 @@ RARE = 3  #: categories with fewer masks are pointed out
 
 def images_per_epoch(order: Order) -> float:
     return float(order.images if order.repeats is None else order.repeats.sum())
-
-
-def micro_batch(config: Config, world: int) -> int:
-    """Images at once on a device; ``auto``: the largest divisor of the device's share that fits."""
-    if config.run.batch != "auto":
-        return config.run.batch
-    share = config.run.global_batch // world
-    fits = max(1, PIXELS_AT_ONCE // config.data.size**2)
-    return max(n for n in range(1, share + 1) if share % n == 0 and n <= fits)
 
 
 def workers(config: Config, world: int) -> int:

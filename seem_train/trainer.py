@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seem_train import checkpoint, optim, run_folder, strategies, summary
+from seem_train import checkpoint, memory, optim, run_folder, strategies, summary
 from seem_train import config as settings
 from seem_train.checkpoint import Progress
 from seem_train.config import Config
@@ -30,7 +30,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order, StepSampler
 from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
-from seem_train.examiner import Examiner
+from seem_train.examiner import Examiner, Interrupted
 from seem_train.loggers import Log
 from seem_train.losses.criterion import Criterion, LossConfig, NonFiniteLoss, TaskWeights
 from seem_train.losses.points import RandomPoints
@@ -104,6 +104,10 @@ def run(config: Config, *, as_json: bool = False, dry_run: bool = False) -> Run:
                 return train(config, place, runtime, stop, log, dry_run)
             except torch.OutOfMemoryError as error:
                 raise UserError(summary.out_of_memory(config, str(error))) from None
+            except UserError:
+                if not runtime.is_main:
+                    time.sleep(2.0)  # what all processes find, the main one tells
+                raise
 
 
 # What a run is made of. -------------------------------------------------------------------------------
@@ -203,7 +207,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
         optim.build_optimizer(groups, config.optim.betas),
         torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]
         order,
-        summary.micro_batch(config, runtime.world),
+        memory.micro_batch(model, config, runtime),
         total,
         trained,
         optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
@@ -238,23 +242,38 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
         return outcome(session, 0)
     if place.resume is not None:
         log.say(f"Resumed  step {progress.step:,} of {session.total_steps:,} from {place.resume}")
+    try:
+        teach(session, stop)
+    except Interrupted:
+        log.say(f"Interrupted in the evaluation at step {progress.step:,}; what was learned is saved")
+    if stop.signal is not None:
+        last = place.folder / run_folder.LAST
+        log.say(f"Saved  {last} at step {progress.step:,} · the same command continues")
+        return outcome(session, stop.status)
+    if runtime.is_main:
+        session.examiner.finish(session)
+    return outcome(session, 0)
+
+
+def teach(session: Session, stop: Stop) -> None:
+    """From where the run is to its end, or until a signal comes; either way last/ is as far as it got.
+
+    Raises:
+        Interrupted: the signal came during an evaluation.
+    """
+    config, progress = session.config, session.progress
     if progress.step == 0 and progress.evaluated < 0 and config.run.zero_shot:
         examine(session, stop, "zero-shot")
+    if progress.evaluated < progress.step and evaluation_due(session):
+        examine(session, stop, "epoch")  # a signal had come in the middle of it
     module: nn.Module = session.step_module
-    if runtime.world > 1:
+    if session.runtime.world > 1:
         module = DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
     loop(session, module, stop)
-    if stop.signal is not None:
-        save(session, final=True)
-        log.say(
-            f"Saved  {place.folder / run_folder.LAST} at step {progress.step:,} · the same command continues"
-        )
-        return outcome(session, stop.status)
-    if progress.evaluated != progress.step:
-        examine(session, stop, "final")
     save(session, final=True)
-    finish(session)
-    return outcome(session, 0)
+    if stop.signal is None and progress.evaluated != progress.step:
+        examine(session, stop, "final")
+        save(session, final=True)
 
 
 def loop(session: Session, module: nn.Module, stop: Stop) -> None:
@@ -473,11 +492,6 @@ def restore(session: Session, found: checkpoint.Checkpoint) -> None:
     session.progress = found.progress
     session.began = time.monotonic()
     session.log.resume(found.progress.step)
-
-
-def finish(session: Session) -> None:
-    if session.runtime.is_main:
-        session.examiner.finish(session)
 
 
 def outcome(session: Session, status: int) -> Run:

@@ -17,6 +17,7 @@ from seem_train.model.config import (
     FocalConfig,
     LanguageConfig,
     PixelDecoderConfig,
+    PostprocessConfig,
     SEEMConfig,
 )
 from seem_train.model.original_config import DEFORMABLE_FFN
@@ -57,6 +58,8 @@ _TINY = SEEMConfig(
     pixel_decoder=PixelDecoderConfig(conv_dim=128, mask_dim=128, encoder_layers=1, heads=4, ffn_dim=256),
     language=LanguageConfig(width=64, layers=2, heads=2, projection=128),
     decoder=DecoderConfig(dim=128, heads=4, ffn_dim=256, layers=3, queries=40, memories=8),
+    # What has learned for minutes is less sure of itself than what has learned for weeks.
+    postprocess=PostprocessConfig(object_threshold=0.4, overlap_threshold=0.6),
 )
 
 PRESETS = {

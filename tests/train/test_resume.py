@@ -18,6 +18,7 @@ import toy
 from seem_train import checkpoint, trainer
 from seem_train.config import Config, to_yaml
 from seem_train.errors import UserError
+from seem_train.examiner import Examiner
 from seem_train.strategies import STRATEGIES
 from seem_train.trainer import Run
 
@@ -158,3 +159,25 @@ def test_a_named_checkpoint_can_go_on_elsewhere(
     run_and_stop(toy.settings(dataset, tmp_path / "first"), monkeypatch, 4, signal.SIGTERM)
     trainer.run(toy.settings(dataset, tmp_path / "second", run__resume=str(tmp_path / "first" / "last")))
     assert_same(tmp_path / "whole", tmp_path / "second")
+
+
+def test_a_signal_in_an_evaluation_ends_the_run_at_once_and_it_is_made_up_for(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"run__steps": 6, "run__eval_every": 1}
+    evaluate, calls = Examiner.evaluate, 0
+
+    def interrupted(self: Examiner, *rest: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(self, *rest, **named)
+
+    monkeypatch.setattr(Examiner, "evaluate", interrupted)
+    stopped = trainer.run(toy.settings(dataset, tmp_path / "run", **plain))
+    assert (stopped.status, stopped.steps, stopped.finished) == (75, 4, False)
+    done = trainer.run(toy.settings(dataset, tmp_path / "run", **plain))
+    assert done.finished
+    rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["split"] == "val"] == [4, 6]
