@@ -142,16 +142,20 @@ def _show_build(report: BuildReport) -> None:
         numbers = (counts.images, counts.segments, counts.instances, counts.sentences)
         table.add_row(name, *(f"{number:,}" for number in numbers))
     show(table)
-    made = [f"{report.built:,} images built"]
+    made = [f"{_count(report.built, 'image')} built"]
     made += [f"{report.kept:,} unchanged"] if report.kept else []
     made += [f"{report.failed:,} left out"] if report.failed else []
     found = dict.fromkeys(("error", "warning", "note"), 0)
     for problem in report.problems:
         found[problem.severity] += 1
-    told = ", ".join(f"{count:,} {severity}s" for severity, count in found.items() if count) or "no problems"
+    told = ", ".join(_count(count, severity) for severity, count in found.items() if count) or "no problems"
     print(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
     print(f"Next: seem-data report {report.out}    (look at it)")
     print(f"      seem-train run {report.out}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @app.command()
@@ -203,8 +207,8 @@ def validate(
     else:
         show_problems(problems, rest="the output of --json")
         if repaired:
-            print(f"{len(repaired)} problem(s) repaired.")
-        print(f"{dataset}: {len(problems)} problem(s)." if problems else f"{dataset} is valid.")
+            print(f"{_count(len(repaired), 'problem')} repaired.")
+        print(f"{dataset}: {_count(len(problems), 'problem')}." if problems else f"{dataset} is valid.")
     raise typer.Exit(WITH_PROBLEMS if problems else GOOD)
 
 

@@ -77,10 +77,10 @@ def _to_seem(dataset: Dataset, out: Path) -> list[str]:
     _write_json(out / "lvis" / "coco_train2017_filtrefgumdval_lvis.json", {**nothing, "categories": []})
     _write_json(out / CATEGORIES_JSON, dataset.categories.as_coco())
     write_atomically(out / "run_seem.py", _RUN_SEEM.encode())
-    count = len(dataset.categories)
+    count, launcher = len(dataset.categories), out.resolve() / "run_seem.py"
     return [
         "cd Segment-Everything-Everywhere-All-At-Once",
-        f"python {out / 'run_seem.py'} entry.py train --conf_files configs/seem/focall_unicl_lang_v1.yaml "
+        f"python {launcher} entry.py train --conf_files configs/seem/focall_unicl_lang_v1.yaml "
         f"--overrides MODEL.ENCODER.NUM_CLASSES {count} MODEL.DECODER.LVIS.ENABLED False",
     ]
 
@@ -96,7 +96,7 @@ def _to_detectron2(dataset: Dataset, out: Path) -> list[str]:
     _write_json(out / CATEGORIES_JSON, dataset.categories.as_coco())
     write_atomically(out / "register.py", _REGISTER.replace("DATASET", dataset.root.resolve().name).encode())
     names = ", ".join(f"{dataset.root.resolve().name}_{name}" for name in dataset.split_names)
-    return [f"PYTHONPATH={out} python -c 'import register'   # registers {names}"]
+    return [f"PYTHONPATH={out.resolve()} python -c 'import register'   # registers {names}"]
 
 
 def _place(split: Split, images: Path, panoptic: Path, semantic: Path) -> None:

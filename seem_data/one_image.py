@@ -13,7 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import msgspec
@@ -129,7 +129,7 @@ def build_image(recipe: Recipe, job: Job) -> Outcome:
         if job.known is not None and job.known.key == key and _is_there(recipe, job.known):
             return Outcome(job.position, kept=True, seconds=watch.seconds)
         line = _build(recipe, job, key, photo, problems, watch)
-        return Outcome(job.position, line=line, problems=problems, seconds=watch.seconds)
+        return Outcome(job.position, line=line, problems=_told(problems, job), seconds=watch.seconds)
     except OutputError:
         raise
     except DataError as error:
@@ -142,7 +142,20 @@ def build_image(recipe: Recipe, job: Job) -> Outcome:
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         message = f"could not be built: {type(error).__name__} in {place}: {error}."
         problems.append(Problem("internal-error", message, "Please report this as a bug.", source))
-    return Outcome(job.position, problems=problems, seconds=watch.seconds)
+    return Outcome(job.position, problems=_told(problems, job), seconds=watch.seconds)
+
+
+def _told(problems: list[Problem], job: Job) -> list[Problem]:
+    """The problems with the image's name where their file may be that of many images."""
+    source, image = job.main.source, f"image {job.main.name!r}"
+    if source.stem == PurePosixPath(job.main.name).stem:
+        return problems
+    return [
+        replace(problem, where=f"{image}, {problem.where}" if problem.where else image)
+        if problem.file == str(source) and not problem.where.startswith("image ")
+        else problem
+        for problem in problems
+    ]
 
 
 # What an image depends on
@@ -274,7 +287,7 @@ def _build(
             sha256=(photo_sha256, sha256(panoptic_png), sha256(semantic_png)),
             coverage=drawing.coverage,
             dropped=drawing.dropped,
-            problems=problems,
+            problems=_told(problems, job),
         )
     )
     watch.lap("write")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from seem_data.annotations import UNLABELED, VOID, Polygon, Region, Ring, Senten
 from seem_data.categories import Categories, Category
 from seem_data.layers import Layers
 from seem_data.problems import DataError, Problem
-from seem_data.runs import Box, Runs, runs_of, stretches_of
+from seem_data.runs import Box, Runs, Stretches, stretches_of
 from seem_data.scan import edges_of, scan_bitmap, scan_edges
 
 Overlap = Literal["format", "small-on-top", "category-priority", "error"]
@@ -137,8 +137,7 @@ def rasterize(
     layers, region_of_layer = _layers(drawn, value_of_region, size, problems, file, dropped)
     layers = layers.take(_order(layers, region_of_layer, drawn, objects, categories, options, pixel_count))
 
-    columns = layers.paint(size)
-    stretches = stretches_of(columns)
+    stretches = layers.seen(size)
     areas = stretches.areas(len(objects) + _FIRST)
     if options.overlap == "error":
         _refuse_overlaps(layers, areas, objects, pixel_count, file)
@@ -146,8 +145,8 @@ def rasterize(
     seen[:_FIRST] = True
     _tell_dropped(layers, areas, seen, objects, options, pixel_count, problems, file, dropped)
     if areas[~seen].any():  # small ones go, and what is under them shows
-        columns = layers.take(np.flatnonzero(seen[layers.value])).paint(size)
-        stretches = stretches_of(columns)
+        layers = layers.take(np.flatnonzero(seen[layers.value]))
+        stretches = layers.seen(size)
         areas = stretches.areas(len(areas))
 
     coverage = 1 - int(areas[_UNLABELED]) / pixel_count
@@ -160,15 +159,14 @@ def rasterize(
     if coverage < 1 and filler is not None:
         index[_UNLABELED] = 1 + _index_of_stuff(filler, kept)
     if coverage < 1 and options.unlabeled == "nearest":
-        columns = _spread(columns)
-    columns = _relabel(columns, index, len(kept))
-    filled = coverage < 1 and options.unlabeled != "void"
-    runs = runs_of(columns, len(kept)) if filled else stretches.runs(index, len(kept))
+        stretches = _spread(stretches)
+    stretches = stretches.relabelled(index.astype(np.min_scalar_type(len(kept))))
+    runs = stretches.runs(len(kept))
     segments = [
         DrawnSegment(thing.category, thing.iscrowd, area, box, tuple(thing.sentences), thing.where)
         for thing, area, box in zip(kept, runs.areas()[1:].tolist(), runs.boxes(), strict=True)
     ]
-    return Drawing(columns, segments, runs, layers, coverage, dict(dropped))
+    return Drawing(stretches.columns(), segments, runs, layers, coverage, dict(dropped))
 
 
 def _filler(options: RasterOptions, categories: Categories, file: str) -> Category | None:
@@ -262,6 +260,8 @@ def _layers(
         toggle = np.concatenate([toggle, *(found for found, _ in bitmaps)])
         layer = np.concatenate([layer, *(np.full(len(found), number) for found, number in bitmaps)])
         edge = np.append(edge, np.full(len(toggle) - len(edge), -1))
+        order = np.argsort(layer, kind="stable")
+        toggle, layer, edge = toggle[order], layer[order], edge[order]
     region_numbers = np.array(region_of_layer, np.int64)
     return Layers(value_of_region[region_numbers], toggle, layer, edge, edges), region_numbers
 
@@ -309,8 +309,8 @@ def _refuse_overlaps(
     """
     problems = []
     for value, thing in enumerate(objects, _FIRST):
-        alone = layers.take(np.flatnonzero(layers.value == value)).paint((1, pixel_count))
-        hidden = int(np.count_nonzero(alone)) - int(areas[value])
+        alone = layers.take(np.flatnonzero(layers.value == value)).seen((1, pixel_count))
+        hidden = int(alone.areas(value + 1)[value]) - int(areas[value])
         if hidden:
             problems.append(
                 Problem(
@@ -377,32 +377,26 @@ def _too_many(count: int, file: str) -> Problem:
 def _low_coverage(coverage: float, options: RasterOptions, file: str) -> Problem:
     return Problem(
         "low-coverage",
-        f"only {coverage:.0%} of the image is labelled, less than {options.min_coverage:.0%}.",
+        f"only {coverage:.1%} of the image is labelled, less than {options.min_coverage:.0%}.",
         "Label the ground too, or name a category for it with --unlabeled.",
         file,
         severity="warning",
     )
 
 
-def _spread(columns: NDArray[Any]) -> NDArray[Any]:
+def _spread(stretches: Stretches) -> Stretches:
     """Give every unlabelled pixel the value of the labelled, not void, pixel nearest to it."""
+    columns = stretches.columns()
     ground = columns < _FIRST
     if ground.all():
-        return columns
+        return stretches
     _, found = cv2.distanceTransformWithLabels(
         ground.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     nearest = np.asarray(found, np.int32)
     value_of = np.zeros(int(nearest.max()) + 1, columns.dtype)
     value_of[nearest[~ground]] = columns[~ground]
-    return np.where(columns == _UNLABELED, value_of[nearest], columns)
-
-
-def _relabel(columns: NDArray[Any], index: NDArray[np.int64], segment_count: int) -> NDArray[Any]:
-    """Drawing values ─▶ indices, in the smallest type."""
-    dtype = np.min_scalar_type(segment_count)
-    if columns.dtype != np.uint8:
-        return index.astype(dtype)[columns]
-    table = np.zeros(256, dtype)
-    table[: len(index)] = index
-    return cv2.LUT(columns, table)
+    spread = stretches_of(np.where(columns == _UNLABELED, value_of[nearest], columns))
+    before = np.searchsorted(stretches.start, spread.start, "right") - 1
+    known = stretches.start[before] == spread.start
+    return replace(spread, toggle=np.where(known, stretches.toggle[before], -1))

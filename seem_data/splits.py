@@ -134,7 +134,9 @@ def assign(
         chosen = _as_input_says(members, _grouping(group_by), seed, problems)
     if group_by is not None:
         _report_torn_groups(members, chosen, _grouping(group_by), problems)
-    _report_empty(members, chosen, plan.shares or plan.lists, problems)
+    by_default = not (plan.shares or plan.lists or plan.folders or any(member.split for member in members))
+    wanted = plan.shares or plan.lists or (DEFAULT_SHARES if by_default else ())
+    _report_empty(members, chosen, wanted, problems)
     return chosen
 
 
@@ -372,8 +374,8 @@ def _report_empty(
             problems.append(
                 Problem(
                     "empty-split",
-                    f"gets no image: there are only {len(members)}.",
-                    "Add images, or leave the split out.",
+                    f"gets no image of the {len(members)}: they are too few, or of too few groups.",
+                    "Add images, or leave the split out (--split train=1).",
                     where=f"--split {split}",
                     severity="warning",
                 )

@@ -7,7 +7,7 @@ import runpy
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -61,6 +61,14 @@ def test_seem_finds_every_file_it_opens(tabletop: Dataset, tmp_path: Path) -> No
     for stub in ("captions_train2017_filtrefgumdval.json", "captions_val2017.json", "instances_val2017.json"):
         assert "images" in json.loads((annotations / stub).read_text())
     assert (tmp_path / "lvis" / "coco_train2017_filtrefgumdval_lvis.json").is_file()
+
+
+@pytest.mark.parametrize("target", ["seem", "detectron2"])
+def test_the_next_commands_work_from_any_folder(
+    tabletop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Literal["seem", "detectron2"]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path / "elsewhere") in export(tabletop, target, Path("elsewhere"))[-1]
 
 
 def test_the_similarity_file_is_an_empty_dict_to_torch(tabletop: Dataset, tmp_path: Path) -> None:

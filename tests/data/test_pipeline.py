@@ -253,6 +253,21 @@ def test_little_coverage_is_told(colors: Path, tmp_path: Path) -> None:
     assert "low-coverage" not in codes(build(colors, polys, tmp_path / "out", min_coverage=0.0).problems)
 
 
+def test_problems_of_a_file_for_many_images_name_the_image(colors: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "ann" / "a.png")
+    size = {"width": WIDTH, "height": HEIGHT}
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png", **size}],
+        "categories": [{"id": 1, "name": "cpu"}],
+        "annotations": [{"id": 7, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 9, 0, 9, 9]]}],
+    }
+    (tmp_path / "ann" / "instances.json").write_text(json.dumps(coco))
+    for _ in ("built", "kept"):
+        problems = build(colors, tmp_path / "ann", tmp_path / "out", split="all=1").problems
+        places = {problem.code: problem.where for problem in problems}
+        assert places == {"unknown-label": "image 'a.png', annotation 7", "low-coverage": "image 'a.png'"}
+
+
 def test_a_fault_of_ours_costs_one_image(
     colors: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,7 +216,7 @@ def test_unlabelled_pixels_stay_void_and_low_coverage_is_told():
     assert drawing.coverage == 0.25
     assert (drawing.index_map == 0).sum() == 150
     assert [(p.code, p.severity) for p in problems] == [("low-coverage", "warning")]
-    assert "25%" in problems[0].message
+    assert "25.0%" in problems[0].message
 
 
 @pytest.mark.parametrize("drawn_before", [True, False])

@@ -143,6 +143,13 @@ def test_a_split_that_gets_no_image_is_told() -> None:
     assert [(problem.code, problem.where) for problem in problems] == [("empty-split", "--split val")]
 
 
+def test_a_default_split_without_images_is_told_too() -> None:
+    for images, group_by in ((members(1), None), (members(9), re.compile(".jpg"))):
+        problems: list[Problem] = []
+        assert set(assign(images, parse("auto"), group_by, problems=problems)) == {"train"}
+        assert [(problem.code, problem.where) for problem in problems] == [("empty-split", "--split val")]
+
+
 def test_categories_that_a_split_lacks_are_told() -> None:
     images = members(3, {0: {1}, 1: {1, 2}, 2: {3}})
     problems = absent_categories(images, ["train", "val", None], {1: "cup", 2: "plate", 3: "wall"})
