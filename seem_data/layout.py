@@ -41,6 +41,7 @@ CATEGORIES_JSON = "categories.json"
 PANOPTIC_JSON = "panoptic.json"
 GROUNDING_JSON = "grounding.json"
 INSTANCES_JSON = "instances.json"
+PROBLEMS_JSON = "problems.json"  # what the last build left out or warned of; absent where all was well
 IMAGES = "images"
 PANOPTIC = "panoptic"
 SEMANTIC = "semantic"

@@ -24,7 +24,7 @@ from seem_data.categories import Categories
 from seem_data.engines import Casualty, Engine, InProcess, open_engine
 from seem_data.files import sha256, write_atomically, writing
 from seem_data.journal import FOLDER, Journal, remove_leftovers
-from seem_data.layout import DATASET_JSON, Counts
+from seem_data.layout import DATASET_JSON, PROBLEMS_JSON, Counts
 from seem_data.naming import Names
 from seem_data.one_image import Job, Outcome, Recipe, build_images
 from seem_data.options import Options
@@ -33,7 +33,6 @@ from seem_data.problems import DataError, Problem
 from seem_data.readers import Reader, Source
 from seem_data.sentences_file import SentencesFile
 
-PROBLEMS_JSON = "problems.json"
 #: Images a worker gets at a time: sending them then costs next to nothing.
 CHUNK = 25
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Sentence
 from seem_data.files import write_atomically
-from seem_data.layout import Dataset, ImageRecord, Split
+from seem_data.layout import PROBLEMS_JSON, Dataset, ImageRecord, Split, read_json
 from seem_data.problems import DataError, Problem
 from seem_data.stats import DatasetStats, collect
 
@@ -35,7 +35,7 @@ def write(dataset: Dataset, out: Path, problems: Sequence[Problem] = (), images_
     Args:
         dataset: what to show.
         out: the HTML file to write.
-        problems: findings to list, e.g. of `seem_data.validate`.
+        problems: findings to list after those of the build, e.g. of `seem_data.validate`.
         images_per_split: gallery size; the pictures are spread evenly over the split.
 
     Raises:
@@ -47,7 +47,7 @@ def write(dataset: Dataset, out: Path, problems: Sequence[Problem] = (), images_
         summary=_summary(stats),
         charts=_charts(stats),
         gallery="".join(_gallery(dataset.split(name), images_per_split) for name in dataset.split_names),
-        problems=_problems(problems),
+        problems=_problems([*_of_the_build(dataset), *problems]),
     )
     write_atomically(out, page.encode())
     return out
@@ -160,6 +160,11 @@ def _outlines(mask: NDArray[np.bool_]) -> Iterator[str]:
     for contour in contours:
         points = contour[:, 0]
         yield f"M{points[0][0]} {points[0][1]}" + "".join(f"L{x} {y}" for x, y in points[1:]) + "z"
+
+
+def _of_the_build(dataset: Dataset) -> list[Problem]:
+    path = dataset.root / PROBLEMS_JSON
+    return read_json(path, list[Problem]) if path.is_file() else []
 
 
 def _problems(problems: Sequence[Problem]) -> str:

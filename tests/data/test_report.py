@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from seem_data import report
+from seem_data import build, report
 from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem
-from tests.data.tabletop import dataset
+from tests.data.tabletop import COLORS, dataset, render
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,15 @@ def test_names_cannot_break_out_of_the_page(tabletop: Dataset, tmp_path: Path) -
     page = report.write(tabletop, tmp_path / "report.html", [nasty]).read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_what_the_build_warned_of_is_listed(tmp_path: Path) -> None:
+    scenes = render(tmp_path / "scenes", 3)
+    file = scenes / "scene_0000.json"
+    file.write_text(file.read_text().replace('"label": "wall"', '"label": "wal"'))
+    build(colors=COLORS, polys=scenes, out=tmp_path / "dataset", workers=1)
+    page = report.write(Dataset(tmp_path / "dataset"), tmp_path / "report.html").read_text()
+    assert "Did you mean &#x27;wall&#x27;?" in page
 
 
 def test_the_gallery_is_spread_over_the_split(tabletop: Dataset, tmp_path: Path) -> None:
