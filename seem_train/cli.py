@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (cli_run.run, cli_run.init, cli_run.strategies):
+for command in (cli_run.run, cli_run.init, cli_run.strategies, cli_run.bench):
     app.command(command.__name__)(command)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)

@@ -1,4 +1,4 @@
-"""``seem-train run``, ``init``, ``strategies``, ``export``, ``bench``: options from dataclasses, no logic."""
+"""``seem-train run``, ``init``, ``strategies``, ``bench``: options from dataclasses, no logic."""
 
 from __future__ import annotations
 
@@ -145,21 +145,3 @@ def bench(
         measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
     )
     print(json.dumps(found, indent=2) if as_json else measuring.text(found))
-
-
-def export(
-    folder: Annotated[Path, typer.Argument(help="run or adapter folder")],
-    out: Annotated[Path, typer.Option("--out", help=".safetensors or .pt to write")],
-    merge: Annotated[bool, typer.Option("--merge", help="fold LoRA into the weights it belongs to")] = False,
-) -> None:
-    """Write a fine-tuned model as plain weights under the official names, as the original code loads them."""
-    from seem_train.model import adapters
-    from seem_train.model.tensor_files import write_tensors
-    from seem_train.model.weights import load_model, official_state_dict
-
-    model = load_model(folder)
-    if adapters.has_adapters(model) and not merge:
-        raise UserError(f"{folder} holds adapters; with --merge LoRA is folded into plain weights")
-    adapters.merge(model)
-    write_tensors(out, official_state_dict(model), {"format": "pt"})
-    print(f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names")

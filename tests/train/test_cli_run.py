@@ -1,4 +1,4 @@
-"""The commands run, init, strategies and export, as a user types them."""
+"""The commands run, init and strategies, as a user types them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import toy
 import yaml
-from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from seem_train import trainer
 from seem_train.cli import app
 from seem_train.config import fields, to_yaml
-from seem_train.model.presets import PRESETS
-from seem_train.model.seem import SEEM
-from seem_train.model.weights import official_state_dict
 
 cli = CliRunner()
 
@@ -116,24 +110,6 @@ def test_strategies_counts_what_each_trains() -> None:
     assert rows["head"]["trainable"] == 39_812_608
     text = cli.invoke(app, ["strategies", "--model", "tiny"]).stdout
     assert "backbone-adapter+head-adapter" in text and "frozen" in text
-
-
-def test_export_writes_official_names_and_refuses_what_cannot_be_merged(
-    dataset: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "plain.safetensors"
-    trainer.run(toy.settings(dataset, tmp_path / "lora", run__steps=1, strategy__name="lora"))
-    done = cli.invoke(app, ["export", str(tmp_path / "lora"), "--out", str(out)])
-    assert done.exit_code == 2 and "--merge" in done.stderr
-    done = cli.invoke(app, ["export", str(tmp_path / "lora"), "--out", str(out), "--merge"])
-    assert done.exit_code == 0, done.output
-    with torch.device("meta"):
-        expected = official_state_dict(SEEM(PRESETS["micro"].config))
-    written = load_file(out)
-    assert {n: t.shape for n, t in written.items()} == {n: t.shape for n, t in expected.items()}
-    trainer.run(toy.settings(dataset, tmp_path / "adapters", run__steps=1))
-    done = cli.invoke(app, ["export", str(tmp_path / "adapters"), "--out", str(out), "--merge"])
-    assert done.exit_code == 2 and "cannot be merged" in done.stderr
 
 
 @pytest.mark.slow
