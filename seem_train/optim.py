@@ -76,8 +76,8 @@ def _exempt(model: nn.Module, rule: DecayRule) -> set[int]:
 def build_optimizer(
     groups: list[dict[str, Any]], betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
 ) -> torch.optim.AdamW:
-    """AdamW; one fused kernel for each group on CUDA."""
-    fused = all(p.is_cuda for group in groups for p in group["params"])
+    """AdamW; one fused kernel for each tensor list, where the device has it (CUDA, CPU)."""
+    fused = all(p.device.type in ("cuda", "cpu") for group in groups for p in group["params"])
     return torch.optim.AdamW(groups, betas=(betas[0], betas[1]), eps=eps, fused=fused)
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -268,6 +269,8 @@ def teach(session: Session, stop: Stop) -> None:
         examine(session, stop, "epoch")  # a signal had come in the middle of it
     module: nn.Module = session.step_module
     if session.runtime.world > 1:
+        # Said of depthwise convolutions, whose gradients may have either of two equal layouts.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         module = DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
     loop(session, module, stop)
     save(session, final=True)
