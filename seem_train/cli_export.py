@@ -69,7 +69,7 @@ def export(
         )
         report = {"out": str(out), "checks": [vars(check) for check in checks]}
         said = "\n".join(
-            f"{check.graph}: at most {check.difference:.1e} from the model, {check.flipped:.2%} of masks differ"
+            f"{check.graph}: at most {check.difference:.1e} from the model, {check.flipped:.2%} of masks flip"
             for check in checks
         )
         said += f"\nWrote {out}; {out / 'README.md'} says how to run it"

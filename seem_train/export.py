@@ -34,6 +34,8 @@ from seem_train.image_scale import Scale
 from seem_train.model import adapters
 from seem_train.model.seem import SEEM
 from seem_train.model.tensor_files import write_tensors
+from seem_train.model.trunks.davit import DaViTConfig
+from seem_train.model.trunks.samvit import SamViTConfig
 from seem_train.model.weights import official_state_dict
 from seem_train.prediction import make_folder
 from seem_train.vocabulary import Category
@@ -92,15 +94,29 @@ def export_graphs(
     make_folder(folder)
     model = model.eval()
     checks = []
-    for name, graph, example, shapes, others in _graphs(model):
+    side = _fixed_side(model, scale)
+    for name, graph, example, shapes, others in _graphs(model, side):
         if progress is not None:
             progress(name)
         path = folder / f"{name}.{kind}"
         with torch.no_grad(), _quiet():
             run = _written(graph, example, shapes, path, kind)
             checks.append(_checked(name, graph, run, others))
-    _describe(model, folder, categories, scale, kind)
+    _describe(model, folder, categories, scale, side, kind)
     return checks
+
+
+def _fixed_side(model: SEEM, scale: Scale) -> int | None:
+    """Of the padded square, for trunks whose windows the exporter cannot follow through changing sizes.
+
+    SAM-ViT has positions for its own size only; of DaViT, torch 2.15 did not end tracing windows of unknown
+    number in eight minutes. Focal trunks take any size.
+    """
+    if isinstance(model.config.trunk, SamViTConfig):
+        return model.config.size_divisor
+    if isinstance(model.config.trunk, DaViTConfig):
+        return -(-scale.short // model.config.size_divisor) * model.config.size_divisor
+    return None
 
 
 def _merge_lora(model: SEEM) -> None:
@@ -114,17 +130,18 @@ def _merge_lora(model: SEEM) -> None:
 # Graphs: what each is traced with, and checked with. -----------------------------------------------------
 
 
-def _graphs(model: SEEM) -> Iterator[tuple[str, Any, tuple[Tensor, ...], Any, list[tuple[Tensor, ...]]]]:
+def _graphs(
+    model: SEEM, side: int | None
+) -> Iterator[tuple[str, Any, tuple[Tensor, ...], Any, list[tuple[Tensor, ...]]]]:
     """Name, module, example inputs, dynamic shapes, and other inputs to check it with."""
     divisor = model.config.size_divisor
     draws = torch.Generator().manual_seed(0)
     encoder = ImageEncoder(model)
     sides = [(divisor * 2, divisor * 3), (divisor, divisor * 2), (divisor * 3, divisor)]
-    if divisor > 32:
-        sides = [(divisor, divisor)] * 2
+    sides = sides if side is None else [(side, side)] * 2
     photos = [torch.rand(1, 3, h, w, generator=draws) * 255 for h, w in sides]
     height, width = Dim("h", min=1, max=_LARGEST), Dim("w", min=1, max=_LARGEST)
-    free = {2: divisor * height, 3: divisor * width} if divisor <= 32 else None
+    free = {2: divisor * height, 3: divisor * width} if side is None else None
     yield "image_encoder", encoder, (photos[0],), {"image": free}, [(photo,) for photo in photos[1:]]
 
     with torch.no_grad():
@@ -192,6 +209,8 @@ def _written(graph: Any, example: tuple[Tensor, ...], shapes: Any, path: Path, k
         if kind == "pt2":
             torch.export.save(program, path)
             return _run_program(torch.export.load(path))
+        if isinstance(graph, ImageEncoder) and isinstance(graph.model.config.trunk, SamViTConfig):
+            program = program.run_decompositions()  # its attention has 3 dimensions, the translation wants 4
         _save_onnx(program, graph, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
@@ -252,7 +271,14 @@ def _listed(outputs: Any) -> tuple[Tensor, ...]:
     return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
 
 
-def _describe(model: SEEM, folder: Path, categories: Sequence[Category], scale: Scale, kind: Format) -> None:
+def _describe(
+    model: SEEM,
+    folder: Path,
+    categories: Sequence[Category],
+    scale: Scale,
+    side: int | None,
+    kind: Format,
+) -> None:
     config = model.config
     with torch.no_grad():
         embeddings = model.class_embeddings([category.name for category in categories])
@@ -269,9 +295,9 @@ def _describe(model: SEEM, folder: Path, categories: Sequence[Category], scale: 
             )
         },
         "image": {
-            "short_side": scale.short,
-            "longest_side": scale.longest,
-            "divisor": config.size_divisor,
+            "short_side": side or scale.short,
+            "longest_side": side or scale.longest,
+            "divisor": side or config.size_divisor,
             "padding": list(config.pixel_mean),
         },
         "queries": config.decoder.queries,

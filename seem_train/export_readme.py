@@ -9,8 +9,8 @@ _INTRODUCTION = """\
 `text_encoder` turns token ids of CLIP's tokenizer into embeddings. `model.json` holds sizes, names of inputs
 and outputs, and categories; `categories.npy` their embeddings.
 
-Photos may have any size (those of SAM-ViT models 1024 × 1024 when padded) and prompts any number; photos go
-one at a time. Not in the graphs: reference photos, and the choice of which learned queries an object gets.
+Photos may have any size (of DaViT and SAM-ViT models, they are padded to one size) and prompts any number;
+photos go one at a time. Not in the graphs: reference photos, and which learned queries an object gets.
 """
 
 _PT2 = """\

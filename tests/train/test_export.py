@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from run_folders import write_run
-from toy import MICRO, NAMES, micro
+from toy import MICRO, NAMES, micro, with_trunk
 from typer.testing import CliRunner, Result
 
 from seem_train import Predictor, export
@@ -27,6 +27,8 @@ from seem_train.model.language import tokenize
 from seem_train.model.prepare import PreparedPrompts
 from seem_train.model.prompts import ImagePrompts, Marks
 from seem_train.model.seem import SEEM
+from seem_train.model.trunks.davit import DaViTConfig
+from seem_train.model.trunks.samvit import SamViTConfig
 from seem_train.model.weights import load_model
 from seem_train.vocabulary import as_categories
 
@@ -207,6 +209,21 @@ def test_programs_compute_what_the_model_computes(tmp_path: Path, placement: Pla
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trunk", ["davit", "samvit"])
+def test_trunks_with_windows_are_exported_at_one_size(tmp_path: Path, trunk: str) -> None:
+    trunks = {
+        "davit": DaViTConfig((8, 16, 32, 64), (1, 1, 1, 1), (1, 2, 4, 8), (1, 2, 4, 8)),
+        "samvit": SamViTConfig(16, 2, 2, (1,)),
+    }
+    divisor = 1024 if trunk == "samvit" else 32
+    tuned = micro(with_trunk(trunks[trunk], size_divisor=divisor))
+    checks = export.export_graphs(tuned, tmp_path, as_categories(NAMES), Scale.of(SIDE), "pt2")
+    assert max(check.difference for check in checks) < 1e-3
+    image = json.loads((tmp_path / "model.json").read_text())["image"]
+    assert image["short_side"] == image["longest_side"] == image["divisor"] == max(SIDE, divisor)
+
+
+@pytest.mark.slow
 def test_onnx_predicts_the_same_masks_and_its_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,11 +238,11 @@ def test_onnx_predicts_the_same_masks_and_its_readme_runs(
     predictor = Predictor(run)
     predictor.set_image("photo.png")
     x, y = 70, 45
-    found: dict[str, Any] = {}
     drawn = SeededDraws(0).queries(predictor.model.config.decoder.queries, 3)
     program = EXAMPLE.replace("photo.jpg", "photo.png")
     program = program.replace("drawn = np", "drawn = DRAWN\nunused = np")
-    exec(compile(program, "README.md", "exec"), found | {"DRAWN": drawn.numpy()[None]}, found)
+    found: dict[str, Any] = {"DRAWN": drawn.numpy()[None]}
+    exec(compile(program, "README.md", "exec"), found)
     assert "clicked" in capsys.readouterr().out
     assert "EXAMPLE" not in (out / "README.md").read_text()
     assert EXAMPLE in (out / "README.md").read_text()
