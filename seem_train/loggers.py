@@ -69,7 +69,7 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop_live()
+        self.end_progress()
         if not self.quiet and self.folder is not None and self.rows:
             self.write_csv()
         for sink in self._sinks:
@@ -101,7 +101,8 @@ class Log:
         if plain:
             self._append("log.txt", text + "\n")
 
-    def _stop_live(self) -> None:
+    def end_progress(self) -> None:
+        """Take the changing line away; the next progress brings it back."""
         if self._live is not None:
             self._live.stop()
             self._live = None

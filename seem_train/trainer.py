@@ -429,6 +429,7 @@ def save_due(config: Config, done: int, saved: float) -> bool:
 def examine(session: Session, stop: Stop, moment: str) -> None:
     """Evaluate, tell the result, keep the best weights."""
     progress, runtime = session.progress, session.runtime
+    session.log.end_progress()
     with averaged(session):
         result = session.examiner.evaluate(session.model, runtime, stop, thorough=moment != "epoch")
         headline = result.headline()
