@@ -22,6 +22,7 @@ from seem_train import draw
 from seem_train.checkpoint import write_text
 from seem_train.errors import UserError
 from seem_train.metrics.instance import encode_masks
+from seem_train.model.language import clean_name
 from seem_train.panoptic_files import PanopticFiles
 from seem_train.postprocess import PanopticSegment
 from seem_train.vocabulary import Category
@@ -108,7 +109,7 @@ class Panoptic(Prediction):
             {
                 "id": s.id,
                 "category_id": self.categories[s.category_index].id,
-                "label": self.name(s),
+                "label": clean_name(self.name(s)),
                 "isthing": s.isthing,
             }
             for s in self.segments
@@ -137,7 +138,9 @@ class Semantic(Prediction):
     def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
         labels = _scaled(self.labels, size)
         return [
-            draw.Region(labels == index, self.categories[index].color, self.categories[index].name)
+            draw.Region(
+                labels == index, self.categories[index].color, clean_name(self.categories[index].name)
+            )
             for index in np.unique(labels)
         ]
 
@@ -233,7 +236,7 @@ class Objects(Prediction):
             category = self.categories[self.category_index[index]]
             number = seen[category.id] = seen.get(category.id, -1) + 1
             color = made_up[number] if alone else draw.shade(category.color, number)
-            label = f"{category.name} {self.scores[index]:.2f}"
+            label = f"{clean_name(category.name)} {self.scores[index]:.2f}"
             regions.append(draw.Region(_scaled(self.mask(index), size), color, label))
         return regions[::-1]
 

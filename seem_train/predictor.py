@@ -146,9 +146,9 @@ class Predictor:
         """The likeliest category of every pixel; `categories` as in `panoptic`."""
         now, named = self._now, self._named(categories)
         logits, masks = self._answer(named)
-        size = _decision_size(now.photo, len(named) + len(masks))
-        scores = postprocess.semantic(logits, _masks(masks, now, size).at(slice(None)))
-        labels = scores.argmax(0).cpu().numpy().astype(np.int32)
+        size = _decision_size(now.photo, len(masks))
+        best = postprocess.semantic_labels(logits, _masks(masks, now, size).at(slice(None)))
+        labels = best.cpu().numpy().astype(np.int32)
         return Semantic(now.photo, named, now.file_name, labels=_enlarged(labels, now.photo))
 
     @torch.no_grad()
