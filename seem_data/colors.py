@@ -58,25 +58,25 @@ def _lab(rgb: NDArray) -> NDArray[np.float32]:
 
 
 def name_counts(
-    labels: NDArray[np.unsignedinteger], segment_count: int, pixels: NDArray[np.uint8]
+    columns: NDArray[np.unsignedinteger], segment_count: int, pixels: NDArray[np.uint8]
 ) -> NDArray:
     """How many looked-at pixels of each segment have each colour name.
 
     Args:
-        labels: [H, W] the index map, 0 = void.
+        columns: [W, H] the index map with its columns one after another, 0 = void.
         pixels: [h, w, 3] the photo as RGB, the same view at any size.
 
     Returns:
         [segment_count, len(NAMES)] int.
     """
-    height, width = labels.shape
-    rows, columns = pixels.shape[:2]
-    step = -(-max(rows, columns) // _MOST_SAMPLES)
-    row, column = np.arange(step // 2, rows, step), np.arange(step // 2, columns, step)
+    width, height = columns.shape
+    high, wide = pixels.shape[:2]
+    step = -(-max(high, wide) // _MOST_SAMPLES)
+    row, column = np.arange(step // 2, high, step), np.arange(step // 2, wide, step)
     seen = (pixels[step // 2 :: step, step // 2 :: step] >> (8 - _BITS)).astype(np.int32)
     name = _name_table()[(seen[..., 0] << 2 * _BITS) | (seen[..., 1] << _BITS) | seen[..., 2]]
-    at_row = ((row + 0.5) * height / rows).astype(np.intp)
-    at_column = ((column + 0.5) * width / columns).astype(np.intp)
-    segment = labels[at_row][:, at_column].astype(np.intp)
+    at_row = ((row + 0.5) * height / high).astype(np.intp)
+    at_column = ((column + 0.5) * width / wide).astype(np.intp)
+    segment = columns[at_column][:, at_row].T.astype(np.intp)
     counts = np.bincount((segment * len(NAMES) + name).ravel(), minlength=(segment_count + 1) * len(NAMES))
     return counts.reshape(segment_count + 1, -1)[1:]

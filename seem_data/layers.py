@@ -7,11 +7,11 @@ follows the length of the outlines and not the number of pixels under them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seem_data.runs import Stretches
 from seem_data.scan import Edges
 
 _AT_ONCE = 52  #: as many bits as a float64 holds exactly, less one
@@ -23,8 +23,8 @@ class Layers:
 
     Attributes:
         value: [L] what each layer paints, above 0.
-        toggle: [T] where the layers are entered and left (see `scan`), in any order.
-        layer: [T] the layer of each toggle.
+        toggle: [T] where the layers are entered and left (see `scan`), layer by layer.
+        layer: [T] the layer of each toggle, growing.
         edge: [T] the polygon edge that each toggle lies on, or -1 for those of bitmaps.
         edges: the polygon edges.
     """
@@ -43,31 +43,35 @@ class Layers:
 
     def take(self, order: NDArray[np.int64]) -> Layers:
         """Some of the layers, in another order."""
+        if np.array_equal(order, np.arange(len(self.value))):
+            return self
         place = np.full(len(self.value), -1)
         place[order] = np.arange(len(order))
         moved = place[self.layer]
-        kept = moved >= 0
+        kept = np.argsort(moved, kind="stable")[np.count_nonzero(moved < 0) :]
         return Layers(self.value[order], self.toggle[kept], moved[kept], self.edge[kept], self.edges)
 
-    def paint(self, size: tuple[int, int]) -> NDArray[Any]:
-        """[W, H] the topmost value of every pixel, columns one after another; 0 where there is no layer."""
+    def seen(self, size: tuple[int, int]) -> Stretches:
+        """The topmost value everywhere; 0 where there is no layer."""
         width, height = size
-        pixel_count = width * height
-        dtype = np.min_scalar_type(int(self.value.max(initial=0)))
-        columns = np.zeros(pixel_count, dtype)
+        pixel_count, count = width * height, len(self.toggle)
+        # Events, sorted by position and layer: the toggles, then the beginnings of columns.
+        bits = (count + width).bit_length()
+        event = np.append(self.toggle, np.arange(0, pixel_count, height)) << bits
+        event |= np.arange(count + width)
+        event.sort()
+        position, toggle = event >> bits, event & ((1 << bits) - 1)
+        layer = np.append(self.layer, np.full(width, -1))[toggle]
+        value = np.zeros(len(event), np.int64)
         for lowest in range(0, len(self.value), _AT_ONCE):
-            layer = self.layer - lowest
-            mine = (layer >= 0) & (layer < _AT_ONCE)
-            event = self.toggle[mine] * 64 + layer[mine]
-            event.sort()
+            bit = layer - lowest
+            mine = (bit >= 0) & (bit < _AT_ONCE)
             # After each event, the set of layers that cover the pixels from there on, one bit each.
-            covering = np.bitwise_xor.accumulate(np.left_shift(1, event & 63))
+            covering = np.bitwise_xor.accumulate(np.left_shift(mine, bit & 63, dtype=np.int64))
             topmost = np.frexp(covering.astype(np.float64))[1]  # 0: none, k: the k-th of this batch
-            value = np.append(0, self.value[lowest : lowest + _AT_ONCE])[topmost]
-            length = np.diff(event >> 6, prepend=0, append=pixel_count)
-            batch = np.repeat(np.append(0, value).astype(dtype), length)
-            if lowest:
-                np.copyto(columns, batch, where=batch > 0)
-            else:
-                columns = batch
-        return columns.reshape(width, height)
+            found = np.append(0, self.value[lowest : lowest + _AT_ONCE])[topmost]
+            value = np.where(found > 0, found, value) if lowest else found
+        settled = np.flatnonzero((position < pixel_count) & (position != np.append(position[1:], -1)))
+        value, start, toggle = value[settled], position[settled], toggle[settled]
+        kept = (value != np.append(-1, value[:-1])) | (toggle >= count)
+        return Stretches.of(value[kept], start[kept], np.where(toggle < count, toggle, -1)[kept], size)

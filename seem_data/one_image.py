@@ -34,7 +34,7 @@ from seem_data.sentences_file import ImageSentences, add_sentences
 STAGES = ("hash", "read", "raster", "encode", "sentences", "photo", "write")
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "WEBP": (".webp",)}
 _JPEG_QUALITY = 95
-_LONGEST_SMALL = 160  #: pixels of the longer side in which colours are looked for
+_LONGEST_SMALL = 80  #: pixels of the longer side in which colours are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +245,7 @@ def _build(
     watch.lap("raster")
 
     encoded = panoptic.encode(drawing, recipe.categories)
-    panoptic_png = png.encode(encoded.rgb)
-    semantic_png = png.encode(semantic.encode(encoded, recipe.categories))
+    panoptic_png, semantic_png = encoded.png(), semantic.encode_png(encoded, recipe.categories)
     instance_rows = instances.rows(encoded)
     watch.lap("encode")
 

@@ -9,7 +9,7 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,19 +46,22 @@ class Part:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Steps:
     """The unit edges of all outlines: step 2i is the top of run i and is walked to the right, step 2i + 1 is
-    its bottom and is walked to the left. `after` is the step that follows on the outline."""
+    its bottom and is walked to the left. `after` is the step that follows on the outline, `right` the one
+    that goes on straight to the right, or -1."""
 
-    segment: Ints
     column: Ints
     row: Ints
-    top: NDArray[np.bool_]
     after: Ints
+    right: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sides:
-    """Steps in successive columns on one line; `left` and `right` are the outermost of them."""
+    """Steps in successive columns on one line: side k is the steps ``step[bounds[k]:bounds[k + 1]]``, the
+    outermost of them `left` and `right`."""
 
+    step: Ints
+    bounds: Ints
     left: Ints
     right: Ints
     line: Ints
@@ -74,10 +77,13 @@ def trace(runs: Runs, layers: Layers | None = None) -> list[list[Part]]:
     """
     if not len(runs.column):
         return [[] for _ in range(runs.segment_count)]
+    if layers is None:
+        none = np.empty(0, np.int64)
+        layers = Layers(none, none, none, none, Edges(none, none, none, none))
+        runs = replace(runs, toggles=np.full_like(runs.toggles, -1))
+    edges = layers.edges
     steps = _steps(runs)
-    edges = layers.edges if layers else Edges(*(np.empty(0, np.int64) for _ in range(4)))
-    flat = len(edges.x0)  # lines from here on are the pixel rows
-    sides = _sides(steps, _lines(steps, runs.size, layers, flat), runs.size)
+    sides = _sides(steps, runs, layers.edge, len(edges.x0))
     ends, missed = _ends(sides, steps, edges, runs.size)
     points, bounds = _points(sides, ends, missed, steps)
     return _parts(runs, steps, sides, points, bounds)
@@ -88,57 +94,51 @@ def _steps(runs: Runs) -> _Steps:
     by a vertical edge (of length 0 where the outline goes straight on): there, one of the two columns is
     inside and the other is not."""
     width, height = runs.size
-    row = np.empty(2 * len(runs.top), np.int64)
-    row[0::2], row[1::2] = runs.top, runs.bottom
+    count = 2 * len(runs.top)
+    row = np.stack([runs.top, runs.bottom], axis=1).reshape(-1)
     column = np.repeat(runs.column, 2)
-    segment = np.repeat(runs.segment, 2)
-    top = np.zeros(len(row), np.bool_)
-    top[0::2] = True
     # Where four pixels meet crosswise, bottoms come before tops: pixels that touch at a corner stay apart.
-    left_end = ((segment * (width + 1) + column) * (height + 1) + row) * 2 + top
-    ends = np.argsort(np.concatenate([left_end, left_end + 2 * (height + 1)]), kind="stable")
-    is_right = ends >= len(row)
-    ends -= len(row) * is_right
-    leaves = (is_right == top[ends])[
-        0::2
-    ]  # of each two, one end leaves its step and the other enters the next
+    above = (np.repeat(runs.segment * (width + 1) + runs.column, 2) * (height + 1) + row) * 2
+    above[0::2] += 1
+    ends = np.argsort(np.concatenate([above, above + 2 * (height + 1)]), kind="stable")
+    is_right = ends >= count
+    ends -= count * is_right
+    # Of each two, one end leaves its step and the other enters the next.
+    leaves = is_right[0::2] != (ends[0::2] & 1)
     one, other = ends[0::2], ends[1::2]
-    after = np.empty(len(row), np.int64)
+    after = np.empty(count, np.int64)
     after[np.where(leaves, one, other)] = np.where(leaves, other, one)
-    return _Steps(segment, column, row, top, after)
+    right = np.full(count, -1)
+    straight = np.flatnonzero(is_right[0::2] != is_right[1::2])
+    one, other, turned = one[straight], other[straight], is_right[1::2][straight]
+    right[np.where(turned, other, one)] = np.where(turned, one, other)
+    return _Steps(column, row, after, right)
 
 
-def _lines(steps: _Steps, size: tuple[int, int], layers: Layers | None, flat: int) -> Ints:
-    """The line that each step lies on: a polygon edge, or from `flat` on a pixel row."""
-    rows = flat + steps.row
-    if layers is None or not len(layers.toggle):
-        return rows
-    width, height = size
-    position = steps.column * height + steps.row
-    # Which toggle lies at a position. Only written entries count, so the others need no value.
-    toggle_at = np.empty(width * height + 1, np.int32)
-    bottom_up = np.argsort(layers.layer, kind="stable")
-    toggle_at[layers.toggle[bottom_up]] = bottom_up  # of several, the topmost layer's stays
-    toggle = np.clip(toggle_at[position], 0, len(layers.toggle) - 1)
-    edge = np.where(layers.toggle[toggle] == position, layers.edge[toggle], -1)
-    inside = (steps.row > 0) & (steps.row < height)  # edges outside the image are cut along its border
-    return np.where(inside & (edge >= 0), edge, rows)
+def _sides(steps: _Steps, runs: Runs, edge_of_toggle: Ints, flat: int) -> _Sides:
+    """Steps on one polygon edge, or from line `flat` on in one pixel row, each linked to the next."""
+    width, height = runs.size
+    count = len(edge_of_toggle)
+    toggle = runs.toggles.reshape(-1)
+    edge = np.append(edge_of_toggle, -1)[toggle]
+    # Edges outside the image are cut along its border.
+    drawn = (edge >= 0) & (steps.row > 0) & (steps.row < height)
+    # An edge's toggles stand in a row, column by column, and each is a top and a bottom once at most.
+    mine = np.flatnonzero(drawn)
+    step_of = np.full(2 * count, -1)
+    step_of[toggle[mine] + (mine & 1) * count] = mine
+    by_edge = step_of[step_of >= 0]
+    rest = np.flatnonzero(~drawn)
+    by_row = rest[np.argsort(((rest & 1) * (height + 1) + steps.row[rest]) * width + steps.column[rest])]
 
-
-def _sides(steps: _Steps, line: Ints, size: tuple[int, int]) -> _Sides:
-    """Sorted by line, the steps of a side stand in a row, column by column, each linked to the next."""
-    width = size[0] + 1  # so that two lines never seem to go on in one another
-    key = ((steps.segment * 2 + steps.top) * (int(line.max()) + 1) + line) * width + steps.column
-    order = np.argsort(key)
-    key = key[order]
-    one, next_one = order[:-1], order[1:]
-    linked = np.where(steps.top[one], steps.after[one] == next_one, steps.after[next_one] == one)
-    begins = np.append(True, (key[1:] != key[:-1] + 1) | ~linked)
-    of_step = np.empty(len(order), np.int64)
-    of_step[order] = np.cumsum(begins) - 1
+    step = np.concatenate([by_edge, by_row])
+    line = np.concatenate([edge[by_edge], flat + steps.row[by_row]])
+    begins = np.append(True, (line[1:] != line[:-1]) | (steps.right[step[:-1]] != step[1:]))
+    of_step = np.empty(len(step), np.int64)
+    of_step[step] = np.cumsum(begins) - 1
     first = np.flatnonzero(begins)
-    left, right = order[first], order[np.append(first[1:], len(order)) - 1]
-    return _Sides(left, right, line[left], of_step)
+    bounds = np.append(first, len(step))
+    return _Sides(step, bounds, step[first], step[bounds[1:] - 1], line[first], of_step)
 
 
 def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> tuple[Ints, Ints]:
@@ -164,21 +164,22 @@ def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> 
     whole = near & (x >= 0) & (x <= limit[0]) & (y >= 0) & (y <= limit[1])
     ends[drawn] = np.where(whole[..., None], corners, ends[drawn])
 
-    for end, near_x in ((0, left), (1, right)):
-        mine = np.flatnonzero(~whole[:, end])
-        ends[drawn[mine], end] = _cut(corners[mine], near_x[drawn[mine]], end, limit)
+    cut, end = np.nonzero(~whole)
+    side = drawn[cut]
+    near_x = np.where(end == 1, right[side], left[side])
+    ends[side, end] = _cut(corners[cut], near_x, end == 1, limit)
     cut = drawn[~(whole[:, 0] & whole[:, 1])]
     return ends, cut[_misses(sides, cut, ends, steps, size)]
 
 
-def _cut(corners: Ints, near_x: Ints, end: int, limit: Ints) -> Ints:
-    """[N, 2] where to cut edges off before their left (0) or right (1) corner: of the grid points near x that
-    lie in the image, the one that the edge comes closest to."""
-    (x0, y0), (x1, y1) = corners[:, 0].T, corners[:, 1].T
+def _cut(corners: Ints, near_x: Ints, at_right: NDArray[np.bool_], limit: Ints) -> Ints:
+    """[N, 2] where to cut edges off before their left or right corner: of the grid points near x that lie in
+    the image, the one that the edge comes closest to."""
+    x0, y0, x1, y1 = corners.reshape(-1, 4).T[..., None]
     x = near_x[:, None] + np.arange(-ENTER, FINE - ENTER)
-    exact = y0[:, None] + ((y1 - y0) / (x1 - x0))[:, None] * (x - x0[:, None])
+    exact = y0 + ((y1 - y0) / (x1 - x0)) * (x - x0)
     y = np.rint(exact)
-    beyond = x > x1[:, None] if end else x < x0[:, None]
+    beyond = np.where(at_right[:, None], x > x1, x < x0)
     barred = beyond | (x < 0) | (x > limit[0]) | (y < 0) | (y > limit[1])
     best = (np.abs(exact - y) + barred).argmin(axis=1)
     rank = np.arange(len(x))
@@ -190,21 +191,13 @@ def _misses(
 ) -> NDArray[np.bool_]:
     """Whether each chosen side, rasterised, is not exactly its steps."""
     width, height = size
-    left, right = steps.column[sides.left[chosen]], steps.column[sides.right[chosen]]
-    count = right - left + 1
-    place = np.full(len(sides.left), -1)
-    place[chosen] = np.arange(len(chosen))
-    place = place[sides.of_step]
-    mine = np.flatnonzero(place >= 0)
-    place = place[mine]
-    wanted = np.empty(len(mine), np.int64)
-    wanted[(np.cumsum(count) - count - left)[place] + steps.column[mine]] = (
-        steps.column[mine] * height + steps.row[mine]
-    )
+    is_chosen = np.zeros(len(sides.left), np.bool_)
+    is_chosen[chosen] = True
+    step = sides.step[np.repeat(is_chosen, np.diff(sides.bounds))]
     x0, y0, x1, y1 = ends[chosen].reshape(-1, 4).T
     got, of = scan_edges(Edges(x0, y0, x1, y1), width, height)
     misses = np.zeros(len(chosen), np.bool_)
-    misses[of[got != wanted]] = True
+    misses[of[got != steps.column[step] * height + steps.row[step]]] = True
     return misses
 
 
@@ -229,7 +222,7 @@ def _points(sides: _Sides, ends: Ints, missed: Ints, steps: _Steps) -> tuple[Int
 
 
 def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds: Ints) -> list[list[Part]]:
-    walked_right = steps.top[sides.left]
+    walked_right = sides.left & 1 == 0
     last = np.where(walked_right, sides.right, sides.left)
     order, bounds = _cycles(sides.of_step[steps.after[last]], np.argsort(sides.left))
     ring_of_side = np.empty(len(order), np.int64)
@@ -249,7 +242,7 @@ def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds:
     ring = ring_of_side[sides.of_step]
     outer_of = _outer_rings(ring[0::2], ring[1::2], len(rings))
     area = np.bincount(outer_of[ring[0::2]], runs.bottom - runs.top, len(rings))
-    segment_of_ring = steps.segment[sides.left[order[bounds[:-1]]]]
+    segment_of_ring = runs.segment[sides.left[order[bounds[:-1]]] // 2]
     parts: list[list[Part]] = [[] for _ in range(runs.segment_count)]
     found: dict[int, Part] = {}
     for number, (outer, owner) in enumerate(zip(outer_of.tolist(), segment_of_ring.tolist(), strict=True)):
@@ -311,8 +304,10 @@ def _outer_rings(one: Ints, other: Ints, count: int) -> Ints:
             ring = outer[ring]
         return ring
 
-    apart = np.flatnonzero(one != other)
-    for a, b in set(zip(one[apart].tolist(), other[apart].tolist(), strict=True)):
+    apart = one != other
+    pair = one[apart] * count + other[apart]
+    pair = pair[np.append(True, pair[1:] != pair[:-1])[: len(pair)]]  # neighbours mostly repeat one another
+    for a, b in (divmod(number, count) for number in set(pair.tolist())):
         low, high = sorted((root(a), root(b)))
         outer[high] = low
     return np.array([root(ring) for ring in range(count)], np.int64)

@@ -7,6 +7,7 @@ A segment's id is the colour of its pixels, ``id = R + 256·G + 256²·B``, as `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,35 @@ _RGB = 2  #: PNG's colour type
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Panoptic:
     """One image as COCO panoptic holds it.
 
     Attributes:
-        rgb: [H, W, 3] the pixels of the PNG.
-        id_map: [H, W] the segment id of each pixel, 0 = void; equals ``rgb2id(rgb)``.
+        ids: [K + 1] the segment id of each value of the drawing's index map; ``ids[0]`` is 0, void.
         segments: in the order of the drawing's; areas and boxes are those of the pixels.
         drawing: what it was made of: ``drawing.segments[k]`` is ``segments[k]``.
     """
 
-    rgb: NDArray[np.uint8]
-    id_map: NDArray[np.int32]
+    ids: NDArray[np.int32]
     segments: list[Segment]
     drawing: Drawing
+
+    @cached_property
+    def id_map(self) -> NDArray[np.int32]:
+        """[H, W] the segment id of each pixel, 0 = void; equals ``rgb2id(rgb)``."""
+        return look_up(self.drawing.labels, self.ids)
+
+    @cached_property
+    def rgb(self) -> NDArray[np.uint8]:
+        """[H, W, 3] the pixels of the PNG."""
+        rgba = np.asarray(self.id_map, "<i4").view(np.uint8).reshape(*self.id_map.shape, 4)
+        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
+
+    def png(self) -> bytes:
+        """The PNG file."""
+        colors = np.asarray(self.ids, "<i4").view(np.uint8).reshape(-1, 4)[:, :3]
+        return png.encode_stretches(self.drawing.stretches, colors)
 
 
 def encode(drawing: Drawing, categories: Categories) -> Panoptic:
@@ -56,10 +71,7 @@ def encode(drawing: Drawing, categories: Categories) -> Panoptic:
         )
         for drawn in drawing.segments
     ]
-    id_map = look_up(drawing.labels, np.array([0, *(segment.id for segment in segments)], np.int32))
-    rgba = np.asarray(id_map, "<i4").view(np.uint8).reshape(*id_map.shape, 4)
-    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-    return Panoptic(np.asarray(rgb, np.uint8), id_map, segments, drawing)
+    return Panoptic(np.array([0, *(segment.id for segment in segments)], np.int32), segments, drawing)
 
 
 def look_up(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:

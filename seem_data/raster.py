@@ -68,22 +68,26 @@ class Drawing:
     """What is seen of the regions of one image.
 
     Attributes:
-        columns: [W, H] unsigned: the index map with its columns one after another; 0 = void,
-            k = ``segments[k - 1]``.
+        stretches: the index map, where it is constant: 0 = void, k = ``segments[k - 1]``.
         segments: things one by one (parts joined by group), stuff and crowds one per category.
         runs: the same map as column runs.
         layers: what was drawn, from which outlines find their straight edges again.
         coverage: fraction of the pixels that people labelled, void regions among them.
         dropped: how many regions and objects left no trace, by reason: ``broken`` (no usable outline),
-            ``outside`` (the image), ``empty`` (no pixel inside), ``hidden``, ``small``.
+            ``empty`` (no pixel inside), ``hidden``, ``small``.
     """
 
-    columns: NDArray[Any]
+    stretches: Stretches
     segments: list[DrawnSegment]
     runs: Runs
     layers: Layers
     coverage: float
     dropped: dict[str, int]
+
+    @cached_property
+    def columns(self) -> NDArray[Any]:
+        """[W, H] the index map with its columns one after another, in the type of `labels`."""
+        return self.stretches.columns()
 
     @cached_property
     def labels(self) -> NDArray[Any]:
@@ -166,7 +170,7 @@ def rasterize(
         DrawnSegment(thing.category, thing.iscrowd, area, box, tuple(thing.sentences), thing.where)
         for thing, area, box in zip(kept, runs.areas()[1:].tolist(), runs.boxes(), strict=True)
     ]
-    return Drawing(stretches.columns(), segments, runs, layers, coverage, dict(dropped))
+    return Drawing(stretches, segments, runs, layers, coverage, dict(dropped))
 
 
 def _filler(options: RasterOptions, categories: Categories, file: str) -> Category | None:

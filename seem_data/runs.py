@@ -21,6 +21,7 @@ class Runs:
 
     Attributes:
         column, top, bottom: a run covers the pixels (column, top ≤ row < bottom).
+        toggles: [R, 2] which toggles of `Layers` lie at its top and its bottom, -1 where there is none.
         bounds: [K + 2]; the runs of segment k are those from ``bounds[k]`` up to ``bounds[k + 1]``.
         size: (width, height) of the map.
     """
@@ -28,6 +29,7 @@ class Runs:
     column: NDArray[np.int64]
     top: NDArray[np.int64]
     bottom: NDArray[np.int64]
+    toggles: NDArray[np.int64]
     bounds: NDArray[np.int64]
     size: tuple[int, int]
 
@@ -62,31 +64,58 @@ class Runs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretches:
-    """Where a map [width, height] is constant along its columns: value, flat start and flat end of every
-    stretch, in the order of the map."""
+    """Where a map is constant along its columns, in the order of the map.
+
+    Attributes:
+        value: of each stretch.
+        start, end: flat positions ``column · height + row``; a stretch covers those from start up to end.
+        toggle: which toggle of `Layers` the stretch begins at, -1 where it is none.
+        size: (width, height) of the map.
+    """
 
     value: NDArray[Any]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    toggle: NDArray[np.int64]
     size: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, value: NDArray[Any], start: NDArray[np.int64], toggle: NDArray[np.int64], size: tuple[int, int]
+    ) -> Stretches:
+        """Stretches that follow one another without gaps."""
+        return cls(value, start, np.append(start[1:], size[0] * size[1]), toggle, size)
 
     def areas(self, value_count: int) -> NDArray[np.int64]:
         """[value_count] how many pixels have each value."""
         return np.bincount(self.value, self.end - self.start, value_count).astype(np.int64)
 
-    def runs(self, segment_of_value: NDArray[np.int64], segment_count: int) -> Runs:
-        """The runs of segments 1..K, given which segment each value is (0: none; no two values one)."""
+    def columns(self) -> NDArray[Any]:
+        """[width, height] the map, its columns one after another."""
+        return np.repeat(self.value, self.end - self.start).reshape(self.size)
+
+    def relabelled(self, table: NDArray[Any]) -> Stretches:
+        """The map ``table[value]``."""
+        value = table[self.value]
+        kept = np.flatnonzero((self.start % self.size[1] == 0) | (value != np.append(-1, value[:-1])))
+        if len(kept) == len(value):
+            return Stretches(value, self.start, self.end, self.toggle, self.size)
+        return Stretches.of(value[kept], self.start[kept], self.toggle[kept], self.size)
+
+    def runs(self, segment_count: int) -> Runs:
+        """The runs of the segments 1..K that the values are."""
         height = self.size[1]
-        segment = segment_of_value.astype(np.min_scalar_type(segment_count))[self.value]
-        labelled = np.flatnonzero(segment)
-        segment = segment[labelled]
+        labelled = np.flatnonzero(self.value)
+        segment = self.value[labelled]
         order = labelled[np.argsort(segment, kind="stable")]
         start = self.start[order]
         column = start // height
         top = start - column * height
         bounds = np.zeros(segment_count + 2, np.int64)
         np.cumsum(np.bincount(segment, minlength=segment_count + 1), out=bounds[1:])
-        return Runs(column, top, top + self.end[order] - start, bounds, self.size)
+        ends_at = np.append(self.toggle, -1)
+        toggles = np.stack([ends_at[order], ends_at[order + 1]], axis=1)
+        return Runs(column, top, top + self.end[order] - start, toggles, bounds, self.size)
 
 
 def stretches_of(columns: NDArray[Any]) -> Stretches:
@@ -96,7 +125,7 @@ def stretches_of(columns: NDArray[Any]) -> Stretches:
     begins[:, :1] = True
     np.not_equal(columns[:, 1:], columns[:, :-1], out=begins[:, 1:])
     start = np.flatnonzero(begins)
-    return Stretches(columns.reshape(-1)[start], start, np.append(start[1:], columns.size), (width, height))
+    return Stretches.of(columns.reshape(-1)[start], start, np.full(len(start), -1), (width, height))
 
 
 def runs_of(columns: NDArray[Any], segment_count: int) -> Runs:
@@ -106,4 +135,4 @@ def runs_of(columns: NDArray[Any], segment_count: int) -> Runs:
         columns: [width, height] the map with its columns one after another; 0 is no segment.
         segment_count: K; values go up to K.
     """
-    return stretches_of(columns).runs(np.arange(segment_count + 1), segment_count)
+    return stretches_of(columns).runs(segment_count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,12 @@ _SUFFIX = re.compile(r"(-(other|merged|stuff))+$")
 _ORDINALS = ("second", "third", "fourth")
 
 Ways = tuple[str, ...]  #: ways to say the same
+
+#: Words for standing before and behind something, along x and along y.
+_DIRECTIONS = (
+    (("left of", "to the left of"), ("right of", "to the right of")),
+    (("above",), ("below",)),
+)
 
 
 def noun(category_name: str) -> str:
@@ -240,7 +247,7 @@ def _sizes(group: list[Fact]) -> Iterator[Claim]:
 
 def _color_shares(drawing: Drawing, pixels: NDArray[np.uint8]) -> list[list[float]]:
     """[K][names] share of each colour name in each segment; NaN where too few pixels were looked at."""
-    counts = colors.name_counts(drawing.labels, len(drawing.segments), pixels)
+    counts = colors.name_counts(drawing.columns, len(drawing.segments), pixels)
     total = counts.sum(axis=1, keepdims=True)
     return np.where(total >= COLOR_SAMPLES, counts / np.maximum(total, 1), np.nan).tolist()
 
@@ -260,17 +267,19 @@ def _colors(group: list[Fact], shares: list[list[float]]) -> Iterator[Claim]:
 def _relations(group: list[Fact], landmarks: list[Fact]) -> Iterator[Claim]:
     """Where a segment lies beside another one that is the only one of its name."""
     thing = group[0].isthing
+    rows = []
+    for axis in (0, 1) if thing else (1,):
+        row = sorted(group, key=lambda fact: fact.center[axis])
+        rows.append((axis, row, [fact.center[axis] for fact in row]))
     for mark in landmarks:
         if mark.isthing != thing:
             continue
-        for axis in (0, 1) if thing else (1,):
-            here = mark.center[axis]
-            lower = [fact for fact in group if fact.center[axis] < here]
-            higher = [fact for fact in group if fact.center[axis] >= here]
-            if len(lower) == 1 and _stands_before(lower[0], mark, axis):
-                yield _relation(lower[0], mark, ("left of", "to the left of") if axis == 0 else ("above",))
-            if len(higher) == 1 and _stands_before(mark, higher[0], axis):
-                yield _relation(higher[0], mark, ("right of", "to the right of") if axis == 0 else ("below",))
+        for axis, row, centers in rows:
+            lower = bisect_left(centers, mark.center[axis])  # so many of the row stand before the mark
+            if lower == 1 and _stands_before(row[0], mark, axis):
+                yield _relation(row[0], mark, _DIRECTIONS[axis][0])
+            if len(row) - lower == 1 and _stands_before(mark, row[-1], axis):
+                yield _relation(row[-1], mark, _DIRECTIONS[axis][1])
 
 
 def _relation(fact: Fact, mark: Fact, ways: Ways) -> Claim:

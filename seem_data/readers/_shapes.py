@@ -48,16 +48,10 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
         line = np.full(1, np.nan)  # of uneven length, or no numbers
     if line.size and (line.ndim != 2 or line.shape[-1] != 2):
         raise fault("bad-points", "has points that are not pairs of x and y.", "Draw the object again.")
-    finite = np.isfinite(line).reshape(-1, 2).all(axis=1)
-    if not finite.all():
-        bad = int(np.argmin(finite))
-        raise fault(
-            "not-finite",
-            f"has a point without finite coordinates (number {bad + 1} of {len(line)}).",
-            "Draw the object again.",
-        )
-    if line.size:
-        _check_near(float(np.abs(line).max()))
+    farthest = float(np.abs(line).max()) if line.size else 0.0
+    if not farthest <= _FARTHEST:  # also false for NaN
+        _tell_finite(line)
+        _check_near(farthest)
     if len(line) > 1 and (line[0] == line[-1]).all():
         line = line[:-1]  # the first point may be repeated at the end
     if len(line) < 3 or not _has_three_points(line):
@@ -69,8 +63,22 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
     return line
 
 
+def _tell_finite(line: Ring) -> None:
+    finite = np.isfinite(line).reshape(-1, 2).all(axis=1)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise fault(
+            "not-finite",
+            f"has a point without finite coordinates (number {bad + 1} of {len(line)}).",
+            "Draw the object again.",
+        )
+
+
 def _has_three_points(line: Ring) -> bool:
     """Whether at least three of the points differ, without sorting them."""
+    one, two, three = line[:3].tolist()
+    if one != two != three != one:
+        return True  # nearly always
     others = line[(line != line[:1]).any(axis=1)]
     return len(others) > 1 and bool((others != others[0]).any())
 

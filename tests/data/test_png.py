@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from seem_data import png
+from seem_data.runs import stretches_of
 
 sides = st.integers(1, 40)
 grey = st.tuples(sides, sides).flatmap(lambda shape: arrays.arrays(np.uint8, shape))
@@ -31,6 +32,18 @@ def test_pillow_and_opencv_read_what_was_written(pixels):
     assert decoded is not None
     assert decoded.dtype == pixels.dtype
     assert (decoded[..., ::-1] == pixels if pixels.ndim == 3 else decoded == pixels).all()
+
+
+@given(
+    arrays.arrays(np.uint8, st.tuples(sides, sides), elements=st.integers(0, 3)),
+    st.sampled_from([(np.uint8, (4,)), (np.uint16, (4,)), (np.uint8, (4, 3))]),
+    st.integers(0, 2**32 - 1),
+)
+def test_stretches_of_a_map_become_the_same_file_as_its_pixels(labels, kind, seed):
+    dtype, shape = kind
+    table = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    stretches = stretches_of(np.ascontiguousarray(labels.T))
+    assert png.encode_stretches(stretches, table) == png.encode(table[labels])
 
 
 def test_views_that_are_not_contiguous_are_written_as_they_look():
