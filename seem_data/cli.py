@@ -299,14 +299,31 @@ def _errors(json: bool) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        if json:
-            show_json({"problems": [problem.as_dict() for problem in error.problems]})
-        else:
-            show_problems(error.problems, rest="the output of --json")
+        _show_errors(error.problems, json)
+        raise typer.Exit(BAD) from None
+    except ImportError as error:
+        _show_errors([_broken_install(error)], json)
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(_STOPPED) from None
+
+
+def _show_errors(problems: list[Problem], json: bool) -> None:
+    if json:
+        show_json({"problems": [problem.as_dict() for problem in problems]})
+    else:
+        show_problems(problems, rest="the output of --json")
+
+
+def _broken_install(error: ImportError) -> Problem:
+    remedy = "Install seem-tools again, with all it depends on."
+    if "libGL" in str(error) or error.name == "cv2":
+        remedy = (
+            "Where there is no screen, use the OpenCV without one: "
+            "pip uninstall opencv-python && pip install opencv-python-headless"
+        )
+    return Problem("broken-install", f"A library cannot be loaded ({error}).", remedy)
 
 
 def main() -> None:

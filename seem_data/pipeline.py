@@ -6,6 +6,7 @@ way the dataset is, to the byte, what one undisturbed build makes, whatever engi
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 from collections import Counter
@@ -126,6 +127,7 @@ def build(
     categories = colour_map.load(Path(colors))
     chosen.check_categories(categories)
     sentences_file = SentencesFile(Path(sentences)) if sentences is not None else None
+    importlib.import_module("seem_data.segment_ids")  # no panopticapi: told once, not for every image
     spread = open_engine(engine, workers, ray_address)
 
     progress("scan", 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -154,3 +155,24 @@ def test_help_takes_less_than_half_a_second() -> None:
     best = min(seconds() for _ in range(5))
     print(f"\nseem-data --help: {best:.2f} s")
     assert best < 0.5
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "remedy"),
+    [
+        ("cv2", "raise ImportError('libGL.so.1: cannot open shared object file')", "opencv-python-headless"),
+        ("panopticapi", "", "pip install --no-deps panopticapi-lite"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_told_once_with_the_remedy(
+    colors: Path, scenes: Path, tmp_path: Path, module: str, content: str, remedy: str
+) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / f"{module}.py").write_text(content)
+    command = [sys.executable, "-m", "seem_data", "build", "--colors", colors, "--polys", scenes]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path")}
+    result = subprocess.run(
+        [*map(str, command), "--out", str(tmp_path / "out")], capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert result.stderr.count(remedy) == 1 and not (tmp_path / "out").exists()
