@@ -48,11 +48,11 @@ def build_backbone(config: TrunkConfig) -> Trunk:
     from seem_train.model.trunks.samvit import SamViTConfig, SamViTTrunk
 
     if isinstance(config, FocalDWConfig):
-        return cast(Trunk, FocalDWTrunk(config))
+        return FocalDWTrunk(config)
     if isinstance(config, DaViTConfig):
-        return cast(Trunk, DaViTTrunk(config))
+        return DaViTTrunk(config)
     if isinstance(config, SamViTConfig):
-        return cast(Trunk, SamViTTrunk(config))
+        return SamViTTrunk(config)
     raise TypeError(f"no trunk is known for {type(config).__name__}")
 
 
@@ -68,7 +68,10 @@ class Downsample(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, padding: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
+        # The weight lies as the pixels do, or each call would copy it first.
+        self.proj = nn.Conv2d(channels_in, channels_out, kernel, stride, padding).to(
+            memory_format=torch.channels_last
+        )
         self.norm = Norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:

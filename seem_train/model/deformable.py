@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from seem_train.model.config import PixelDecoderConfig
 from seem_train.model.pixel_decoder import NormedConv, sine_position
 
-_POINTS = 4  #: sampling points of a head on one level
-_LEVELS = ("res5", "res4", "res3")  #: in the order of the official `input_proj`, coarse to fine
+POINTS = 4  #: sampling points of a head on one level
+LEVELS = ("res5", "res4", "res3")  #: in the order of the official `input_proj`, coarse to fine
 
 
 class DeformableAttention(nn.Module):
@@ -30,8 +30,8 @@ class DeformableAttention(nn.Module):
     def __init__(self, dim: int, heads: int, levels: int) -> None:
         super().__init__()
         self.heads, self.levels = heads, levels
-        self.sampling_offsets = nn.Linear(dim, heads * levels * _POINTS * 2)
-        self.attention_weights = nn.Linear(dim, heads * levels * _POINTS)
+        self.sampling_offsets = nn.Linear(dim, heads * levels * POINTS * 2)
+        self.attention_weights = nn.Linear(dim, heads * levels * POINTS)
         self.value_proj = nn.Linear(dim, dim)
         self.output_proj = nn.Linear(dim, dim)
         self._initialise()
@@ -42,7 +42,7 @@ class DeformableAttention(nn.Module):
         angle = torch.arange(self.heads, dtype=torch.float32) * (2 * math.pi / self.heads)
         direction = torch.stack((angle.cos(), angle.sin()), -1)
         direction = direction / direction.abs().amax(-1, keepdim=True)
-        reach = torch.arange(1, _POINTS + 1, dtype=torch.float32)
+        reach = torch.arange(1, POINTS + 1, dtype=torch.float32)
         offsets = direction[:, None, None, :] * reach[None, None, :, None]
         with torch.no_grad():
             self.sampling_offsets.bias.copy_(offsets.expand(-1, self.levels, -1, -1).flatten())
@@ -56,9 +56,9 @@ class DeformableAttention(nn.Module):
         """queries, x [B, S, D] over all levels; places [S, 2], (x, y) of each pixel in 0…1; sizes (H, W)."""
         batch, count, dim = x.shape
         values = self.value_proj(x).unflatten(-1, (self.heads, -1))
-        offsets = self.sampling_offsets(queries).view(batch, count, self.heads, self.levels, _POINTS, 2)
+        offsets = self.sampling_offsets(queries).view(batch, count, self.heads, self.levels, POINTS, 2)
         weights = self.attention_weights(queries).view(batch, count, self.heads, -1).softmax(-1)
-        weights = weights.view(batch, count, self.heads, self.levels, _POINTS)
+        weights = weights.view(batch, count, self.heads, self.levels, POINTS)
         mixed = torch.zeros(batch * self.heads, dim // self.heads, count, dtype=x.dtype, device=x.device)
         levels = values.split([height * width for height, width in sizes], dim=1)
         for i, (value, (height, width)) in enumerate(zip(levels, sizes, strict=True)):
@@ -67,9 +67,9 @@ class DeformableAttention(nn.Module):
             across = places[:, 0, None, None] + offsets[:, :, :, i, :, 0] / width
             down = places[:, 1, None, None] + offsets[:, :, :, i, :, 1] / height
             grid = torch.stack((2 * across - 1, 2 * down - 1), -1)
-            grid = grid.transpose(1, 2).reshape(batch * self.heads, count, _POINTS, 2)
+            grid = grid.transpose(1, 2).reshape(batch * self.heads, count, POINTS, 2)
             sampled = F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            weight = weights[:, :, :, i].transpose(1, 2).reshape(batch * self.heads, 1, count, _POINTS)
+            weight = weights[:, :, :, i].transpose(1, 2).reshape(batch * self.heads, 1, count, POINTS)
             mixed = mixed + (sampled * weight).sum(-1)
         return self.output_proj(mixed.view(batch, dim, count).transpose(1, 2))
 
@@ -106,8 +106,8 @@ class _Transformer(nn.Module):
 
     def __init__(self, config: PixelDecoderConfig) -> None:
         super().__init__()
-        self.level_embed = nn.Parameter(torch.randn(len(_LEVELS), config.conv_dim))
-        self.encoder = _Encoder(config, len(_LEVELS))
+        self.level_embed = nn.Parameter(torch.randn(len(LEVELS), config.conv_dim))
+        self.encoder = _Encoder(config, len(LEVELS))
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
@@ -144,7 +144,7 @@ class DeformablePixelDecoder(nn.Module):
         super().__init__()
         dim = config.conv_dim
         self.input_proj = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels[name], dim, 1), nn.GroupNorm(32, dim)) for name in _LEVELS
+            nn.Sequential(nn.Conv2d(channels[name], dim, 1), nn.GroupNorm(32, dim)) for name in LEVELS
         )
         self.transformer = _Transformer(config)
         self.mask_features = nn.Conv2d(dim, config.mask_dim, 1)
@@ -156,7 +156,7 @@ class DeformablePixelDecoder(nn.Module):
         with torch.autocast(device, enabled=False) if known else nullcontext():
             features = {name: feature.float() for name, feature in features.items()}
             levels = self.transformer(
-                [project(features[name]) for name, project in zip(_LEVELS, self.input_proj, strict=True)]
+                [project(features[name]) for name, project in zip(LEVELS, self.input_proj, strict=True)]
             )
             side = self.adapter_1(features["res2"])
             up = F.interpolate(levels[-1], size=side.shape[-2:], mode="bilinear", align_corners=False)

@@ -49,24 +49,35 @@ class Case:
         """The file that ``case.json[key]`` names."""
         return self.root / str(self.info[key]).removeprefix("fixtures/")
 
-    def siblings(self, prefix: str = "") -> Iterator[Case]:
-        """Other cases of the folder whose names begin so, in the order of their names."""
+    def siblings(self) -> Iterator[Case]:
+        """The other cases of the folder, in the order of their names; what they are, their contents say."""
         for folder in case_folders(self.root):
-            if folder.name.startswith(prefix) and folder.name != self.name:
+            if folder.name != self.name:
                 yield Case.read(folder)
+
+    def config_file(self) -> Path:
+        """The configuration of this case's model, or of the first other case that names one."""
+        for case in (self, *self.siblings()):
+            if str(case.info.get("config", "")).endswith(".json"):
+                return case.path("config")
+        raise KeyError("no case of the folder names a config.json")
 
     def model(self) -> SEEM:
         """The model the case was run with, from its configuration and weights."""
         return _model(self.path("config"), self.path("weights"))
 
     def images(self) -> dict[str, Tensor]:
-        """The images [3, H, W] that the folder's backbone case holds, by size such as "96x128"."""
-        found = (c.with_prefix("image_") for c in (self, *self.siblings("a")))
-        return next((images for images in found if images), {})
+        """The images [3, H, W] of this case or the folder's backbone case, by size such as "96x128"."""
+        models = (
+            c for c in (self, *self.siblings()) if "trunk" not in c.info
+        )  # those have images of their own
+        return next((images for c in models if (images := c.with_prefix("image_"))), {})
 
     def categories(self) -> Tensor:
         """Embeddings of the category names that the folder's text case lists, as for evaluation."""
-        source = next((c for c in (self, *self.siblings("c")) if "class_names" in c.info), None)
+        source = next(
+            (c for c in (self, *self.siblings()) if {"class_names", "prompts"} <= c.info.keys()), None
+        )
         if source is None:
             raise KeyError("no case of the folder lists class_names")
         *names, last = source.info["class_names"]
@@ -110,7 +121,12 @@ class Comparison:
     faults: list[str] = field(default_factory=list)  #: what is wrong beside numbers
 
     def close(self, name: str, ours: Tensor, tolerance: float, golden: Tensor | None = None) -> None:
-        """Ours may differ from golden tensor `name` (or `golden`, under that label) by the tolerance."""
+        """Ours may differ from golden tensor `name` (or `golden`, under that label) by the tolerance.
+
+        A tensor that the case does not hold is not compared.
+        """
+        if golden is None and name not in self.case.tensors:
+            return
         golden = self.case.tensors[name] if golden is None else golden
         if golden.shape != ours.shape:
             self.faults.append(f"{name} is {list(ours.shape)}, golden {list(golden.shape)}")
@@ -122,7 +138,8 @@ class Comparison:
 
     def relative(self, name: str, ours: Tensor, tolerance: float) -> None:
         """As `close`, the tolerance times the largest golden value."""
-        self.close(name, ours, tolerance * float(self.case.tensors[name].abs().max()))
+        if name in self.case.tensors:
+            self.close(name, ours, tolerance * float(self.case.tensors[name].abs().max()))
 
     def equal(self, name: str, ours: Tensor, golden: Tensor | None = None) -> None:
         """Integers and booleans must be the same."""

@@ -152,18 +152,21 @@ class _Trace:
 
 
 def replay_selection(case: Case, result: Comparison) -> tuple[str, ...]:
-    """Which query each text means, on the predictions of another case, which the description names."""
+    """Which query each text means, on the predictions of the case of one image that was asked these texts."""
     model = case.model()
-    candidates = [
-        c for c in case.siblings("d") if "pred_gtexts" in c.tensors and len(c.tensors["pred_gtexts"]) == 1
-    ]
-    named = [c for c in candidates if c.name in case.info["desc"]]
-    source = (named or candidates)[0]
+    texts = model.encode_text(case.info["texts"])
+    for source in case.siblings():
+        tokens = source.tensors.get("extra.grounding_tokens")
+        if tokens is None or tokens.shape[:2] != (sum(texts.lengths), 1):
+            continue
+        if torch.allclose(tokens[:, 0], texts.concatenated(), atol=LOGITS):
+            break
+    else:
+        raise ValueError("no case of the folder asks these texts of one image")
     features = _features(source)
     prompts = model.prepare(features, _prompts(source, 1), source.draws())
     grounding = model.decode(features, prompts).final.grounding
     assert grounding is not None
-    texts = model.encode_text(case.info["texts"])
     result.close("class_emb", texts.vectors, LOGITS)
     similarity, best = postprocess.select_grounding(
         grounding.class_vectors[0], texts.vectors, model.language.logit_scale
@@ -178,7 +181,7 @@ def replay_reference(case: Case, result: Comparison) -> tuple[str, ...]:
     """Tokens of a marked region; image and mask are those of the decoder case with as many pixels."""
     model, golden = case.model(), case.with_prefix("refimg.")
     count, objects = golden["src_spatial_queries.0"].shape[0], golden["spatial_query_pos"].shape[1]
-    for source in case.siblings("d"):
+    for source in case.siblings():
         marks = source.tensors.get("extra.spatial_query_pos_mask.0")
         if marks is not None and len(marks) == objects and int((marks != 0).sum()) == count:
             break

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seem_train.model.backbone import build_backbone
 from seem_train.model.config import DecoderConfig, PixelDecoderConfig, SEEMConfig, TrunkConfig
+from seem_train.model.deformable import LEVELS, POINTS
 from seem_train.model.golden import FEATURES, LOGITS, Case, Comparison
 from seem_train.model.language import tokenize, training_prompts, unit
 from seem_train.model.original_config import pixel_decoder_config, read_config, trunk_config
@@ -105,12 +106,17 @@ def _trunk_config(case: Case, weights: dict[str, Tensor]) -> TrunkConfig:
 
 
 def _pixel_decoder_config(case: Case, weights: dict[str, Tensor]) -> PixelDecoderConfig:
-    """The case holds no number of heads: it is that of the folder's small model."""
-    described = sorted(case.root.glob("*/config.json"))
-    heads = read_config(described[0]).decoder.heads if described else DecoderConfig.heads
-    ffn_dim = len(weights[f"{PIXEL_DECODER}transformer.encoder.layers.0.linear1.weight"])
+    """The case holds no number of heads: it is that of the folder's model, or what the weights tell."""
+    layer = f"{PIXEL_DECODER}transformer.encoder.layers.0."
+    ffn_dim = len(weights[f"{layer}linear1.weight"])
+    try:
+        heads = read_config(case.config_file()).decoder.heads
+    except KeyError:
+        heads = DecoderConfig.heads
     config = pixel_decoder_config(case.info["encoder"], heads, ffn_dim, case.name)
-    return replace(config, ffn_dim=ffn_dim)
+    if config.kind == "deformable":
+        heads = len(weights[f"{layer}self_attn.attention_weights.bias"]) // (len(LEVELS) * POINTS)
+    return replace(config, ffn_dim=ffn_dim, heads=heads)
 
 
 def replay_text(case: Case, result: Comparison) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 Same weights, same numbers; what differs is how: the trunk on tokens with linear layers, every text of a step
 encoded at 77 tokens, masks at full resolution after every layer, one boolean mask for each head, attention
-that returns its weights, all prompts' branches in every call.
+that returns its weights.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
@@ -18,6 +19,7 @@ from seem_train.model.backbone import FocalTrunk
 from seem_train.model.config import FocalConfig
 from seem_train.model.language import BACKGROUND, tokenize, training_prompts, unit
 from seem_train.model.layers import CrossAttentionLayer, SelfAttentionLayer
+from seem_train.model.pixel_decoder import EncoderLayer, FPNPixelDecoder
 from seem_train.model.seem import SEEM
 
 EOT = 49407
@@ -120,7 +122,9 @@ def token_trunk(trunk: FocalTrunk, config: FocalConfig) -> TokenFocalNet:
     return net.eval()
 
 
-def attend(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor, blocked: Tensor) -> Tensor:
+def attend(
+    attention: Attention, queries: Tensor, keys: Tensor, values: Tensor, blocked: Tensor | None = None
+) -> Tensor:
     """Attention with its weights returned and one mask for each head [B·heads, N, S]."""
     mixed, _ = F.multi_head_attention_forward(
         queries.transpose(0, 1),
@@ -142,6 +146,27 @@ def attend(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor, 
     return mixed.transpose(0, 1)
 
 
+class AttentionWithWeights(nn.Module):
+    """Takes the place of an `Attention` in a layer of the pixel decoder."""
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        return attend(self.attention, queries, keys, values)
+
+
+def pixel_decoder_with_weights(decoder: nn.Module) -> FPNPixelDecoder:
+    """The same pixel decoder, its attention returning the weights."""
+    assert isinstance(decoder, FPNPixelDecoder)
+    decoder = copy.deepcopy(decoder)
+    for layer in decoder.transformer.encoder.layers:
+        layer = cast(EncoderLayer, layer)
+        layer.add_module("self_attn", AttentionWithWeights(layer.self_attn))
+    return decoder
+
+
 class SlowPath:
     """A forward pass of the whole model without prompts, as evaluation and as a training step make it."""
 
@@ -149,11 +174,12 @@ class SlowPath:
         assert isinstance(model.backbone, FocalTrunk) and isinstance(model.config.trunk, FocalConfig)
         self.model = model
         self.trunk = token_trunk(model.backbone, model.config.trunk)
+        self.pixel_decoder = pixel_decoder_with_weights(model.pixel_decoder)
 
     def evaluate(self, images: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits and masks of the object queries."""
         batch, _ = self.model.normalise(images)
-        mask_features, levels = self.model.pixel_decoder(self.trunk(batch))
+        mask_features, levels = self.pixel_decoder(self.trunk(batch))
         return self.decode(mask_features, levels, categories)
 
     def train_step(self, images: Tensor, names: list[str], draw: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -71,16 +71,24 @@ def test_evaluation_forward(model: SEEM, image: torch.Tensor, capsys: pytest.Cap
         batch, _ = model.normalise(image)
         features = model.backbone(batch)
         mask_features, levels = model.pixel_decoder(features)
+        (text,) = seconds(lambda: slow.categories(NAMES, torch.Generator()), rounds=1)
         parts = seconds(
             lambda: model.backbone(batch),
             lambda: slow.trunk(batch),
             lambda: model.pixel_decoder(features),
+            lambda: slow.pixel_decoder(features),
             lambda: slow.decode(mask_features, levels, categories),
         )
     with capsys.disabled():
-        print(f"\nevaluation forward: {theirs / ours:.2f} × as fast as the slow path ({ours:.2f} CPU-s)")
-        print("  trunk {:.2f} (slow {:.2f}), pixel decoder {:.2f}, decoder slow {:.2f} CPU-s".format(*parts))
-    # The matrix products and convolutions that both share are nine tenths of ours: little is left to gain.
+        print(
+            f"\nevaluation forward: {(theirs + text) / ours:.2f} × as fast as the slow path, which encodes "
+            f"the names in every call; {theirs / ours:.2f} × where both have them ({ours:.2f} CPU-s)"
+        )
+        print("  trunk {:.2f} (slow {:.2f}), pixel decoder {:.2f} (slow {:.2f}),".format(*parts[:4]), end="")
+        print(f" decoder slow {parts[4]:.2f}, text slow {text:.2f} CPU-s")
+    assert (theirs + text) / ours >= 1.2
+    # Nine tenths of ours are the matrix products and convolutions that both share: without the text encoder
+    # little is left to gain.
     assert theirs / ours >= 1.1
 
 
