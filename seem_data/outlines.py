@@ -154,22 +154,29 @@ def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> 
     ends = np.stack([left, row, right, row], axis=1).reshape(-1, 2, 2)  # along the pixels' edges
 
     drawn = np.flatnonzero(sides.line < len(edges.x0))
-    line = sides.line[drawn]
+    # What is a top to one segment mostly is a bottom to another one: it is worked out once.
+    width = size[0] + 1
+    span = (sides.line * width + left // FINE) * width + right // FINE
+    _, one, same = np.unique(span[drawn], return_index=True, return_inverse=True)
+    one = drawn[one]
+    line = sides.line[one]
     corners = np.stack([edges.x0[line], edges.y0[line], edges.x1[line], edges.y1[line]], 1).reshape(-1, 2, 2)
     turned = corners[:, 0, 0] > corners[:, 1, 0]
     corners[turned] = corners[turned, ::-1]
     limit = np.array(size) * FINE
     x, y = corners[..., 0], corners[..., 1]
-    near = np.stack([x[:, 0] >= left[drawn] - ENTER, x[:, 1] < right[drawn] + FINE - ENTER], axis=1)
+    near = np.stack([x[:, 0] >= left[one] - ENTER, x[:, 1] < right[one] + FINE - ENTER], axis=1)
     whole = near & (x >= 0) & (x <= limit[0]) & (y >= 0) & (y <= limit[1])
-    ends[drawn] = np.where(whole[..., None], corners, ends[drawn])
 
     cut, end = np.nonzero(~whole)
-    side = drawn[cut]
-    near_x = np.where(end == 1, right[side], left[side])
-    ends[side, end] = _cut(corners[cut], near_x, end == 1, limit)
-    cut = drawn[~(whole[:, 0] & whole[:, 1])]
-    return ends, cut[_misses(sides, cut, ends, steps, size)]
+    near_x = np.where(end == 1, right[one[cut]], left[one[cut]])
+    found = corners.copy()
+    found[cut, end] = _cut(corners[cut], near_x, end == 1, limit)
+    unsure = np.flatnonzero(~(whole[:, 0] & whole[:, 1]))
+    misses = np.zeros(len(one), np.bool_)
+    misses[unsure] = _misses(sides, one[unsure], found[unsure], steps, size)
+    ends[drawn] = found[same]
+    return ends, drawn[misses[same]]
 
 
 def _cut(corners: Ints, near_x: Ints, at_right: NDArray[np.bool_], limit: Ints) -> Ints:
@@ -189,12 +196,12 @@ def _cut(corners: Ints, near_x: Ints, at_right: NDArray[np.bool_], limit: Ints) 
 def _misses(
     sides: _Sides, chosen: Ints, ends: Ints, steps: _Steps, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Whether each chosen side, rasterised, is not exactly its steps."""
+    """Whether each chosen side, rasterised from end to end [N, 2, 2], is not exactly its steps."""
     width, height = size
-    is_chosen = np.zeros(len(sides.left), np.bool_)
-    is_chosen[chosen] = True
-    step = sides.step[np.repeat(is_chosen, np.diff(sides.bounds))]
-    x0, y0, x1, y1 = ends[chosen].reshape(-1, 4).T
+    count = sides.bounds[chosen + 1] - sides.bounds[chosen]
+    to = np.cumsum(count)
+    step = sides.step[np.repeat(sides.bounds[chosen] - to + count, count) + np.arange(count.sum())]
+    x0, y0, x1, y1 = ends.reshape(-1, 4).T
     got, of = scan_edges(Edges(x0, y0, x1, y1), width, height)
     misses = np.zeros(len(chosen), np.bool_)
     misses[of[got != steps.column[step] * height + steps.row[step]]] = True
