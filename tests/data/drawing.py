@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -14,10 +13,6 @@ from seem_data.annotations import Bitmap, Polygon, Region
 from seem_data.categories import Categories, Category
 from seem_data.problems import Problem
 from seem_data.raster import Drawing, RasterOptions, rasterize
-
-# The first example pays for imports and tables, and machines are shared: no deadline for one example.
-settings.register_profile("drawing", deadline=None)
-settings.load_profile("drawing")
 
 CATEGORIES = Categories(
     [
@@ -72,7 +67,8 @@ def painted(regions: list[Region], width: int, height: int) -> NDArray[np.int64]
     return canvas
 
 
-# Free-form input for hypothesis: coordinates on and off the grid, in and out of the image.
+# Free-form input for hypothesis: coordinates on and off the grid, in and out of the image. Tests that draw it
+# have no deadline: the first example pays for imports and tables, and machines are shared.
 
 _numbers = st.one_of(
     st.integers(-12, 60).map(float),
