@@ -73,11 +73,14 @@ class Case:
         )  # those have images of their own
         return next((images for c in models if (images := c.with_prefix("image_"))), {})
 
+    def lists_texts(self) -> bool:
+        """Whether this is a case of the text encoder (those of training name categories and prompts too)."""
+        return {"class_names", "prompts"} <= self.info.keys() and "raw_losses" not in self.info
+
     def categories(self) -> Tensor:
         """Embeddings of the category names that the folder's text case lists, as for evaluation."""
-        source = next(
-            (c for c in (self, *self.siblings()) if {"class_names", "prompts"} <= c.info.keys()), None
-        )
+        texts = (c for c in (self, *self.siblings()) if c.lists_texts())
+        source = next(texts, None)
         if source is None:
             raise KeyError("no case of the folder lists class_names")
         *names, last = source.info["class_names"]

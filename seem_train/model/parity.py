@@ -63,7 +63,7 @@ def kind_of(case: Case) -> Callable[[Case, Comparison], tuple[str, ...]] | None:
         ("trunk" in info, encoders.replay_trunk),
         (has(r"\.patch_embed$"), encoders.replay_backbone),
         (has(r"\.transformer_encoder_features$"), encoders.replay_pixel_decoder),
-        ("input_ids" in names, encoders.replay_text),
+        (case.lists_texts(), encoders.replay_text),
         ("matched_id" in names, decoder.replay_selection),
         (has(r"^refimg\."), decoder.replay_reference),
         ("demo" in str(info.get("model", "")), decoder.replay_demo),

@@ -99,6 +99,31 @@ def test_a_case_of_another_name_is_replayed_all_the_same(
 
 
 @pytest.mark.usefixtures("stored_features")
+@pytest.mark.filterwarnings("ignore:a text has")
+@pytest.mark.parametrize("name", ["c_text", "d4_all_prompts"])
+def test_the_cases_that_a_case_leans_on_may_have_any_name(golden: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(golden, tmp_path / "new")
+    for number, folder in enumerate(case_folders(tmp_path / "new")):
+        folder.rename(folder.with_name(f"z{len(SHARED_KINDS) - number} {folder.name[::-1]}"))
+    folder = next((tmp_path / "new").glob(f"z*{name[::-1]}"))
+    assert main([str(folder)]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:a text has")
+def test_a_golden_tensor_that_a_case_does_not_hold_is_not_compared(golden: Path, tmp_path: Path) -> None:
+    shutil.copytree(golden, tmp_path / "new")
+    folder = tmp_path / "new" / "c_text"
+    info = json.loads((folder / "case.json").read_text())
+    del info["tensors"]
+    kept = {"class_emb": load_file(folder / "data.safetensors")["class_emb"]}
+    save_file(kept, folder / "data.safetensors")
+    (folder / "case.json").write_text(json.dumps(info))
+    assert main([str(folder)]) == 0
+    save_file({"class_emb": kept["class_emb"] + 1}, folder / "data.safetensors")
+    assert main([str(folder)]) == 1
+
+
+@pytest.mark.usefixtures("stored_features")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
