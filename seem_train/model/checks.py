@@ -33,6 +33,8 @@ def check_prompts(
         masks = getattr(prompts, name)
         if masks is None:
             continue
+        if not isinstance(masks, Tensor):
+            raise UserError(f"{where}: {name} masks must be a torch tensor, not {type(masks).__name__}")
         if masks.dim() != 3 or tuple(masks.shape[-2:]) not in (size, padded):
             raise UserError(
                 f"{where}: {name} masks must be [K, {size[0]}, {size[1]}], as the image is; "
@@ -49,6 +51,9 @@ def check_prompts(
         )
     if isinstance(prompts.texts, str):
         raise UserError(f"{where}: texts must be a list of strings, not one string: [{prompts.texts!r}]")
+    for text in () if isinstance(prompts.texts, TextEmbeddings) else prompts.texts:
+        if not isinstance(text, str):
+            raise UserError(f"{where}: a text must be a string, not {type(text).__name__}: {text!r}")
     if isinstance(prompts.texts, TextEmbeddings):
         check_device(f"{where}: the texts' embeddings", prompts.texts.vectors, mask_features)
     if prompts.reference is not None:

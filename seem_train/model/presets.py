@@ -109,5 +109,5 @@ def get_preset(name: str) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
     near = difflib.get_close_matches(name.lower().replace("_", "-"), PRESETS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else "."
     raise UserError(f"there is no model named {name!r}{hint} There are {', '.join(PRESETS)}")

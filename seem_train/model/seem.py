@@ -111,7 +111,7 @@ class SEEM(nn.Module):
     def normalise(self, images: Tensor | Sequence[Tensor]) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
         """The padded batch [B, 3, H, W] and each image's (height, width)."""
         if isinstance(images, Tensor):
-            images = images[None] if images.dim() == 3 else images
+            images = images if images.dim() == 4 else [images]
         if len(images) == 0:
             raise UserError("there is no image to encode: give [3, H, W], [B, 3, H, W] or a list of images")
         for image in images:
@@ -208,6 +208,11 @@ class SEEM(nn.Module):
         """
         if categories is not None:
             check_device("the categories' embeddings", categories, features.mask_features)
+            if categories.dim() != 2 or categories.shape[1] != self.config.language.projection:
+                raise UserError(
+                    f"categories must be [C+1, {self.config.language.projection}] embeddings, as "
+                    f"`class_embeddings` gives them; these are {list(categories.shape)}"
+                )
         if prompts is None:
             prompts = PreparedPrompts()
         elif not isinstance(prompts, PreparedPrompts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from timm.layers.drop import DropPath
@@ -15,6 +16,7 @@ from seem_train.errors import UserError
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
 from seem_train.model.seem import SEEM
+from seem_train.model.weights import load_model
 
 CLICK = ImagePrompts.of([ObjectPrompt(Marks(points=[(20, 30)]))], (64, 64))
 DEMO = replace(MICRO, decoder=replace(MICRO.decoder, mode="demo"))
@@ -260,3 +262,18 @@ def test_images_may_have_different_numbers_and_kinds_of_prompts(model: SEEM) -> 
     assert all(t.isfinite().all() for t in outputs_of(model.decode(features, given)))
     empty = ImagePrompts(positive=torch.zeros(1, 64, 64, dtype=torch.bool))
     assert model.refine(features, [empty] * 3).isfinite().all()
+
+
+def test_what_cannot_be_decoded_is_refused_in_a_sentence() -> None:
+    model, image = load_model("tiny"), torch.zeros(3, 32, 32, dtype=torch.uint8)
+    with torch.inference_mode():
+        features = model.encode_image(image)
+        with pytest.raises(UserError, match=r"this one is \[32, 32\]"):
+            model.encode_image(image[0])
+        with pytest.raises(UserError, match=r"categories must be \[C\+1, 128\]"):
+            model.decode(features, categories=torch.zeros(3, 5))
+        with pytest.raises(UserError, match="a text must be a string, not int"):
+            model.decode(features, ImagePrompts([3]))  # pyright: ignore[reportArgumentType]
+        masks = np.ones((1, 32, 32), bool)
+        with pytest.raises(UserError, match="must be a torch tensor, not ndarray"):
+            model.decode(features, ImagePrompts((), masks))  # pyright: ignore[reportArgumentType]
