@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -25,6 +26,9 @@ from seem_train.model.layers import CrossAttentionLayer, FeedForwardLayer, MaskE
 from seem_train.model.pixel_decoder import sine_position
 from seem_train.model.prepare import PreparedPrompts, SampledPixels
 from seem_train.model.prompts import RegionTokens
+
+#: Taken anew from every level: heard by others, but nobody would read what they hear.
+RENEWED = (Kind.STROKE, Kind.REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -162,9 +166,11 @@ class SEEMDecoder(nn.Module):
 
             x, position = _concatenate(groups)
             allowed = may_attend(groups, self.config.mode)
-            x = self.transformer_self_attention_layers[number](x, position, allowed)
+            lasting = [g for g in groups if g.kind not in RENEWED]
+            asking = _places(groups, lasting)
+            x = self.transformer_self_attention_layers[number](x, position, allowed, asking=asking)
             x = self.transformer_ffn_layers[number](x)
-            groups = _with_content(groups, groups, x)
+            groups = _with_content(groups, lasting, x)
             answers.append(self._read(groups))
         return answers
 
@@ -254,6 +260,17 @@ def _visible(
             masks = answers[group.kind].masks @ level.mask_features
         inside = masks.sigmoid() >= 0.5
         return inside | ~inside.any(-1, keepdim=True)
+
+
+def _places(groups: Sequence[Group], chosen: Sequence[Group]) -> Tensor | None:
+    """Where the tokens of the chosen groups lie in the concatenation of all; None: everywhere."""
+    if len(chosen) == len(groups):
+        return None
+    counts = [g.content.shape[1] for g in groups]
+    spans = zip(groups, accumulate(counts, initial=0), counts, strict=False)
+    kinds = [g.kind for g in chosen]
+    parts = [torch.arange(first, first + count) for g, first, count in spans if g.kind in kinds]
+    return torch.cat(parts).to(groups[0].content.device, non_blocking=True)
 
 
 def _concatenate(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:

@@ -23,16 +23,23 @@ class CrossAttentionLayer(nn.Module):
 
 
 class SelfAttentionLayer(nn.Module):
-    """Tokens [B, N, D] attend to one another where allowed [B, N, N]."""
+    """Tokens [B, N, D] attend to one another where allowed [B, N, N].
+
+    `asking` [R], indices of tokens, limits the answer to these, [B, R, D]: all are heard, not all ask.
+    """
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.self_attn = Attention(dim, heads)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, position: Tensor, allowed: Tensor) -> Tensor:
+    def forward(self, x: Tensor, position: Tensor, allowed: Tensor, asking: Tensor | None = None) -> Tensor:
         placed = x + position
-        return self.norm(x + self.self_attn(placed, placed, x, allowed))
+        queries, values = placed, x
+        if asking is not None:
+            queries, allowed = placed.index_select(1, asking), allowed.index_select(1, asking)
+            x = x.index_select(1, asking)
+        return self.norm(x + self.self_attn(queries, placed, values, allowed))
 
 
 class FeedForwardLayer(nn.Module):
