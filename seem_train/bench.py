@@ -8,11 +8,10 @@ other load on the machine disturbs least.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -69,8 +68,20 @@ class Measured:
 
 
 def compare(setting: Setting) -> dict[str, Any]:
-    """Measure both paths; ``speedup`` and ``memory`` are ratios ours to reference."""
-    found = {path: _in_own_process(path, setting) for path in PATHS}
+    """Measure both paths, step by step in turn, so that other load on the machine meets both alike.
+
+    ``speedup`` is reference time over ours, ``memory`` our peak over that of the reference.
+    """
+    processes = {path: _start(path, setting) for path in PATHS}
+    try:
+        for _ in range(setting.steps + 1):  # the first step warms up
+            for path in PATHS:
+                _ask(processes[path], path)
+        found = {path: Measured(**json.loads(_ask(processes[path], path, "end"))) for path in PATHS}
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
     ours, reference = found["ours"], found["reference"]
     return {
         "setting": asdict(setting),
@@ -81,16 +92,27 @@ def compare(setting: Setting) -> dict[str, Any]:
     }
 
 
-def _in_own_process(path: str, setting: Setting) -> Measured:
+def _start(path: str, setting: Setting) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "seem_train.bench", path, json.dumps(asdict(setting))]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"the {path} path failed with status {done.returncode}; see above")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def measure(path: str, setting: Setting) -> Measured:
-    """One path, in this process."""
+def _ask(process: subprocess.Popen[str], path: str, what: str = "step") -> str:
+    """Have a process take a step, or tell what it measured; its answer, one line."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(f"{what}\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass
+    answer = process.stdout.readline()
+    if not answer:
+        raise UserError(f"the {path} path failed with status {process.wait()}; see above")
+    return answer
+
+
+def measure(path: str, setting: Setting, asked: Iterable[str]) -> Iterator[str]:
+    """One path, in this process: a step for every "step" that is asked for, at "end" the results as JSON."""
     if setting.threads:
         torch.set_num_threads(setting.threads)
     device = pick_device(setting.device)
@@ -111,22 +133,23 @@ def measure(path: str, setting: Setting) -> Measured:
     built = runtime.peak_memory()
     batches = [synthetic_batch(setting, seed).to(device) for seed in range(setting.steps + 1)]
     prepared = _prepare_texts(step, batches) if path == "ours" else 0.0
-    times = []
-    for number, batch in enumerate(batches):
+    times: list[float] = []
+    for word in asked:
+        if word.strip() == "end":
+            break
         runtime.synchronize()
         begin = time.perf_counter()
-        take(step, optimizer, batch, number)
+        take(step, optimizer, batches[len(times)], len(times))
         runtime.synchronize()
         times.append(time.perf_counter() - begin)
-    times = times[1:]  # the first one warms up
+        yield str(times[-1])
     peak = runtime.peak_memory()
     with _Waits() as waits:
         take(step, optimizer, batches[0], 0)
     parts = _parts(step, optimizer, batches[-2:], runtime)
-    best = min(times)
-    return Measured(
-        path, best, float(np.median(times)), setting.batch / best, peak, built, waits.count, prepared, parts
-    )
+    best, median = min(times[1:]), float(np.median(times[1:]))
+    result = Measured(path, best, median, setting.batch / best, peak, built, waits.count, prepared, parts)
+    yield json.dumps(asdict(result))
 
 
 def take(step: TrainingStep, optimizer: torch.optim.Optimizer, batch: Batch, number: int) -> None:
@@ -286,5 +309,5 @@ def text(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    print(json.dumps(asdict(measure(sys.argv[1], Setting(**json.loads(sys.argv[2]))))))
+    for line in measure(sys.argv[1], Setting(**json.loads(sys.argv[2])), sys.stdin):
+        print(line, flush=True)

@@ -4,6 +4,7 @@ Same model, same trained tensors, same losses; but, as in UX-Decoder v1.0 (SEEM.
 
 * the text encoder reads every category and phrase at every step, each padded to 77 tokens;
 * attention keeps a boolean mask for every head, and every probability for the backward pass;
+* tokens of strokes, which every layer takes anew, go through attention and feed-forward like all others;
 * costs are matched image by image and layer by layer, each with its own copy to the host, and the pairwise
   BCE takes two matrix products;
 * AdamW has one group for each tensor, and every loss term is read with ``item()``;
@@ -30,6 +31,7 @@ from seem_train.losses import matcher
 from seem_train.losses.criterion import touch
 from seem_train.losses.matcher import Pairs
 from seem_train.losses.targets import Counts
+from seem_train.model import decoder as decoder_module
 from seem_train.model.attention import Attention
 from seem_train.model.draws import SeededDraws
 from seem_train.model.language import BACKGROUND, TextEmbeddings, tokenize, training_prompts, unit
@@ -121,6 +123,7 @@ def as_the_original() -> Iterator[None]:
     with (
         mock.patch.object(criterion_module, "assign", _assign_one_by_one),
         mock.patch.object(matcher, "pair_bce", _pair_bce),
+        mock.patch.object(decoder_module, "RENEWED", ()),
     ):
         yield
 
