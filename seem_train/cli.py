@@ -8,11 +8,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from seem_train import cli_run
-from seem_train.cli_evaluate import evaluate
-from seem_train.cli_export import export
-from seem_train.cli_predict import predict
-from seem_train.cli_weights import models, weights
+from seem_train.commands.evaluate import evaluate
+from seem_train.commands.export import export
+from seem_train.commands.predict import predict
+from seem_train.commands.run import bench, init, run, strategies
+from seem_train.commands.weights import models, weights
 from seem_train.errors import UserError
 
 
@@ -33,10 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (cli_run.run, cli_run.init, cli_run.strategies, cli_run.bench):
+for command in (run, init, strategies, evaluate, predict, export, bench, models):
     app.command(command.__name__)(command)
-app.command("evaluate")(evaluate)
-app.command("predict")(predict)
-app.command("export")(export)
-app.command("models")(models)
 app.add_typer(weights, name="weights")

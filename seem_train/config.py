@@ -1,6 +1,6 @@
 """The settings of a run: these dataclasses are the command line, the YAML file and the documentation.
 
-A field's metadata holds its help text and its flag, from which `cli_run` makes the options and
+A field's metadata holds its help text and its flag, from which `commands.run` makes the options and
 `commented_yaml` the file of ``seem-train init``. What is not said keeps the original's recipe (SEEM.md
 section 6).
 
@@ -48,6 +48,11 @@ class DataConfig:
     color: bool = _option(False, "change brightness, contrast, saturation and hue; the original does not")
     repeat_rare: float = _option(
         0.0, "show images of categories rarer than this share of the images more often; 0: every image once"
+    )
+    template: Literal["category", "step"] = _option(
+        "category",
+        "draw a sentence for each category's name, as the original, or one for all names of a step, which is "
+        "easier to learn from nothing",
     )
     prompts: int = _option(1, "interactive objects for each image (the original's K)")
     refine_rounds: int = _option(1, "at most so many rounds of simulated corrections before the step's loss")

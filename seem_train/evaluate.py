@@ -20,8 +20,10 @@ import torch.distributed as dist
 
 from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
-from seem_train.evaluation_result import EvaluationResult, ImageScore, Shown
-from seem_train.image_scale import GROUNDING, INTERACTIVE, OBJECTS, Scale
+from seem_train.evaluation.image_scale import GROUNDING, INTERACTIVE, OBJECTS, Scale
+from seem_train.evaluation.panoptic_files import PanopticFiles
+from seem_train.evaluation.result import EvaluationResult, ImageScore, Shown
+from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, Photo
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -30,9 +32,7 @@ from seem_train.metrics import (
     SemanticScores,
 )
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.panoptic_files import PanopticFiles
 from seem_train.runtime import Runtime
-from seem_train.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, Photo
 
 Task = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
 TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance", "grounding", "interactive")

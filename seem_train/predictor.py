@@ -23,18 +23,18 @@ import torch
 from torch import Tensor
 
 from seem_train import postprocess
-from seem_train.asking import Asking
-from seem_train.embedding import EmbeddedPhoto, embed_photos
 from seem_train.errors import UserError
-from seem_train.image_scale import OBJECTS, Scale
+from seem_train.evaluation.image_scale import OBJECTS, Scale
 from seem_train.model.seem import SEEM
-from seem_train.open_model import open_model
-from seem_train.photo import PhotoSource, open_photo
 from seem_train.postprocess import OnDemandMasks
-from seem_train.prediction import Objects, Panoptic, Semantic, encoded_objects
+from seem_train.prediction.answers import Objects, Panoptic, Semantic, encoded_objects
+from seem_train.prediction.asking import Asking
+from seem_train.prediction.embedding import EmbeddedPhoto, embed_photos
+from seem_train.prediction.open_model import open_model
+from seem_train.prediction.photo import PhotoSource, open_photo
+from seem_train.prediction.user_prompts import Asked, read_prompts
+from seem_train.prediction.vocabulary import Category, CategoryLike, as_categories, coco_categories
 from seem_train.runtime import Precision, Runtime
-from seem_train.user_prompts import Asked, read_prompts
-from seem_train.vocabulary import Category, CategoryLike, as_categories, coco_categories
 
 #: Above so many numbers (queries × pixels) a result is decided at a smaller size and then enlarged.
 _LARGEST_DECISION = 128_000_000

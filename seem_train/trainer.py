@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seem_train import checkpoint, memory, optim, run_folder, strategies, summary
+from seem_train import checkpoint, optim, strategies
 from seem_train import config as settings
 from seem_train.checkpoint import Progress
 from seem_train.config import Config
@@ -31,17 +31,18 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order, StepSampler
 from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
-from seem_train.examiner import Examiner, Interrupted
 from seem_train.loggers import Log
 from seem_train.losses.criterion import Criterion, LossConfig, NonFiniteLoss, TaskWeights
 from seem_train.losses.points import RandomPoints
 from seem_train.losses.targets import Counts
-from seem_train.meter import Meter
 from seem_train.model.adapters import Placement
-from seem_train.run_folder import Place
 from seem_train.runtime import Runtime, Stop, start
-from seem_train.training_step import StepDraws, TrainingStep
-from seem_train.weights_source import Source, load_source
+from seem_train.training import memory, run_folder, summary
+from seem_train.training.examiner import Examiner, Interrupted
+from seem_train.training.meter import Meter
+from seem_train.training.run_folder import Place
+from seem_train.training.step import StepDraws, TrainingStep
+from seem_train.training.weights_source import Source, load_source
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seem_train.bench import Setting, compare, text
+from seem_train.training.bench import Setting, compare, text
 
 
 @pytest.mark.bench

@@ -9,13 +9,20 @@ import torch
 import toy
 from typer.testing import CliRunner
 
-from seem_train import bench, strategies
-from seem_train.bench import Setting, synthetic_batch
+from seem_train import strategies
 from seem_train.cli import app
 from seem_train.losses.criterion import Criterion
 from seem_train.losses.points import GridPoints
-from seem_train.reference import ReferenceStep, as_the_original, encode_padded, optimizer_of, slow_attention
-from seem_train.training_step import TrainingStep
+from seem_train.training import bench
+from seem_train.training.bench import Setting, synthetic_batch
+from seem_train.training.reference import (
+    ReferenceStep,
+    as_the_original,
+    encode_padded,
+    optimizer_of,
+    slow_attention,
+)
+from seem_train.training.step import TrainingStep
 
 
 def test_the_reference_attention_and_matching_give_our_loss() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from seem_train import Predictor
 from seem_train.cli import app
-from seem_train.photo import open_mask
+from seem_train.prediction.photo import open_mask
 
 torch.set_num_threads(1)
 HEIGHT, WIDTH = 60, 80

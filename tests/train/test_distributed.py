@@ -24,9 +24,9 @@ from seem_train.config import Config, to_yaml
 from seem_train.data.batch import Batch, collate
 from seem_train.loggers import Log
 from seem_train.losses.points import GridPoints
-from seem_train.run_folder import Place
 from seem_train.runtime import Stop, start
-from seem_train.training_step import StepDraws
+from seem_train.training.run_folder import Place
+from seem_train.training.step import StepDraws
 
 
 def in_two_processes(work: Callable[..., None], *arguments: Any) -> None:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
 from seem_train.evaluate import TASKS, EvaluationSettings, evaluate
-from seem_train.evaluation_result import EvaluationResult, gains, read_earlier, shown_number
+from seem_train.evaluation.result import EvaluationResult, gains, read_earlier, shown_number
 from seem_train.model.config import PostprocessConfig
 from seem_train.model.predictions import (
     GroundingPredictions,
@@ -313,7 +313,7 @@ def test_large_photos_go_through_in_pieces(
     monkeypatch.setattr("seem_train.postprocess._LARGEST_STACK", 3 * HEIGHT * WIDTH)
     pieces = evaluate(model, dataset, settings=TALKATIVE)
     assert pieces.headline() == pytest.approx(whole.headline(), abs=1e-6)
-    monkeypatch.setattr("seem_train.scorers._LARGEST_SEMANTIC", HEIGHT * WIDTH // 4)
+    monkeypatch.setattr("seem_train.evaluation.scorers._LARGEST_SEMANTIC", HEIGHT * WIDTH // 4)
     coarse = evaluate(model, dataset, settings=TALKATIVE)
     assert coarse.headline()["pixel acc"] == pytest.approx(whole.headline()["pixel acc"], abs=0.1)
 
@@ -373,7 +373,7 @@ def test_an_earlier_evaluation_can_be_read(dataset: Path, model: SEEM, tmp_path:
 
 
 def test_what_counts_as_truth_is_what_the_semantic_files_say(dataset: Path) -> None:
-    from seem_train.scorers import Photo
+    from seem_train.evaluation.scorers import Photo
 
     images = SegmentationSet(dataset, "val")
     for index, record in enumerate(images.images):

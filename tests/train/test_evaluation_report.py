@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from tiny_dataset import write_dataset
 
-from seem_train.comparison import Comparison, Findings, Forgetting
 from seem_train.data.dataset import SegmentationSet
-from seem_train.evaluation_report import write_report
-from seem_train.evaluation_result import EvaluationResult, Shown
+from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
+from seem_train.evaluation.report import write_report
+from seem_train.evaluation.result import EvaluationResult, Shown
 from seem_train.metrics import GroundingScores, InstanceAP, InteractiveScores, PanopticQuality, SemanticScores
 from seem_train.postprocess import PanopticSegment
 

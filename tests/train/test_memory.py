@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import toy
 
-from seem_train.memory import estimate, kept_activations, largest_batch
 from seem_train.strategies import apply, find, placement
+from seem_train.training.memory import estimate, kept_activations, largest_batch
 
 
 def prepared(strategy: str) -> torch.nn.Module:

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from seem_train.errors import UserError
 from seem_train.postprocess import PanopticSegment
-from seem_train.prediction import (
+from seem_train.prediction.answers import (
     Objects,
     Panoptic,
     Semantic,
@@ -25,7 +25,7 @@ from seem_train.prediction import (
     write_labels,
     write_objects,
 )
-from seem_train.vocabulary import as_categories
+from seem_train.prediction.vocabulary import as_categories
 
 CATEGORIES = as_categories([{"name": "mug", "id": 7}, {"name": "table", "id": 3, "isthing": 0}, "cat"])
 

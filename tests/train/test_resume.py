@@ -18,9 +18,9 @@ import toy
 from seem_train import checkpoint, trainer
 from seem_train.config import Config, to_yaml
 from seem_train.errors import UserError
-from seem_train.examiner import Examiner
 from seem_train.strategies import STRATEGIES
 from seem_train.trainer import Run
+from seem_train.training.examiner import Examiner
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from seem_train.model.language import LanguageEncoder
 from seem_train.model.presets import PRESETS
 from seem_train.model.weights import official_state_dict
 from seem_train.trainer import Run
-from seem_train.training_step import StepDraws
+from seem_train.training.step import StepDraws
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seem_train.errors import UserError
 from seem_train.model.prompts import Marks
-from seem_train.user_prompts import read_prompts, scaled, scaled_mask
+from seem_train.prediction.user_prompts import read_prompts, scaled, scaled_mask
 
 SIZE = (40, 60)  # height, width
 

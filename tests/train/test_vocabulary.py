@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seem_train.errors import UserError
-from seem_train.vocabulary import as_categories, coco_categories
+from seem_train.prediction.vocabulary import as_categories, coco_categories
 
 
 def test_coco_names_are_the_originals_in_its_order(shared_parity: Path) -> None:

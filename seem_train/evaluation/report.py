@@ -17,9 +17,9 @@ import numpy as np
 
 from seem_train import draw
 from seem_train.checkpoint import write_text
-from seem_train.comparison import Comparison, Findings, Forgetting
 from seem_train.data.dataset import SegmentationSet
-from seem_train.evaluation_result import EvaluationResult, Shown, gains, shown_number
+from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
+from seem_train.evaluation.result import EvaluationResult, Shown, gains, shown_number
 from seem_train.metrics import InteractiveResult
 
 _PAGE = Path(__file__).with_suffix(".html")

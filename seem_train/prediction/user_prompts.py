@@ -15,7 +15,7 @@ import torch
 
 from seem_train.errors import UserError
 from seem_train.model.prompts import Marks, Point
-from seem_train.photo import PhotoSource
+from seem_train.prediction.photo import PhotoSource
 
 Size: TypeAlias = tuple[int, int]  # (height, width)
 _KINDS = {  # keyword ─▶ what one of it is called

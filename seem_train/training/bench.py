@@ -29,9 +29,9 @@ from seem_train.loggers import size_text, table
 from seem_train.losses.criterion import Criterion
 from seem_train.model.presets import get_preset
 from seem_train.model.seem import SEEM
-from seem_train.reference import ReferenceStep, optimizer_of, slow_attention
 from seem_train.runtime import Runtime, pick_device, pick_precision
-from seem_train.training_step import StepDraws, TrainingStep
+from seem_train.training.reference import ReferenceStep, optimizer_of, slow_attention
+from seem_train.training.step import StepDraws, TrainingStep
 
 PATHS = ("ours", "reference")
 SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "no", "pi", "ra", "su", "te")
@@ -93,7 +93,7 @@ def compare(setting: Setting) -> dict[str, Any]:
 
 
 def _start(path: str, setting: Setting) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "seem_train.bench", path, json.dumps(asdict(setting))]
+    command = [sys.executable, "-m", "seem_train.training.bench", path, json.dumps(asdict(setting))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

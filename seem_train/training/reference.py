@@ -38,7 +38,7 @@ from seem_train.model.language import BACKGROUND, TextEmbeddings, tokenize, trai
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.optim import parameter_groups
-from seem_train.training_step import StepDraws, TrainingStep
+from seem_train.training.step import StepDraws, TrainingStep
 
 CONTEXT = 77  #: tokens of every text
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from seem_train.evaluate import EvaluationSettings, Task, evaluate
-from seem_train.evaluation_result import EvaluationResult, gains, read_earlier
-from seem_train.open_model import Opened, open_base, open_model
+from seem_train.evaluation.result import EvaluationResult, gains, read_earlier
+from seem_train.prediction.open_model import Opened, open_base, open_model
 from seem_train.runtime import Runtime
 
 BASE = "base"  #: what a run started from

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from seem_train import postprocess
-from seem_train.embedding import EmbeddedPhoto
 from seem_train.errors import UserError
 from seem_train.model.prompts import ImagePrompts, RegionTokens
 from seem_train.model.seem import SEEM
-from seem_train.photo import PhotoSource
-from seem_train.user_prompts import Asked, scaled, scaled_mask
+from seem_train.prediction.embedding import EmbeddedPhoto
+from seem_train.prediction.photo import PhotoSource
+from seem_train.prediction.user_prompts import Asked, scaled, scaled_mask
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def export(
         )
     if form not in _GRAPHS:
         raise UserError(f"--format {form}: there are {' and '.join(_GRAPHS)}")
-    from seem_train import export as exporting
-    from seem_train.open_model import open_model
+    from seem_train.exporting import export as exporting
+    from seem_train.prediction.open_model import open_model
 
     opened = open_model(model, preset).model
     if out.suffix:

@@ -13,7 +13,7 @@ from PIL import Image
 from seem_train import draw, postprocess
 from seem_train.clicks import deepest_pixel
 from seem_train.data.dataset import Sample, SegmentationSet
-from seem_train.image_scale import Scale
+from seem_train.evaluation.image_scale import Scale
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
 from seem_train.model.seem import SEEM, ImageFeatures

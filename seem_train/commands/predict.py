@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from seem_train.errors import UserError
 
 if TYPE_CHECKING:
-    from seem_train.prediction_run import Outcome
+    from seem_train.prediction.many import Outcome
 
 _LISTED = 20  #: up to so many photos are told one by one
 _NAMED = 6  #: regions told of each
@@ -112,15 +112,15 @@ def predict(
         },
         {"--size": size, "--batch": batch},
     )
-    from seem_train.photo import find_photos, open_mask, open_photo
-    from seem_train.prediction_run import Wanted
-    from seem_train.prediction_run import predict as run
+    from seem_train.prediction.many import Wanted
+    from seem_train.prediction.many import predict as run
+    from seem_train.prediction.photo import find_photos, open_mask, open_photo
 
     photos = find_photos(images)
     if reference:
         pairs = [_pair(value) for value in reference]
         prompts["reference"] = [(open_photo(photo), open_mask(mask)) for photo, mask in pairs]
-    from seem_train.open_model import open_model
+    from seem_train.prediction.open_model import open_model
     from seem_train.predictor import Predictor
     from seem_train.runtime import pick_device, pick_precision
 

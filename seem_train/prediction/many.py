@@ -26,11 +26,9 @@ import numpy as np
 from seem_data.layout import ImageRecord
 from seem_train import draw
 from seem_train.checkpoint import write_text
-from seem_train.embedding import EmbeddedPhoto
 from seem_train.errors import UserError
-from seem_train.panoptic_files import PanopticFiles
-from seem_train.photo import open_photo
-from seem_train.prediction import (
+from seem_train.evaluation.panoptic_files import PanopticFiles
+from seem_train.prediction.answers import (
     Objects,
     Panoptic,
     Prediction,
@@ -40,8 +38,10 @@ from seem_train.prediction import (
     write_objects,
     write_picture,
 )
+from seem_train.prediction.embedding import EmbeddedPhoto
+from seem_train.prediction.photo import open_photo
+from seem_train.prediction.user_prompts import read_prompts
 from seem_train.predictor import Predictor
-from seem_train.user_prompts import read_prompts
 
 OVERLAY = 2048  #: longer side of overlays at most, in pixels
 SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their height

@@ -121,7 +121,7 @@ def strategies(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show what each strategy freezes, adapts and trains."""
-    from seem_train import strategy_table
+    from seem_train.training import strategy_table
 
     stages = settings.resolve(None, [f"strategy.backbone_stages={backbone_stages}"]).strategy.backbone_stages
     rows = strategy_table.count_all(model, weights, rank, stages)
@@ -139,7 +139,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure a training step beside one taken the original's way: images a second, memory, parts, waits."""
-    from seem_train import bench as measuring
+    from seem_train.training import bench as measuring
 
     found = measuring.compare(
         measuring.Setting(model, size, batch, categories, steps, "head", device, precision)

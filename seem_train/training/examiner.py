@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seem_data import __version__
-from seem_train import checkpoint, run_folder
+from seem_train import checkpoint
 from seem_train.config import Config
-from seem_train.curves import draw_curves
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluate import EvaluationSettings, evaluate
-from seem_train.evaluation_result import EvaluationResult, gains, shown_number
-from seem_train.image_scale import Scale
+from seem_train.evaluation.image_scale import Scale
+from seem_train.evaluation.result import EvaluationResult, gains, shown_number
 from seem_train.loggers import table, time_text
 from seem_train.model import adapter_files
 from seem_train.model.adapter_files import Base, Card
 from seem_train.model.seem import SEEM
-from seem_train.previews import chosen, draw_previews
 from seem_train.runtime import Runtime, Stop
+from seem_train.training import run_folder
+from seem_train.training.curves import draw_curves
+from seem_train.training.previews import chosen, draw_previews
 
 if TYPE_CHECKING:
     from seem_train.trainer import Session
@@ -180,10 +181,7 @@ def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str)
     used = [i for i in range(len(rows[0])) if i == 0 or any(r[i] != "–" for r in rows[1:])]
     if len(used) > 1:
         lines.append(table([[row[i] for i in used] for row in rows], indent="  "))
-    lines += [
-        f'  next:  seem-train predict {folder / run_folder.BEST} photo.jpg --text "{sentence}"',
-        f"         seem-train demo {folder / run_folder.BEST}",
-    ]
+    lines.append(f'  next:  seem-train predict {folder / run_folder.BEST} photo.jpg --text "{sentence}"')
     return "\n".join(lines)
 
 

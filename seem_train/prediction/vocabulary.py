@@ -24,7 +24,9 @@ def coco_categories() -> tuple[Category, ...]:
 
     Names, ids and colours are those of panopticapi's panoptic_coco_categories.json; the order is SEEM's.
     """
-    rows = json.loads(files("seem_train").joinpath("coco_categories.json").read_text(encoding="utf-8"))
+    rows = json.loads(
+        files("seem_train.prediction").joinpath("coco_categories.json").read_text(encoding="utf-8")
+    )
     return as_categories(rows)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seem_train.image_scale import Scale
+from seem_train.evaluation.image_scale import Scale
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.photo import PhotoSource, open_photo
+from seem_train.prediction.photo import PhotoSource, open_photo
 from seem_train.runtime import Runtime
 
 

@@ -18,8 +18,8 @@ from rich.table import Table
 from seem_train.errors import UserError
 
 if TYPE_CHECKING:
-    from seem_train.comparison import Comparison, Findings
-    from seem_train.evaluation_result import EvaluationResult
+    from seem_train.evaluation.comparison import Comparison, Findings
+    from seem_train.evaluation.result import EvaluationResult
 
 _SHOWN = 6  #: worst images in the report, and as many best ones
 GLOSSARY = {
@@ -99,9 +99,9 @@ def evaluate(
         {"--size": size, "--max-clicks": max_clicks, "--limit": limit, "--devices": devices},
     )
     from seem_train import runtime as runtimes
-    from seem_train.comparison import Examination
     from seem_train.evaluate import TASKS, EvaluationSettings
-    from seem_train.open_model import open_model
+    from seem_train.evaluation.comparison import Examination
+    from seem_train.prediction.open_model import open_model
 
     if devices > 1 and runtimes.world_size() == 1:
         raise typer.Exit(runtimes.launch([sys.executable, "-m", "seem_train", *sys.argv[1:]], devices))
@@ -160,7 +160,7 @@ def _check_numbers(shares: Mapping[str, float | None], counts: Mapping[str, int 
 def _write(out: Path, findings: Findings, dataset: Path) -> None:
     from seem_train.checkpoint import write_text
     from seem_train.data.dataset import SegmentationSet
-    from seem_train.evaluation_report import write_report
+    from seem_train.evaluation.report import write_report
 
     text = json.dumps(findings.as_dict(), indent=1, ensure_ascii=False)
     try:
@@ -192,7 +192,7 @@ def _print(findings: Findings, out: Path | None) -> None:
 
 
 def _class_table(result: EvaluationResult) -> Table:
-    from seem_train.evaluation_result import shown_number
+    from seem_train.evaluation.result import shown_number
 
     rows = result.per_class()
     titles = {
@@ -218,7 +218,7 @@ def _class_table(result: EvaluationResult) -> Table:
 
 
 def _headline_table(headline: Mapping[str, float], base: Comparison | None) -> Table:
-    from seem_train.evaluation_result import gains, shown_number
+    from seem_train.evaluation.result import gains, shown_number
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)

@@ -1,0 +1,1 @@
+"""What `Predictor` is made of: photos and prompts in, answers out."""
