@@ -204,7 +204,13 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
         val_set,
         model,
         TrainingStep(
-            model, criterion(config), train_set.names, data.tasks, data.refine_rounds, runtime.autocast
+            model,
+            criterion(config),
+            train_set.names,
+            data.tasks,
+            data.refine_rounds,
+            runtime.autocast,
+            one_template=data.template == "step",
         ),
         optim.build_optimizer(groups, config.optim.betas),
         torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]

@@ -1,8 +1,8 @@
 """Speed and memory of a training step, ours and the original's way, each in a process of its own.
 
 Both take the same synthetic images and random weights and train the same tensors (the decoder). Memory is
-the peak of the process on the CPU, of the allocator on a GPU. Times are those of the fastest step, which
-other load on the machine disturbs least.
+the peak of the process on the CPU, of the allocator on a GPU. The two take their steps in turn, so that other
+load on the machine meets both; times are medians.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Measured:
     """One path; seconds and bytes. The parts come from steps that wait for the device after each."""
 
     path: str
-    seconds: float  #: of the fastest step
-    median: float
+    seconds: float  #: of the median step
+    fastest: float
     img_s: float
     peak_bytes: int
     built_bytes: int  #: when model and optimizer were built
@@ -147,8 +147,10 @@ def measure(path: str, setting: Setting, asked: Iterable[str]) -> Iterator[str]:
     with _Waits() as waits:
         take(step, optimizer, batches[0], 0)
     parts = _parts(step, optimizer, batches[-2:], runtime)
-    best, median = min(times[1:]), float(np.median(times[1:]))
-    result = Measured(path, best, median, setting.batch / best, peak, built, waits.count, prepared, parts)
+    median, fastest = float(np.median(times[1:])), min(times[1:])
+    result = Measured(
+        path, median, fastest, setting.batch / median, peak, built, waits.count, prepared, parts
+    )
     yield json.dumps(asdict(result))
 
 

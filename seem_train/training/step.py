@@ -15,9 +15,10 @@ from seem_train.data.batch import Batch
 from seem_train.losses.criterion import Criterion, touch
 from seem_train.losses.targets import Counts, SpatialTargets
 from seem_train.model.draws import SeededDraws
-from seem_train.model.language import TextEmbeddings
+from seem_train.model.language import BACKGROUND, TextEmbeddings, training_prompts
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
+from seem_train.model.templates import TEMPLATES
 from seem_train.runtime import stream_seed
 from seem_train.strategies import INTERACTIVE_ONLY
 
@@ -55,6 +56,7 @@ class TrainingStep(nn.Module):
         refine_rounds: at most so many rounds of simulated corrections come before the round that is learned
         from.
         autocast: makes the context in which the model (not the loss) computes.
+        one_template: a step puts all names into the same sentence, instead of each into one of its own.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class TrainingStep(nn.Module):
         tasks: Collection[str],
         refine_rounds: int,
         autocast: Callable[[], AbstractContextManager[object]],
+        one_template: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -73,6 +76,7 @@ class TrainingStep(nn.Module):
         self.tasks = frozenset(tasks)
         self.refine_rounds = refine_rounds
         self.autocast = autocast
+        self.one_template = one_template
         # What a step may leave unused: DDP waits for a gradient of every trained parameter.
         self.sometimes = [
             p
@@ -93,7 +97,7 @@ class TrainingStep(nn.Module):
         """The weighted loss, a scalar, and its unweighted parts of the final layer, detached."""
         torch.manual_seed(draws.model())  # stochastic depth and the points that the loss looks at
         model_draws = SeededDraws(draws.model())
-        categories = self.model.class_embeddings(self.names, train=True, draws=draws.templates())
+        categories = self._categories(draws.templates())
         texts = self.model.encode_text(batch.texts) if "grounding" in self.tasks else None
         targets = batch.targets(None if texts is None else texts.vectors)
         if "interactive" not in self.tasks:
@@ -110,6 +114,14 @@ class TrainingStep(nn.Module):
         terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
         parts = {name: values[0].detach() for name, values in terms.raw.items()}
         return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
+
+    def _categories(self, drawn: torch.Generator) -> Tensor:
+        """[C+1, D] unit vectors of the names in this step's sentences, the background last."""
+        if not self.one_template:
+            return self.model.class_embeddings(self.names, train=True, draws=drawn)
+        number = int(torch.randint(len(TEMPLATES), (), generator=drawn))
+        prompts = training_prompts((*self.names, BACKGROUND), lambda _: number)
+        return self.model.language.category_embeddings(self.names, prompts=prompts)
 
     def _prompts(self, batch: Batch, texts: TextEmbeddings | None) -> list[ImagePrompts]:
         interactive = "interactive" in self.tasks

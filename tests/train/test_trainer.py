@@ -326,3 +326,24 @@ def test_rounds_and_templates_are_those_of_the_step_and_the_rest_of_the_place() 
     assert here.model() != there.model()
     assert {StepDraws(0, step).rounds(1) for step in range(20)} == {0, 1}
     assert PRESETS["micro"].config == toy.MICRO
+
+
+def test_one_template_puts_all_names_into_the_same_sentence(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[list[str]] = []
+    embed = LanguageEncoder.category_embeddings
+
+    def listening(self: LanguageEncoder, names: Any, *, prompts: Any = None, **rest: Any) -> torch.Tensor:
+        if prompts is not None:
+            said.append(list(prompts))
+        return embed(self, names, prompts=prompts, **rest)
+
+    monkeypatch.setattr(LanguageEncoder, "category_embeddings", listening)
+    for template in ("step", "category"):
+        trainer.run(toy.settings(dataset, tmp_path / template, data__template=template, run__steps=4))
+        names = ("mug", "plate", "table", "background")
+        sentences = [{text.replace(n, "{}") for text, n in zip(step, names, strict=True)} for step in said]
+        assert all(len(s) == 1 for s in sentences) == (template == "step")
+        assert len(set.union(*sentences)) > 1, "and another one in another step"
+        said.clear()
