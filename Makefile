@@ -5,7 +5,8 @@ PYTHON  ?= python3
 EXAMPLE ?= tabletop
 VENV    := .venv
 BIN     := $(VENV)/bin
-PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Without --no-warn-conflicts pip would repeat panopticapi-lite's needless pins as errors.
+PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-warn-conflicts
 
 # Two processes on two cores are faster than one that threads.
 export OMP_NUM_THREADS ?= 1
