@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from timm.layers import DropPath
-from timm.layers.drop import DropPath
 from toy import answer, loss_of, micro, outputs, pictures
 
 from seem_train import strategies
