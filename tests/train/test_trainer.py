@@ -219,7 +219,7 @@ def test_a_full_disk_is_a_warning_on_the_way_and_an_error_at_the_end(
 
 
 def test_time_can_be_what_ends_a_run(dataset: Path, tmp_path: Path) -> None:
-    run = trainer.run(toy.settings(dataset, tmp_path / "run", run__steps=100_000, run__max_time="2s"))
+    run = trainer.run(toy.settings(dataset, tmp_path / "run", run__steps=100_000, run__max_time="8s"))
     assert run.finished and run.steps < 100_000
     rates = [row["lr"] for row in rows(run.folder, "train")]
     assert rates[0] == pytest.approx(1e-3) and rates[-1] <= 1.1e-4, "the schedule ran in time"
