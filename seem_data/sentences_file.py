@@ -1,16 +1,20 @@
 """Sentences from a file of their own (``--sentences``), keyed by image and object.
 
 JSON ``{"kitchen/001.jpg": {"cup#2": ["the chipped cup"], "shapes[0]": "my cup"}}`` or CSV with the columns
-image, object, sentence. An image is named by its path below the photos' folder, by its file name, or by
-either without its ending. An object is named by its place in the annotation file as problems show it
-(``shapes[3]``, ``annotation 17``), by its label where the image has one of it, or by ``label#n``: the n-th
-region of that label in the file, counted from 1.
+image, object, sentence, as spreadsheets write it: with commas, semicolons or tabs.
+
+An image is named by its path below the photos' folder, by its file name, or by either without its ending. An
+object is named by its place in the annotation file as problems show it (``shapes[3]``, ``annotation 17``), by
+its label where the image has one of it, or by ``label#n``: the n-th region of that label in the file, counted
+from 1.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -37,8 +41,9 @@ class SentencesFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            text = path.read_text(encoding="utf-8-sig")
-            self._images = _from_csv(text) if path.suffix.lower() == ".csv" else _from_json(text)
+            text = _decoded(path.read_bytes(), str(path))
+            is_json = path.suffix.lower() == ".json" or text.lstrip().startswith("{")
+            self._images = _from_json(text) if is_json else _from_csv(text, str(path))
         except (OSError, ValueError, csv.Error, msgspec.DecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(
@@ -68,6 +73,21 @@ class SentencesFile:
             )
 
 
+def _decoded(data: bytes, file: str) -> str:
+    """UTF-8 with or without byte order mark, or UTF-16 with one, which is how Excel writes Unicode text.
+
+    Raises:
+        DataError: another encoding. None is guessed: it would garble names without a word.
+    """
+    try:
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})."
+        remedy = "Save it with UTF-8 encoding; spreadsheets call it 'CSV UTF-8'."
+        raise DataError(Problem("bad-encoding", message, remedy, file)) from None
+
+
 def _from_json(text: str) -> dict[str, ImageSentences]:
     images = msgspec.json.decode(text, type=dict[str, dict[str, str | list[str]]])
     return {
@@ -78,16 +98,36 @@ def _from_json(text: str) -> dict[str, ImageSentences]:
     }
 
 
-def _from_csv(text: str) -> dict[str, ImageSentences]:
+def _from_csv(text: str, file: str) -> dict[str, ImageSentences]:
+    """
+    Raises:
+        DataError: of every line that is not complete.
+    """
+    header = text.lstrip().partition("\n")[0]
+    separator = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text.lstrip(), newline=""), delimiter=separator)
+    reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
+    if missing := [repr(column) for column in _COLUMNS if column not in reader.fieldnames]:
+        *more, last = missing
+        raise ValueError(f"there is no column {' or '.join([', '.join(more), last] if more else [last])}")
     images: dict[str, ImageSentences] = {}
-    reader = csv.DictReader(text.splitlines())
-    if missing := [column for column in _COLUMNS if column not in (reader.fieldnames or ())]:
-        raise ValueError(f"there is no column {missing[0]!r}")
+    problems: list[Problem] = []
     for row in reader:
+        if not any(row.values()):
+            continue
+        where = f"line {reader.line_num}"
         image, name, sentence = (row[column] for column in _COLUMNS)
-        if not image or not name or not sentence:
-            raise ValueError(f"line {reader.line_num} is not complete")
-        images.setdefault(image.replace("\\", "/"), {}).setdefault(name, []).append(sentence)
+        if None in row:
+            message = f"has more than {len(reader.fieldnames)} columns."
+            remedy = f'Put sentences that hold {separator!r} in "double quotes".'
+            problems.append(Problem("bad-sentences", message, remedy, file, where))
+        elif empty := [column for column in _COLUMNS if not row[column]]:
+            message = f"has no {empty[0]}."
+            problems.append(Problem("bad-sentences", message, "Fill it in or remove the line.", file, where))
+        else:
+            images.setdefault(image.replace("\\", "/"), {}).setdefault(name, []).append(sentence)
+    if problems:
+        raise DataError(problems)
     return images
 
 
