@@ -11,9 +11,8 @@ import numpy as np
 
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Category, Color, parse_color
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Reader, Source, detect, get
-from seem_data.readers._json import collecting
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
 _STUFF = frozenset((

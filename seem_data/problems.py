@@ -7,8 +7,9 @@ on, so that a user meets all of them in one run; `DataError` carries those that 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Severity = Literal["error", "warning", "note"]
@@ -53,6 +54,22 @@ class DataError(Exception):
 
     def __reduce__(self) -> tuple[type[DataError], tuple[list[Problem]]]:
         return (DataError, (self.problems,))  # the default would pickle the text: workers send problems home
+
+
+@contextmanager
+def collecting(problems: list[Problem], file: str = "", where: str = "") -> Iterator[None]:
+    """Collect what goes wrong with one object and go on with the next.
+
+    A `DataError` raised inside ends the block; its problems join the list, with file and place filled in
+    where they lack them.
+    """
+    try:
+        yield
+    except DataError as error:
+        for problem in error.problems:
+            dot = "." if where and problem.where and not problem.where.startswith("[") else ""
+            place = f"{where}{dot}{problem.where}"
+            problems.append(replace(problem, file=problem.file or file, where=place))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

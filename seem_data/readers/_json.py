@@ -11,15 +11,13 @@ import codecs
 import json
 import mmap
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers._files import first, read_bytes, some_files
 
 T = TypeVar("T")
@@ -92,22 +90,6 @@ def read(path: Path, type: type[T]) -> T:
         DataError: the file cannot be read, is not JSON, or a field is of another kind.
     """
     return decode(read_bytes(path), type, str(path))
-
-
-@contextmanager
-def collecting(problems: list[Problem], file: str = "", where: str = "") -> Iterator[None]:
-    """Collect what goes wrong with one object and go on with the next.
-
-    A `DataError` raised inside ends the block; its problems join the list, with file and place filled in
-    where they lack them.
-    """
-    try:
-        yield
-    except DataError as error:
-        for problem in error.problems:
-            dot = "." if where and problem.where and not problem.where.startswith("[") else ""
-            place = f"{where}{dot}{problem.where}"
-            problems.append(replace(problem, file=problem.file or file, where=place))
 
 
 def categories_in(paths: Iterable[Path]) -> list[dict[str, Any]]:

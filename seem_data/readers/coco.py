@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes
-from seem_data.readers._json import Id, Number, collecting
+from seem_data.readers._json import Id, Number
 
 
 class _Image(msgspec.Struct):

@@ -23,9 +23,8 @@ import numpy as np
 
 from seem_data.annotations import ImageAnnotation, Region
 from seem_data.categories import Categories, Category, Color
-from seem_data.problems import Problem
+from seem_data.problems import Problem, collecting
 from seem_data.readers import Item, Reader, Source, _files, _paint
-from seem_data.readers._json import collecting
 
 _COLOURS_TOLD = 5
 

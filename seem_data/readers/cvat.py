@@ -23,9 +23,8 @@ from xml.etree.ElementTree import Element
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes, _xml
-from seem_data.readers._json import collecting
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
 _SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)

@@ -21,9 +21,9 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.images import read_header
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes
-from seem_data.readers._json import Number, collecting
+from seem_data.readers._json import Number
 
 _NULL = msgspec.Raw(b"null")
 

@@ -24,10 +24,10 @@ from urllib.parse import unquote
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes
 from seem_data.readers._brush import decode_brush
-from seem_data.readers._json import Id, Number, collecting
+from seem_data.readers._json import Id, Number
 
 _IMAGE = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp|gif|jfif|avif)$", re.IGNORECASE)
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-", re.IGNORECASE)

@@ -19,9 +19,9 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import ImageAnnotation, Region
-from seem_data.problems import Problem
+from seem_data.problems import Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _paint, _shapes
-from seem_data.readers._json import Id, collecting
+from seem_data.readers._json import Id
 
 
 class _Image(msgspec.Struct):

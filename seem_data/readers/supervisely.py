@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Problem
+from seem_data.problems import Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes
-from seem_data.readers._json import Number, collecting
+from seem_data.readers._json import Number
 
 _Points = list[tuple[Number, Number]]
 

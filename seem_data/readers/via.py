@@ -23,9 +23,9 @@ from typing import Any
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Problem
+from seem_data.problems import Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes
-from seem_data.readers._json import Id, Number, collecting, text_of
+from seem_data.readers._json import Id, Number, text_of
 
 _LABEL = re.compile(r"(label|class|category|name|type|object)(_?name)?s?", re.IGNORECASE)
 _SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)

@@ -23,9 +23,8 @@ import numpy as np
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Color
 from seem_data.images import read_header
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _paint, _shapes, _xml
-from seem_data.readers._json import collecting
 
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
             "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",

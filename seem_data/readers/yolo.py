@@ -24,9 +24,8 @@ import yaml
 
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _shapes
-from seem_data.readers._json import collecting
 
 _YAML = (".yaml", ".yml")
 _SPLITS = ("train", "val", "valid", "test")
