@@ -59,17 +59,28 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_engine(name: str, workers: int | None) -> None:
+    """
+    Raises:
+        DataError: there is no such engine, or it cannot have so many workers.
+    """
+    problems = []
+    if name not in ENGINES:
+        hint = did_you_mean(name, ENGINES) or f"Choose from {', '.join(ENGINES)}."
+        problems.append(Problem("bad-option", f"there is no engine {name!r}.", hint, where="--engine"))
+    if workers is not None and workers < 1:
+        problems.append(Problem("bad-option", f"is {workers}.", "Use 1 or more.", where="--workers"))
+    if problems:
+        raise DataError(problems)
+
+
 def open_engine(name: str = "auto", workers: int | None = None, ray_address: str | None = None) -> Engine:
     """The engine of that name; ``auto`` is a pool where there is more than one worker.
 
     Raises:
         DataError: no such engine, or it is not installed.
     """
-    if name not in ENGINES:
-        hint = did_you_mean(name, ENGINES) or f"Choose from {', '.join(ENGINES)}."
-        raise DataError(Problem("bad-option", f"there is no engine {name!r}.", hint, where="--engine"))
-    if workers is not None and workers < 1:
-        raise DataError(Problem("bad-option", f"is {workers}.", "Use 1 or more.", where="--workers"))
+    check_engine(name, workers)
     if name == "ray":
         return RayCluster(ray_address, workers)
     workers = workers or cpu_count()

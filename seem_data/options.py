@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from seem_data.categories import Categories
-from seem_data.problems import DataError, Problem, did_you_mean
+from seem_data.problems import DataError, Problem, attempt, did_you_mean
 from seem_data.raster import Overlap, RasterOptions, rasterize
+from seem_data.readers import FORMATS
 
 Instances = Literal["one", "components"]
 
@@ -45,18 +46,28 @@ class Options:
     def of(cls, given: dict[str, Any]) -> Options:
         """
         Raises:
-            DataError: an option does not exist or has a value it cannot have.
+            DataError: an option does not exist.
         """
         known = [option.name for option in fields(cls)]
-        if wrong := [name for name in given if name not in known]:
-            hint = did_you_mean(wrong[0], known) or f"There are: {', '.join(known)}."
-            raise DataError(Problem("bad-option", f"there is no option {wrong[0]!r}.", hint))
-        options = cls(**given)
-        if problems := list(options._faults()):
+        problems = [
+            Problem(
+                "bad-option",
+                f"there is no option {name!r}.",
+                did_you_mean(name, known) or f"There are: {', '.join(known)}.",
+            )
+            for name in given
+            if name not in known
+        ]
+        if problems:
             raise DataError(problems)
-        return options
+        return cls(**given)
 
-    def _faults(self) -> list[Problem]:
+    def faults(self, categories: Categories | None) -> list[Problem]:
+        """The options that have a value they cannot have.
+
+        Args:
+            categories: of the dataset, which some options name; None leaves these unchecked.
+        """
         faults: list[Problem] = []
 
         def expect(name: str, good: bool, remedy: str) -> None:
@@ -65,6 +76,7 @@ class Options:
                 option = f"--{name.replace('_', '-')}"
                 faults.append(Problem("bad-option", f"is {value!r}.", remedy, where=option))
 
+        expect("format", self.format in ("auto", *FORMATS), f"Use auto, {', '.join(FORMATS)}.")
         for name, words in (("overlap", get_args(Overlap)), ("instances", get_args(Instances))):
             expect(name, getattr(self, name) in words, f"Use {', '.join(words)}.")
         expect("min_area", self.min_area >= 0, "Use a number of pixels, 0 or more.")
@@ -77,28 +89,16 @@ class Options:
                 rf"It is no regular expression ({error}); '^(.*)_\d+\.' keeps frames of a video together."
             )
             expect("group_by", False, remedy)
+        if categories is not None:
+            if self.unknown not in ("skip", "error") and categories.find(self.unknown) is None:
+                hint = categories.suggest(self.unknown) or f"There are: {', '.join(categories.names)}."
+                expect("unknown", False, f"Use skip, error or a category. {hint}")
+            attempt(faults, rasterize, [], (1, 1), categories, RasterOptions(unlabeled=self.unlabeled), [])
         return faults
 
     @property
     def raster(self) -> RasterOptions:
         return RasterOptions(self.overlap, self.unlabeled, self.min_area, self.min_coverage)
-
-    def check_categories(self, categories: Categories) -> None:
-        """
-        Raises:
-            DataError: an option names a category that there is not.
-        """
-        problems: list[Problem] = []
-        if self.unknown not in ("skip", "error") and categories.find(self.unknown) is None:
-            hint = categories.suggest(self.unknown) or f"There are: {', '.join(categories.names)}."
-            message = f"{self.unknown!r} is neither skip nor error nor a category."
-            problems.append(Problem("bad-option", message, hint, where="--unknown"))
-        try:
-            rasterize([], (1, 1), categories, self.raster, [])
-        except DataError as error:
-            problems += error.problems
-        if problems:
-            raise DataError(problems)
 
     def of_images(self) -> dict[str, Any]:
         """Those that decide what becomes of a single image; a change of others rebuilds none."""

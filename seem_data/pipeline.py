@@ -22,7 +22,7 @@ from seem_data import __version__, readers, splits
 from seem_data import categories as colour_map
 from seem_data.assemble import Placed, assemble, splits_on_disk
 from seem_data.categories import Categories
-from seem_data.engines import Casualty, Engine, InProcess, open_engine
+from seem_data.engines import Casualty, Engine, InProcess, check_engine, open_engine
 from seem_data.files import sha256, write_atomically, writing
 from seem_data.journal import FOLDER, Journal, remove_leftovers
 from seem_data.layout import DATASET_JSON, PROBLEMS_JSON, Counts
@@ -30,7 +30,7 @@ from seem_data.naming import Names
 from seem_data.one_image import Job, Outcome, Recipe, build_images
 from seem_data.options import Options
 from seem_data.pairs import pair
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, attempt
 from seem_data.readers import Reader, Source
 from seem_data.sentences_file import SentencesFile
 
@@ -121,12 +121,16 @@ def build(
     inputs = _Inputs(*(Path(path) if path is not None else None for path in (polys, masks, images)))
     out, report = Path(out), BuildReport(Path(out))
     progress = progress or _silent
-    chosen = Options.of(options)
-    plan = splits.parse(chosen.split)
-    inputs.check(out)
-    categories = colour_map.load(Path(colors))
-    chosen.check_categories(categories)
-    sentences_file = SentencesFile(Path(sentences)) if sentences is not None else None
+    faults: list[Problem] = []
+    chosen = attempt(faults, Options.of, options) or Options()
+    plan = attempt(faults, splits.parse, chosen.split)
+    attempt(faults, check_engine, engine, workers)
+    attempt(faults, inputs.check, out)
+    categories = attempt(faults, colour_map.load, Path(colors))
+    sentences_file = attempt(faults, SentencesFile, Path(sentences)) if sentences is not None else None
+    faults += chosen.faults(categories)
+    if faults or plan is None or categories is None:
+        raise DataError(faults)
     importlib.import_module("seem_data.segment_ids")  # no panopticapi: told once, not for every image
     spread = open_engine(engine, workers, ray_address)
 
@@ -222,15 +226,10 @@ class _Inputs:
     def readers(self, options: Options, categories: Categories) -> tuple[Reader | None, Reader | None]:
         """
         Raises:
-            DataError: the format is not recognised, or there is none of that name.
+            DataError: the format is not recognised.
         """
         reader = mask_reader = None
         if self.polys is not None:
-            names = readers.FORMATS
-            if options.format != "auto" and options.format not in names:
-                message = f"there is no format {options.format!r}."
-                remedy = f"Use auto, {', '.join(names)}."
-                raise DataError(Problem("bad-option", message, remedy, where="--format"))
             auto = options.format == "auto"
             reader = readers.detect(self.polys) if auto else readers.get(options.format)
         if self.masks is not None:

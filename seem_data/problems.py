@@ -7,11 +7,12 @@ on, so that a user meets all of them in one run; `DataError` carries those that 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 Severity = Literal["error", "warning", "note"]
 
 
@@ -70,6 +71,13 @@ def collecting(problems: list[Problem], file: str = "", where: str = "") -> Iter
             dot = "." if where and problem.where and not problem.where.startswith("[") else ""
             place = f"{where}{dot}{problem.where}"
             problems.append(replace(problem, file=problem.file or file, where=place))
+
+
+def attempt(problems: list[Problem], function: Callable[..., T], *arguments: Any) -> T | None:
+    """What the function returns; or None where it raises a `DataError`, whose problems join the list."""
+    with collecting(problems):
+        return function(*arguments)
+    return None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

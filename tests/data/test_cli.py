@@ -69,6 +69,14 @@ def test_bad_use_is_2(tmp_path: Path) -> None:
     assert run("export", tmp_path, "--to", "coco", "--out", tmp_path / "x").exit_code == 2
 
 
+def test_bad_options_are_2_and_told_together(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    bad = ("--split", "train=2,val=0.5", "--min-area", -1, "--overlap", "upp", "--workers", 0)
+    result = build(colors, scenes, tmp_path / "out", *bad)
+    assert result.exit_code == 2 and not (tmp_path / "out").exists()
+    for option in ("--split", "--min-area", "--overlap", "--workers"):
+        assert option in result.stderr
+
+
 def test_problems_are_shown_in_groups_twenty_at_most(colors: Path, scenes: Path, tmp_path: Path) -> None:
     many = [box(f"label{index}", 1, 1, 9, 9) for index in range(50)]
     write_annotation(scenes / "000.json", "000.jpg", many)

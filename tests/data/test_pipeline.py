@@ -392,6 +392,23 @@ def test_bad_options_are_refused_with_the_remedy(
     assert not (tmp_path / "out").exists()
 
 
+def test_all_bad_options_and_paths_are_told_in_one_run(colors: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    bad = {
+        "split": "train=2,val=0.5", "group_by": "(", "min_area": -1, "min_coverage": 2.0, "overlap": "top",
+        "unknown": "cupp", "unlabeled": "cup", "format": "labelmee", "engine": "pol", "workers": 0,
+        "sentences_per_segment": -1, "instances": "two", "sentences": tmp_path / "no.csv",
+    }  # fmt: skip
+    with pytest.raises(DataError) as error:
+        build(colors, tmp_path / "nowhere", tmp_path / "loop", **bad)
+    told = "\n".join(map(str, error.value.problems))
+    for name in bad:
+        assert f"--{name.replace('_', '-')}" in told or f"{bad[name]}:" in told, name
+    assert "nowhere" in told and "loop" in told
+    with pytest.raises(DataError, match=r"nowhere(.|\n)*no-colours\.json"):
+        build(tmp_path / "no-colours.json", tmp_path / "nowhere", tmp_path / "out")
+
+
 def test_no_input_at_all_is_refused(colors: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--polys"):
         seem_data.build(colors, out=tmp_path / "out")
