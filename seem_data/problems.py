@@ -7,7 +7,7 @@ on, so that a user meets all of them in one run; `DataError` carries those that 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -86,3 +86,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if not close:
         return ""
     return f"Did you mean '{next(k for k in known if k.casefold() == close[0])}'?"
+
+
+def a_few(words: Sequence[str], most: int = 10) -> str:
+    """``"cat, dog and 3 more"``: words in a line that stays readable however many there are."""
+    told = ", ".join(words[:most])
+    return f"{told} and {len(words) - most:,} more" if len(words) > most else told

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from seem_data.annotations import Sentence
 from seem_data.files import write_atomically
 from seem_data.layout import PROBLEMS_JSON, Dataset, ImageRecord, Split, read_json
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, a_few
 from seem_data.stats import DatasetStats, collect
 
 _THUMBNAIL = 480  # longest side of a gallery picture, pixels
@@ -64,7 +64,7 @@ def _summary(stats: DatasetStats) -> str:
         )
         numbers = "".join(f"<div><b>{number}</b><span>{what}</span></div>" for number, what in facts)
         absent = stats.absent[name]
-        warning = f"<p class=warn>absent: {html.escape(', '.join(absent))}</p>" if absent else ""
+        warning = f"<p class=warn>absent: {html.escape(a_few(absent))}</p>" if absent else ""
         cards.append(
             f"<section class=card><h3>{html.escape(name)}</h3>"
             f"<div class=facts>{numbers}</div>{warning}</section>"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, a_few
 
 DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
 
@@ -394,13 +394,10 @@ def absent_categories(
     problems = []
     for split in sorted(seen):
         if missing := sorted(everywhere - seen[split]):
-            listed = ", ".join(names[category] for category in missing[:8]) + (
-                f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-            )
             problems.append(
                 Problem(
                     "absent-category",
-                    f"has no {listed}.",
+                    f"has no {a_few([names[category] for category in missing])}.",
                     "Add images of them, or split otherwise (--split, --seed).",
                     where=f"split {split}",
                     severity="warning",

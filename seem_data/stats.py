@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seem_data.categories import Category
 from seem_data.layout import Dataset, Split
+from seem_data.problems import a_few
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -160,7 +161,7 @@ def tables(stats: DatasetStats) -> list[RenderableType]:
             f"{sum(part.sentences for part in parts):,}",
         )
     absent = [
-        Text(f"absent from {split}: {', '.join(names)}", style="yellow")
+        Text(f"absent from {split}: {a_few(names)}", style="yellow")
         for split, names in stats.absent.items()
         if names
     ]

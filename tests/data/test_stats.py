@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seem_data.layout import Dataset
-from seem_data.stats import collect, tables
+from seem_data.stats import CategoryStats, collect, tables
 from tests.data.tabletop import dataset
 
 
@@ -58,3 +58,14 @@ def test_tables_show_every_split_and_category(tabletop: Dataset) -> None:
         Console(file=out, width=100).print(table)
     for word in ("train", "val", *tabletop.categories.names, "stuff"):
         assert word in out.getvalue()
+
+
+def test_many_absent_categories_are_counted_and_listed_whole_in_json(tabletop: Dataset) -> None:
+    stats = collect(tabletop)
+    missing = {f"category {index:04}": CategoryStats() for index in range(1000)}
+    stats.splits["val"].categories.update(missing)
+    line = next(str(table) for table in tables(stats) if "absent from val" in str(table))
+    assert "category 0000" in line and len(line) < 250
+    told = [name for name in stats.absent["val"] if name in line]
+    assert len(told) == 10 and line.endswith(f" and {len(stats.absent['val']) - 10:,} more")
+    assert set(missing) <= set(stats.as_dict()["absent"]["val"])
