@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the folders of real and golden data that lie beside the repository."""
+"""What all tests share: how hypothesis runs, and the folders of real and golden data that lie beside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline for an example: the first one pays for imports and tables, and machines are shared.
+settings.register_profile("seem-tools", deadline=None)
+settings.load_profile("seem-tools")
 
 SHARED = Path(os.environ.get("SEEM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -67,8 +67,7 @@ def painted(regions: list[Region], width: int, height: int) -> NDArray[np.int64]
     return canvas
 
 
-# Free-form input for hypothesis: coordinates on and off the grid, in and out of the image. Tests that draw it
-# have no deadline: the first example pays for imports and tables, and machines are shared.
+# Free-form input for hypothesis: coordinates on and off the grid, in and out of the image.
 
 _numbers = st.one_of(
     st.integers(-12, 60).map(float),

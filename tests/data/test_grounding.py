@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 from drawing import CATEGORIES, box, decode, draw, polygon, regions, sizes
-from hypothesis import given, settings
+from hypothesis import given
 
 from seem_data import grounding, panoptic
 from seem_data.annotations import Polygon, Region, Sentence
@@ -18,7 +18,6 @@ def rows_of(found: list[Region], size: tuple[int, int]):
     return encoded, json.loads(json.dumps(grounding.rows(encoded, said)))
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_both_loaders_decode_every_row_to_its_mask(found, size):
     width, height = size

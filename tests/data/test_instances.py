@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 from drawing import CATEGORIES, box, draw, regions, sizes
-from hypothesis import given, settings
+from hypothesis import given
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
@@ -14,7 +14,6 @@ from seem_data import instances, panoptic
 from seem_data.annotations import Polygon, Region
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_masks_areas_and_boxes_are_those_of_the_pixels(found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)

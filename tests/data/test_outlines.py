@@ -37,7 +37,7 @@ def connected(mask: np.ndarray) -> int:
     return pieces
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(label_maps)
 def test_any_map_is_its_outlines_filled(labels):
     """Islands, holes, islands in holes, pixels that touch at corners: noise has them all."""
@@ -54,7 +54,6 @@ def test_any_map_is_its_outlines_filled(labels):
                 assert fill([part], width, height).sum() == part.area
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_any_drawing_is_its_outlines_filled(found, size):
     drawing = draw(found, size)

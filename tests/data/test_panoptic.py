@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawing import CATEGORIES, box, draw, regions, sizes
-from hypothesis import given, settings
+from hypothesis import given
 from panopticapi.utils import IdGenerator, id2rgb, rgb2id
 from PIL import Image
 
@@ -28,7 +28,6 @@ def write(path: Path, image: Image.Image | bytes) -> Path:
     return path
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_pixels_ids_areas_and_boxes_agree(found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)
@@ -44,7 +43,6 @@ def test_pixels_ids_areas_and_boxes_agree(found, size):
         assert segment.bbox == (left, top, columns.max() + 1 - left, rows.max() + 1 - top)
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_what_is_written_is_read(tmp_path_factory, found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)

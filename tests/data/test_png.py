@@ -7,7 +7,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -21,7 +21,6 @@ wide = st.tuples(sides, sides).flatmap(lambda shape: arrays.arrays(np.uint16, sh
 rgb = st.tuples(sides, sides).flatmap(lambda shape: arrays.arrays(np.uint8, (*shape, 3)))
 
 
-@settings(deadline=None)
 @given(st.one_of(grey, wide, rgb))
 def test_pillow_and_opencv_read_what_was_written(pixels):
     data = png.encode(pixels)
@@ -35,7 +34,6 @@ def test_pillow_and_opencv_read_what_was_written(pixels):
     assert (decoded[..., ::-1] == pixels if pixels.ndim == 3 else decoded == pixels).all()
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays(np.uint8, st.tuples(sides, sides), elements=st.integers(0, 3)),
     st.sampled_from([(np.uint8, (4,)), (np.uint16, (4,)), (np.uint8, (4, 3))]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drawing import CATEGORIES, box, coco_fill, draw, painted, polygon, polygons, regions, sizes
-from hypothesis import given, settings
+from hypothesis import given
 from pycocotools import mask as coco_mask
 
 from seem_data.annotations import UNLABELED, VOID, Bitmap, Polygon, Region, Sentence
@@ -40,13 +40,11 @@ def test_a_thousand_random_polygons_equal_pycocotools_to_the_pixel():
         assert (mask == coco_mask.decode(truth)[..., 0]).all()
 
 
-@settings(deadline=None)
 @given(polygons, sizes)
 def test_holes_and_crossings_follow_the_even_odd_rule(part, size):
     assert (draw([cup(part)], size).index_map == coco_fill(part, *size)).all()
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_any_regions_equal_naive_painting(found, size):
     """Polygons, holes, several parts, bitmaps; later on top; outside clipped."""

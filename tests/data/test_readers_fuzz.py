@@ -226,7 +226,7 @@ def good_input(request, tmp_path_factory) -> tuple[Reader, Path, Path]:
     return reader, folder / "good", folder / "work"
 
 
-RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+RELAXED = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
 @settings(max_examples=60, **RELAXED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from drawing import CATEGORIES, box, draw, regions, sizes
-from hypothesis import given, settings
+from hypothesis import given
 
 from seem_data import panoptic, semantic
 from seem_data.annotations import Region
@@ -12,7 +12,6 @@ from seem_data.categories import Categories, Category
 from seem_data.raster import RasterOptions, rasterize
 
 
-@settings(deadline=None)
 @given(regions, sizes)
 def test_it_says_of_every_pixel_what_the_panoptic_one_says(found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)

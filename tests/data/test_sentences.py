@@ -117,7 +117,7 @@ class Looker:
         return sorted(self.called(word), key=lambda k: self.center(k, axis), reverse=not first)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6))
 def test_each_sentence_means_its_segment_and_no_other(seed):
     drawing, pixels, paints = scene(seed)
