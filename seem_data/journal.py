@@ -22,6 +22,7 @@ from seem_data.layout import Segment
 from seem_data.problems import DataError, Problem
 
 FOLDER = ".build"
+JOURNAL = "journal.jsonl"
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -85,7 +86,7 @@ class Journal:
         """
         self.root = make_folder(out / FOLDER)
         self.staged = self.root / "staged"
-        self._path = self.root / "journal.jsonl"
+        self._path = self.root / JOURNAL
         self._lock = self._take_lock()
         self._places: dict[str, _Place] = {}
         #: Every file name that a line mentions, superseded ones too: what may lie about from earlier builds.

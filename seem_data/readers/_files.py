@@ -9,6 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from seem_data import images
+from seem_data.journal import FOLDER as BUILD
+from seem_data.journal import JOURNAL
+from seem_data.layout import CATEGORIES_JSON, DATASET_JSON
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Item, Source
 
@@ -66,7 +69,8 @@ def walk(
 ) -> Iterator[Path]:
     """The files below a folder with one of these endings, in any letter case; sorted, hidden ones left out.
 
-    Symbolic links are followed, but no folder is entered twice, so loops end.
+    Symbolic links are followed, but no folder is entered twice, so loops end. Datasets that we built are not
+    entered, unless the walk begins at one: their photos are copies of some that were annotated.
     """
     endings = tuple(suffix.lower() for suffix in suffixes)
     entered: set[tuple[int, int]] = set()
@@ -85,6 +89,9 @@ def walk(
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
+        if Path(root) != folder and _is_dataset(root, folders, files):
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         if ordered:
             folders.sort()
@@ -92,6 +99,13 @@ def walk(
         for name in files:
             if name.lower().endswith(endings) and not name.startswith("."):
                 yield Path(root, name)
+
+
+def _is_dataset(root: str, folders: list[str], files: list[str]) -> bool:
+    """Whether a folder is a dataset, or will be: dataset.json is the last file that a build writes."""
+    if DATASET_JSON in files and CATEGORIES_JSON in files:
+        return True
+    return BUILD in folders and is_file(Path(root, BUILD, JOURNAL))
 
 
 def some_files(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:

@@ -337,6 +337,25 @@ def test_output_and_input_must_be_apart(
     assert tree(tmp_path) == before
 
 
+def test_photos_of_a_dataset_beside_the_annotations_are_not_taken_for_the_input_s(
+    colors: Path, tmp_path: Path
+) -> None:
+    """A file as input makes its folder the photos' one, and that is where people run the command."""
+    for index in range(4):
+        write_image(tmp_path / "images" / f"{index:03}.jpg", index)
+        label = tmp_path / "labels" / f"{index:03}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    (tmp_path / "data.yaml").write_text("names: [cup]\n")
+    for killed_at_the_end in (False, False, True):
+        report = build(colors, tmp_path / "data.yaml", tmp_path / "dataset")
+        assert report.built + report.kept == 4 and not report.has_errors
+        if killed_at_the_end:
+            (tmp_path / "dataset" / "dataset.json").unlink()
+    assert report.kept == 4
+    assert build(colors, tmp_path / "data.yaml", tmp_path / "other").built == 4
+
+
 def test_a_folder_with_something_else_in_it_is_not_overwritten(
     colors: Path, scenes: Path, tmp_path: Path
 ) -> None:
