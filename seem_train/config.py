@@ -49,10 +49,10 @@ class DataConfig:
     repeat_rare: float = _option(
         0.0, "show images of categories rarer than this share of the images more often; 0: every image once"
     )
-    template: Literal["category", "step"] = _option(
-        "category",
-        "draw a sentence for each category's name, as the original, or one for all names of a step, which is "
-        "easier to learn from nothing",
+    template: Literal["drawn", "mean"] = _option(
+        "drawn",
+        "how categories are said: in sentences drawn for each step, as the original, or as the mean over all "
+        "sentences, as in evaluation, which is easier to learn from nothing",
     )
     prompts: int = _option(1, "interactive objects for each image (the original's K)")
     refine_rounds: int = _option(1, "at most so many rounds of simulated corrections before the step's loss")

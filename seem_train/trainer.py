@@ -210,7 +210,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
             data.tasks,
             data.refine_rounds,
             runtime.autocast,
-            one_template=data.template == "step",
+            mean_template=data.template == "mean",
         ),
         optim.build_optimizer(groups, config.optim.betas),
         torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]

@@ -18,9 +18,10 @@ from seem_train.model.tensor_files import read_tensors
 from seem_train.model.weights import load_model, recognise
 
 RANDOM = "random"
-#: The log temperature that CLIP starts from (arXiv:2103.00020, 2.3). The original's 1.0 is overwritten by
-#: its pretrained weights; from nothing every class would stay improbable for long.
-FIRST_SCALE = math.log(1 / 0.07)
+#: The log temperature of a model without pretrained weights: the most that CLIP allows
+#: (arXiv:2103.00020, 2.5). Embeddings of a text encoder that knows nothing lie close together (cosines of
+#: 0.98); the original's 1.0, which its pretrained weights overwrite, could not tell them apart.
+FIRST_SCALE = math.log(100.0)
 
 
 @dataclass(frozen=True)
