@@ -11,7 +11,7 @@ from pathlib import Path
 from seem_data import images
 from seem_data.journal import FOLDER as BUILD
 from seem_data.journal import JOURNAL
-from seem_data.layout import CATEGORIES_JSON, DATASET_JSON
+from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, ROW_FILES
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Item, Source
 
@@ -106,6 +106,11 @@ def _is_dataset(root: str, folders: list[str], files: list[str]) -> bool:
     if DATASET_JSON in files and CATEGORIES_JSON in files:
         return True
     return BUILD in folders and is_file(Path(root, BUILD, JOURNAL))
+
+
+def of_dataset(path: Path) -> bool:
+    """Whether a JSON file is one of those of a split that we built."""
+    return path.name in ROW_FILES and all(is_file(path.with_name(name)) for name in ROW_FILES)
 
 
 def some_files(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:

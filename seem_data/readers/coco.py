@@ -82,7 +82,8 @@ class Coco:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_coco(file) for file in _files.first(_files.some_files(path, (".json",))))
+        files = _files.first(_files.some_files(path, (".json",)))
+        return any(_is_coco(file) and not _files.of_dataset(file) for file in files)
 
     def known_categories(self, source: Source) -> list[dict[str, Any]]:
         return _json.categories_in(_chosen(source, []))

@@ -5,7 +5,9 @@ input of ``--polys`` an existing panoptic dataset can be split, mapped and colou
 the ground under polygons. Masks mean the photo as stored (panopticapi never looks at EXIF).
 
 Read: every segment as one bitmap under its category's name, ``iscrowd``. The PNGs lie in a folder named like
-the JSON, beside it, or anywhere below the input. Reported: segments that are in the JSON or in the PNG only.
+the JSON, beside it, or anywhere below the input. Of a dataset that seem-data built, its splits and the
+annotator's sentences are read, too; generated ones are made anew. Reported: segments that are in the JSON or
+in the PNG only.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from seem_data.annotations import ImageAnnotation, Region
+from seem_data.annotations import ImageAnnotation, Region, Sentence
+from seem_data.categories import Categories
+from seem_data.layout import IMAGES, Split
 from seem_data.problems import Problem, collecting
 from seem_data.readers import Item, Source, _files, _json, _paint, _shapes
 from seem_data.readers._json import Id
@@ -38,6 +42,7 @@ class _Segment(msgspec.Struct):
     id: int
     category_id: Id
     iscrowd: int | bool = 0
+    sentences: list[str] = []  #: not COCO's: filled in from grounding.json
 
 
 class _Row(msgspec.Struct):
@@ -64,7 +69,7 @@ class Panoptic:
     name = "panoptic"
     title = "COCO panoptic JSON and PNG"
     recognised_by = "JSON files with 'annotations' that have 'segments_info'"
-    shapes = "segments of the PNGs, crowds"
+    shapes = "segments of the PNGs, crowds; sentences of datasets that seem-data built"
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
@@ -90,12 +95,18 @@ class Panoptic:
         photo_names = {image.id: image.file_name for image in file.images}
         masks = _files.Photos(Source(path.parent, path.parent))
         split = _files.split_by_name(path)
+        sentences = _sentences(path) if (own := _files.of_dataset(path)) else {}
         for index, raw in enumerate(file.annotations):
             with collecting(problems, str(path), f"annotations[{index}]"):
                 row = _json.decode(raw, _Row, str(path))
                 mask = masks.find(row.file_name, path.with_suffix(""), path.parent)
                 photo_name = photo_names.get(row.image_id)
-                if self.is_ground and source.images is None:
+                if own and photo_name:
+                    photo = photos.find(photo_name, path.parent / IMAGES)
+                    name = photo_name
+                    for segment in row.segments_info:
+                        segment.sentences = sentences.get((row.image_id, segment.id), [])
+                elif self.is_ground and source.images is None:
                     photo, name = None, _files.plain_name(photo_name or row.file_name)
                 elif photo_name:
                     photo = photos.find(photo_name, path.parent)
@@ -104,7 +115,7 @@ class Panoptic:
                     photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
                     name = photos.name_of(photo)
                 payload = msgspec.json.encode(_Payload(names, row.segments_info))
-                where = _files.split_by_folder(name) or split
+                where = path.parent.name if own else _files.split_by_folder(name) or split
                 yield Item(name, payload, photo, path, where, files=(mask,))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
@@ -137,6 +148,7 @@ class Panoptic:
                         (_paint.cut(ids, segment.id),),
                         z=_paint.GROUND_Z if self.is_ground else 0,
                         iscrowd=bool(segment.iscrowd),
+                        sentences=tuple(map(Sentence, segment.sentences)),
                         where=where,
                     )
                 )
@@ -153,6 +165,16 @@ class Panoptic:
                 )
             )
         return annotation
+
+
+def _sentences(path: Path) -> dict[tuple[Id, int], list[str]]:
+    """The annotator's sentences that lie beside a panoptic.json of ours, by image and segment id."""
+    rows = Split(path.parent, Categories([])).grounding()
+    return {
+        (row.image_id, row.segment_id): own
+        for row in rows
+        if (own := [sentence.raw for sentence in row.sentences if sentence.kind == "own"])
+    }
 
 
 def _chosen(source: Source, problems: list[Problem]) -> list[Path]:

@@ -14,9 +14,11 @@ from pycocotools.coco import COCO
 
 import seem_data
 from seem_data import pipeline
+from seem_data.init import colour_map
 from seem_data.layout import Dataset
 from seem_data.pipeline import BuildReport
 from seem_data.problems import DataError, Problem
+from seem_data.readers import Source
 from seem_data.validate import validate
 from tests.data.scenes import (
     CATEGORIES,
@@ -160,6 +162,44 @@ def test_polygons_are_drawn_over_painted_masks(colors: Path, tmp_path: Path) -> 
     assert report.problems == []
     areas = {s.category_id: s.area for s in Dataset(tmp_path / "out").split("all").images[0].segments}
     assert areas == {1: 100, 3: 18 * WIDTH, 4: 30 * WIDTH - 100}
+
+
+@pytest.mark.parametrize("option", ["polys", "masks"])
+@pytest.mark.parametrize("part", ["", "train"])
+def test_a_dataset_is_input_again_with_the_annotator_s_sentences(
+    colors: Path, scenes: Path, tmp_path: Path, option: str, part: str
+) -> None:
+    build(colors, scenes, tmp_path / "first")
+    other = {
+        name: {**values, "color": [50 + 9 * i, 0, 0]} for i, (name, values) in enumerate(CATEGORIES.items())
+    }
+    recoloured = write_colors(tmp_path / "other", other)
+    source: dict[str, Any] = {option: tmp_path / "first" / part}
+    report = seem_data.build(recoloured, out=tmp_path / "second", workers=1, split="train=1,val=1", **source)
+    first, second = Dataset(tmp_path / "first"), Dataset(tmp_path / "second")
+    assert not report.has_errors and not validate(second.root)
+    assert {len(second.split(name)) for name in ("train", "val")} == ({2, 3} if part else {3})
+
+    def segments(dataset: Dataset, names: list[str]) -> dict[str, tuple[Any, ...]]:
+        found = {}
+        for split in map(dataset.split, names):
+            words = {(row.image_id, row.segment_id): row.sentences for row in split.grounding()}
+            for image in split.images:
+                photo = split.image_path(image).read_bytes()
+                said = [(s.category_id, s.area, s.bbox, words.get((image.id, s.id))) for s in image.segments]
+                found[image.file_name] = photo, split.semantic_path(image).read_bytes(), said
+        return found
+
+    assert segments(second, second.split_names) == segments(first, [part] if part else first.split_names)
+
+
+def test_a_dataset_keeps_its_splits_and_gives_its_colour_map(colors: Path, tmp_path: Path) -> None:
+    write_scenes(tmp_path / "ann", 4)
+    build(colors, tmp_path / "ann", tmp_path / "first", split="day=1,night=1")
+    again = build(tmp_path / "first" / "categories.json", tmp_path / "first", tmp_path / "second")
+    assert {name: counts.images for name, counts in again.splits.items()} == {"day": 2, "night": 2}
+    categories = colour_map(Source(tmp_path / "first"))
+    assert categories.as_coco() == Dataset(tmp_path / "first").categories.as_coco()
 
 
 def test_sentences_from_a_file_reach_their_objects(colors: Path, scenes: Path, tmp_path: Path) -> None:
