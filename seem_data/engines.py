@@ -1,4 +1,5 @@
-"""How the work on images is spread: in this process, over a pool of processes, or over a Ray cluster.
+"""How the work on images is spread: in this process, over a pool of processes, or over a Ray cluster
+(`ray_cluster`).
 
 An engine maps a function over chunks (lists of jobs) and yields what comes back, in no promised order.
 It holds a bounded number of chunks at a time, so neither a long input nor slow workers fill the memory.
@@ -8,12 +9,9 @@ under way are repeated job by job, and the job that fails alone comes back as a 
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -82,6 +80,8 @@ def open_engine(name: str = "auto", workers: int | None = None, ray_address: str
     """
     check_engine(name, workers)
     if name == "ray":
+        from seem_data.ray_cluster import RayCluster
+
         return RayCluster(ray_address, workers)
     workers = workers or cpu_count()
     return ProcessPool(workers) if name == "pool" or (name == "auto" and workers > 1) else InProcess()
@@ -102,11 +102,11 @@ class InProcess:
         return map(work, chunks)
 
 
-class _WorkerDied(Exception):
-    pass
+class WorkerDied(Exception):
+    """The process that worked on a chunk is gone."""
 
 
-class _Spread:
+class Spread:
     """What pool and cluster share: the bound on chunks under way, and what to do when a worker dies."""
 
     limit: int
@@ -120,7 +120,7 @@ class _Spread:
         raise NotImplementedError
 
     def _result(self, handle: Any) -> Any:
-        """Raises: _WorkerDied, or what `work` raised."""
+        """Raises: WorkerDied, or what `work` raised."""
         raise NotImplementedError
 
     def _recover(self) -> None:
@@ -140,7 +140,7 @@ class _Spread:
             chunk = running.pop(handle)
             try:
                 result = self._result(handle)
-            except _WorkerDied:
+            except WorkerDied:
                 # Which of the chunks under way killed it cannot be told, and a pool loses them all.
                 suspects = [chunk, *running.values()]
                 running.clear()
@@ -156,14 +156,14 @@ class _Spread:
             for job in chunk:
                 try:
                     result = self._result(self._start(work, [job]))
-                except _WorkerDied:
+                except WorkerDied:
                     self._recover()
                     yield Casualty(job)
                 else:
                     yield result
 
 
-class ProcessPool(_Spread):
+class ProcessPool(Spread):
     """Processes of this machine."""
 
     def __init__(self, workers: int) -> None:
@@ -208,7 +208,7 @@ class ProcessPool(_Spread):
         try:
             return handle.result()
         except BrokenProcessPool:
-            raise _WorkerDied from None
+            raise WorkerDied from None
 
     def _recover(self) -> None:
         self._stop_workers()
@@ -267,95 +267,3 @@ def _main_left_alone() -> Iterator[None]:
         yield
     finally:
         main.update(hidden)
-
-
-class RayCluster(_Spread):
-    """A Ray cluster whose machines see input and output under the same paths, with seem-tools installed.
-
-    Args:
-        address: of a running cluster (``"auto"``: the one this machine belongs to); None starts Ray here.
-        workers: chunks worked on at a time; None: as many as the cluster has CPUs.
-    """
-
-    def __init__(self, address: str | None, workers: int | None) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise DataError(
-                Problem(
-                    "not-installed",
-                    "needs Ray, which is not installed.",
-                    "Install it with: pip install 'seem-tools[ray]'",
-                    where="--engine ray",
-                )
-            )
-        self._ray: Any = importlib.import_module("ray")
-        self._started_here = not self._ray.is_initialized()
-        if self._started_here:
-            try:
-                _knock(address)
-                self._ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False)
-            except (OSError, ValueError) as error:
-                raise DataError(
-                    Problem(
-                        "no-cluster",
-                        f"no Ray cluster answers at {address!r} ({error}).",
-                        "Start one with 'ray start --head', or leave --ray-address out to use this machine.",
-                        where="--ray-address",
-                    )
-                ) from error
-        self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        self.limit = self.workers * CHUNKS_PER_WORKER
-        self._remote = self._ray.remote(max_retries=0, scheduling_strategy="SPREAD")(_call)
-        self._shipped: tuple[Callable[[Any], Any], Any] | None = None
-
-    def __enter__(self) -> RayCluster:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._started_here:
-            self._ray.shutdown()
-
-    def _start(self, work: Callable[[Any], Any], chunk: list[Any]) -> Any:
-        if self._shipped is None or self._shipped[0] is not work:
-            self._shipped = (work, self._ray.put(work))  # once for all chunks
-        return self._remote.remote(self._shipped[1], chunk)
-
-    def _first(self, handles: Iterable[Any]) -> Any:
-        return self._ray.wait(list(handles), num_returns=1)[0][0]
-
-    def _result(self, handle: Any) -> Any:
-        errors = self._ray.exceptions
-        try:
-            return self._ray.get(handle)
-        except errors.RayTaskError as error:
-            if isinstance(error.cause, errors.RaySystemError):
-                problem = Problem(
-                    "cluster",
-                    f"a node of the cluster cannot do the work ({str(error.cause).splitlines()[0]}).",
-                    "Install the same seem-tools in the Python of every node.",
-                    where="--engine ray",
-                )
-                raise DataError(problem) from None
-            raise (error.cause if isinstance(error.cause, Exception) else error) from None
-        except (
-            errors.WorkerCrashedError,
-            errors.OutOfMemoryError,
-            errors.NodeDiedError,
-            errors.ObjectLostError,
-        ):
-            raise _WorkerDied from None
-
-
-def _knock(address: str | None) -> None:
-    """Try whether anybody listens at ``host:port``: Ray itself tries for minutes.
-
-    Raises:
-        OSError: nobody does.
-    """
-    host, _, port = (address or "").rpartition(":")
-    if host and port.isdigit() and "//" not in host:
-        with socket.create_connection((host, int(port)), timeout=10):
-            pass
-
-
-def _call(work: Callable[[Any], Any], chunk: list[Any]) -> Any:
-    return work(chunk)

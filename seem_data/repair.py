@@ -38,8 +38,9 @@ from seem_data.layout import (
 from seem_data.outlines import trace
 from seem_data.panoptic import read_id_map
 from seem_data.problems import DataError, Problem
+from seem_data.segment_map import SegmentMap
 from seem_data.validate import is_safe, rows_of, strays, validate
-from seem_data.validate_image import Rows, SegmentMap, polygon_faults
+from seem_data.validate_image import Rows, polygon_faults
 
 SET_ASIDE = "set-aside"
 

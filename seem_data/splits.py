@@ -1,20 +1,18 @@
 """Which image goes into train, val and test: by share, by list, by folder, or as the input says.
 
-Shares are filled by iterative stratification (Sechidis, Tsoumakas and Vlahavas, 2011) over the presence of
-categories: the rarest category is dealt out first, each image to the split that still lacks the category,
-then to the one that needs it most. Images of one group stay together. The outcome depends on names,
-categories and the seed, never on the order of the input.
+Shares are filled by `stratify`, which gives each split its share of every category. The outcome depends on
+names, categories and the seed, never on the order of the input.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from seem_data import stratify
 from seem_data.problems import DataError, Problem, a_few
 
 DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
@@ -204,6 +202,13 @@ def folder_of(name: str) -> str | None:
     return folder if slash and _NAME.fullmatch(folder) else None
 
 
+def _by_share(
+    members: Sequence[Member], shares: Mapping[str, float], group: Callable[[str], str], seed: int
+) -> list[str | None]:
+    groups = [group(member.name) for member in members]
+    return [*stratify.deal(groups, [member.categories for member in members], shares, seed)]
+
+
 def _report_left_out(
     members: Sequence[Member], chosen: Sequence[str | None], why: str, problems: list[Problem]
 ) -> None:
@@ -239,101 +244,6 @@ def _as_input_says(
             )
         )
     return [split or "train" for split in said]
-
-
-# Shares
-
-
-@dataclass(slots=True)
-class _Unit:
-    """Images that stay together: their positions, and in how many of them each category is."""
-
-    key: str
-    members: list[int] = field(default_factory=list)
-    categories: Counter[int] = field(default_factory=Counter)
-
-
-def _by_share(
-    members: Sequence[Member], shares: Mapping[str, float], group: Callable[[str], str], seed: int
-) -> list[str | None]:
-    units: dict[str, _Unit] = {}
-    for position, member in enumerate(members):
-        key = group(member.name)
-        unit = units.get(key) or units.setdefault(key, _Unit(key))
-        unit.members.append(position)
-        unit.categories.update(member.categories)
-
-    # Large groups first, while there is room for them; otherwise in an order that means nothing.
-    def order(unit: _Unit) -> tuple[int, bytes]:
-        return -len(unit.members), hashlib.sha256(f"{seed} {unit.key}".encode("utf-8", "replace")).digest()
-
-    deal = _Deal(sorted(units.values(), key=order), shares)
-    deal.run()
-    chosen: list[str | None] = [None] * len(members)
-    for unit, split in deal.chosen.items():
-        for position in units[unit].members:
-            chosen[position] = split
-    return chosen
-
-
-class _Deal:
-    """Deals units out to splits."""
-
-    def __init__(self, units: list[_Unit], shares: Mapping[str, float]) -> None:
-        self.units = units
-        self.splits = list(shares)
-        self.chosen: dict[str, str] = {}
-        total: Counter[int] = sum((unit.categories for unit in units), Counter())
-        self.room = _seats(sum(len(unit.members) for unit in units), shares)
-        self.need = {s: {c: n * share for c, n in total.items()} for s, share in shares.items()}
-        self.has: dict[str, set[int]] = {split: set() for split in shares}
-        self.left = total
-
-    def run(self) -> None:
-        holders: dict[int, list[_Unit]] = defaultdict(list)
-        for unit in self.units:
-            for category in unit.categories:
-                holders[category].append(unit)
-        while waiting := [(count, category) for category, count in self.left.items() if count > 0]:
-            _, rarest = min(waiting)
-            for unit in holders[rarest]:
-                if unit.key not in self.chosen:
-                    self._give(unit, rarest)
-        for unit in self.units:
-            if unit.key not in self.chosen:
-                self._give(unit, None)
-
-    def _give(self, unit: _Unit, category: int | None) -> None:
-        size = len(unit.members)
-        fitting = [split for split in self.splits if self.room[split] >= size]
-
-        def claim(split: str) -> tuple[float, ...]:
-            if category is None:
-                return (self.room[split],)
-            return category not in self.has[split], self.need[split][category], self.room[split]
-
-        split = max(fitting, key=claim) if fitting else max(self.splits, key=self.room.__getitem__)
-        self.chosen[unit.key] = split
-        self.room[split] -= size
-        self.has[split] |= unit.categories.keys()
-        for held, count in unit.categories.items():
-            self.need[split][held] -= count
-            self.left[held] -= count
-
-
-def _seats(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """`total` images in whole numbers by largest remainder, with one for every split if there are enough."""
-    exact = {split: total * share for split, share in shares.items()}
-    seats = {split: int(number) for split, number in exact.items()}
-    by_remainder = sorted(shares, key=lambda split: seats[split] - exact[split])
-    for split in by_remainder[: total - sum(seats.values())]:
-        seats[split] += 1
-    for split in shares:
-        richest = max(seats, key=seats.__getitem__)
-        if seats[split] == 0 and seats[richest] > 1:
-            seats[richest] -= 1
-            seats[split] += 1
-    return seats
 
 
 # What to tell

@@ -17,6 +17,7 @@ import seem_data
 from seem_data.layout import Dataset
 from seem_data.problems import DataError
 from seem_data.repair import SET_ASIDE, repair
+from seem_data.segment_map import SegmentMap
 from seem_data.validate import validate
 from seem_data.validate_image import polygon_faults
 from tests.data.scenes import HEIGHT, WIDTH, tree, write_colors, write_scenes
@@ -316,8 +317,6 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_a_segment_map_is_what_the_pixels_say() -> None:
-    from seem_data.validate_image import SegmentMap
-
     random = np.random.default_rng(0)
     ids = random.choice([0, 5, 70000, 2**24 - 1], (HEIGHT, WIDTH)).astype(np.int32)
     found = SegmentMap.of(ids)
