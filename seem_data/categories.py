@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from seem_data.problems import DataError, Problem, did_you_mean
+from seem_data.problems import DataError, Problem, attempt, did_you_mean
 
 Color = tuple[int, int, int]
 
 _KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases")
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 _LARGEST_ID = 2**31 - 1
+_INIT = "'seem-data init ANNOTATIONS > cats.json' writes one from the labels found."
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +115,36 @@ def load(path: Path) -> Categories:
     Raises:
         DataError: with every fault of the file.
     """
+    problems: list[Problem] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        problems.extend(
+            Problem("duplicate-key", f"has {key!r} twice in one object.", "Use each name once.", str(path))
+            for key in twice
+        )
+        return dict(pairs)
+
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_bytes()
+        if not text.strip():
+            raise DataError(Problem("no-colour-map", "is empty.", _INIT, str(path)))
+        data = json.loads(text, object_pairs_hook=unique)  # UTF-16, too: PowerShell's > writes that
     except FileNotFoundError:
+        raise DataError(Problem("no-colour-map", "there is no such file.", _INIT, str(path))) from None
+    except OSError as error:
+        remedy = "Name the colour map's JSON file with --colors."
         raise DataError(
-            Problem(
-                "no-colour-map",
-                "there is no such file.",
-                "'seem-data init ANNOTATIONS > cats.json' writes one from the labels found.",
-                str(path),
-            )
+            Problem("unreadable", f"cannot be read ({error.strerror}).", remedy, str(path))
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             Problem("bad-json", f"cannot be read as JSON ({error}).", "Mend or re-export it.", str(path))
         ) from None
-    return parse(data, str(path))
+    categories = attempt(problems, parse, data, str(path))
+    if problems or categories is None:
+        raise DataError(problems)
+    return categories
 
 
 def parse(data: Any, file: str = "") -> Categories:
@@ -199,7 +215,7 @@ def _category(index: int, record: Any, fault: Any) -> Category | None:
     number = record["id"]
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _LARGEST_ID:
         fault("bad-id", where, f"has the id {number!r}.", "Use a whole number from 0 on, or leave ids out.")
-        return None
+        number = None
     color = parse_color(record.get("color"))
     if color is None:
         fault(
@@ -208,7 +224,6 @@ def _category(index: int, record: Any, fault: Any) -> Category | None:
             f"has the colour {record.get('color')!r}." if "color" in record else "has no colour.",
             'Write "color" as [r, g, b] with 0 to 255 each or as "#rrggbb".',
         )
-        return None
     isthing = record.get("isthing")
     if isthing not in (0, 1, True, False) or isinstance(isthing, float):
         fault(
@@ -217,11 +232,13 @@ def _category(index: int, record: Any, fault: Any) -> Category | None:
             "does not say whether it is a thing." if isthing is None else f"has isthing {isthing!r}.",
             'Add "isthing": true for countable objects, false for stuff such as ground and wall.',
         )
-        return None
+        isthing = None
     aliases = record.get("aliases", ())
     if not isinstance(aliases, list | tuple) or not all(isinstance(alias, str) for alias in aliases):
         fault("bad-aliases", where, f"has aliases {aliases!r}.", 'Write e.g. "aliases": ["people", "human"].')
         aliases = ()
+    if number is None or color is None or isthing is None:
+        return None
     supercategory = record.get("supercategory") or ""
     return Category(number, name.strip(), color, bool(isthing), str(supercategory), tuple(aliases))
 

@@ -26,6 +26,8 @@ TARGETS: tuple[Target, ...] = ("seem", "detectron2")
 
 #: The original knows two splits by name.
 _SEEM_SPLITS = {"train": "train2017", "val": "val2017"}
+#: The modules that are written first, by which an earlier export is known.
+_MARKS = {"seem": "run_seem.py", "detectron2": "register.py"}
 _JPEG_QUALITY = 95
 
 
@@ -39,9 +41,30 @@ def export(dataset: Dataset, to: Target, out: Path) -> list[str]:
         The commands to type next.
 
     Raises:
-        DataError: the dataset has no split that the target knows, or a file is missing or unwritable.
+        DataError: the dataset has no split that the target knows, the folder holds something else, or a file
+            is missing or unwritable.
     """
+    _check_folder(dataset, out, _MARKS[to])
     return _to_seem(dataset, out) if to == "seem" else _to_detectron2(dataset, out)
+
+
+def _check_folder(dataset: Dataset, out: Path, mark: str) -> None:
+    """
+    Raises:
+        DataError: the folder holds something else than an earlier export, or lies in the dataset.
+    """
+    inside = dataset.root.resolve() in (out.resolve(), *out.resolve().parents)
+    try:
+        others = [] if not out.exists() or (out / mark).is_file() else sorted(out.iterdir())
+    except OSError as error:
+        message = f"cannot be used ({error.strerror})."
+    else:
+        message = (
+            "lies in the dataset." if inside else f"holds {others[0].name!r} already." if others else None
+        )
+    if message:
+        remedy = "Choose a new or empty folder, or one exported to before."
+        raise DataError(Problem("bad-output", message, remedy, str(out), where="--out"))
 
 
 def _to_seem(dataset: Dataset, out: Path) -> list[str]:
@@ -55,6 +78,7 @@ def _to_seem(dataset: Dataset, out: Path) -> list[str]:
                 str(dataset.root),
             )
         )
+    write_atomically(make_folder(out) / _MARKS["seem"], _RUN_SEEM.encode())
     coco = out / "coco"
     annotations = make_folder(coco / "annotations")
     nothing: dict[str, Any] = {"images": [], "annotations": []}
@@ -76,7 +100,6 @@ def _to_seem(dataset: Dataset, out: Path) -> list[str]:
     make_folder(out / "lvis")
     _write_json(out / "lvis" / "coco_train2017_filtrefgumdval_lvis.json", {**nothing, "categories": []})
     _write_json(out / CATEGORIES_JSON, dataset.categories.as_coco())
-    write_atomically(out / "run_seem.py", _RUN_SEEM.encode())
     count, launcher = len(dataset.categories), out.resolve() / "run_seem.py"
     return [
         "cd Segment-Everything-Everywhere-All-At-Once",
@@ -88,13 +111,14 @@ def _to_seem(dataset: Dataset, out: Path) -> list[str]:
 def _to_detectron2(dataset: Dataset, out: Path) -> list[str]:
     if not dataset.split_names:
         raise DataError(Problem("no-split", "has no split to export.", "Build it first.", str(dataset.root)))
+    module = _REGISTER.replace("DATASET", dataset.root.resolve().name)
+    write_atomically(make_folder(out) / _MARKS["detectron2"], module.encode())
     for name in dataset.split_names:
         split, folder = dataset.split(name), make_folder(out / name)
         _place(split, folder / "images", folder / "panoptic", folder / "semantic")
         _write_json(folder / "panoptic.json", _panoptic_json(split))
         _write_json(folder / "instances.json", _renamed_images(split, INSTANCES_JSON))
     _write_json(out / CATEGORIES_JSON, dataset.categories.as_coco())
-    write_atomically(out / "register.py", _REGISTER.replace("DATASET", dataset.root.resolve().name).encode())
     names = ", ".join(f"{dataset.root.resolve().name}_{name}" for name in dataset.split_names)
     return [f"PYTHONPATH={out.resolve()} python -c 'import register'   # registers {names}"]
 

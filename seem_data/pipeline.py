@@ -140,7 +140,8 @@ def build(
     split_of = _split_beforehand(jobs, plan, chosen, report.problems)
     jobs = [job for job in jobs if split_of is None or split_of[job.position] is not None]
     if not jobs:
-        nothing = Problem("no-images", "holds no annotated image to build.", file=str(polys or masks))
+        remedy = "Check the path; 'seem-data formats' lists what is read, and --masks reads PNG files."
+        nothing = Problem("no-images", "holds no annotated image to build.", remedy, str(polys or masks))
         raise DataError([nothing, *report.problems])
 
     if engine == "auto" and len(jobs) <= CHUNK:
@@ -418,7 +419,15 @@ def _stop_if_asked(strict: bool, options: Options, done: list[Job], report: Buil
     """
     errors = [problem for problem in report.problems if problem.severity == "error"]
     strangers = [problem for problem in errors if problem.code == "unknown-label"]
-    if (strict and errors) or (options.unknown == "error" and strangers) or not done:
+    for option, found in (
+        ("--strict", errors if strict else []),
+        ("--unknown", strangers if options.unknown == "error" else []),
+    ):
+        if found:
+            message = f"nothing was built, for there are {len(found)} error(s)."
+            remedy = "Mend them, or build without this option."
+            raise _Refused([Problem("nothing-built", message, remedy, where=option), *report.problems])
+    if not done:
         raise _Refused(report.problems)
 
 

@@ -117,7 +117,7 @@ def detect(path: Path) -> Reader:
         problem = Problem(
             code="ambiguous-format",
             message=f"looks like {' and '.join(reader.title for reader in found)}.",
-            remedy="Name the one you mean with --format.",
+            remedy=f"Choose with --format {' or --format '.join(reader.name for reader in found)}.",
             file=str(path),
         )
     raise DataError(problem)

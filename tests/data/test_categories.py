@@ -190,3 +190,40 @@ def test_no_input_ends_in_a_traceback(data):
         assert len(parse(data)) > 0
     except DataError as error:
         assert error.problems
+
+
+def test_all_faults_of_a_category_are_told_at_once():
+    assert faults({"name": "cup", "id": -1, "color": "red", "aliases": 3, "colour": 1}) == [
+        "unknown-key", "bad-id", "bad-color", "no-isthing", "bad-aliases",
+    ]  # fmt: skip
+
+
+def test_a_map_that_windows_redirected_is_read(tmp_path):
+    """PowerShell's ``>`` writes UTF-16 with a byte order mark."""
+    path = tmp_path / "cats.json"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_text(json.dumps([PERSON], ensure_ascii=False), encoding=encoding)
+        assert load(path) == parse([PERSON])
+
+
+@pytest.mark.parametrize("content", [b"", b" \n"])
+def test_an_empty_map_names_the_command_that_writes_one(content, tmp_path):
+    (tmp_path / "cats.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"is empty.*seem-data init"):
+        load(tmp_path / "cats.json")
+
+
+def test_a_folder_is_no_map(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        load(tmp_path)
+
+
+def test_a_name_given_twice_is_told_in_the_short_form_too(tmp_path):
+    path = tmp_path / "cats.json"
+    path.write_text(
+        '{"cup": {"color": "#010203", "isthing": true}, "cup": {"color": "#030201", "isthing": true}}'
+    )
+    with pytest.raises(DataError) as error:
+        load(path)
+    assert [problem.code for problem in error.value.problems] == ["duplicate-key"]
+    assert "'cup'" in str(error.value)

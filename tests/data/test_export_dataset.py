@@ -147,3 +147,16 @@ def test_a_dataset_without_train_and_val_is_refused(tmp_path: Path) -> None:
     build(colors=COLORS, polys=render(tmp_path / "scenes", 2), out=tmp_path / "d", workers=1, split="test=1")
     with pytest.raises(DataError, match="has no train or val split, only test"):
         export(Dataset(tmp_path / "d"), "seem", tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", ["seem", "detectron2"])
+def test_an_export_gets_a_folder_of_its_own(tabletop: Dataset, tmp_path: Path, to: Literal["seem"]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tabletop.root.rglob("*")}
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "holiday.jpg").touch()
+    for out in (tabletop.root, tabletop.root / "export", tabletop.root.parent, tmp_path):
+        with pytest.raises(DataError, match=r"--out: .*a new or empty folder"):
+            export(tabletop, to, out)
+    assert before == {path: path.stat().st_mtime_ns for path in tabletop.root.rglob("*")}
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["holiday.jpg"]
+    assert export(tabletop, to, tmp_path / "new") == export(tabletop, to, tmp_path / "new")

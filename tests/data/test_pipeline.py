@@ -337,6 +337,20 @@ def test_strict_leaves_nothing_behind(colors: Path, scenes: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "where"), [({"strict": True}, "--strict"), ({"unknown": "error"}, "--unknown")]
+)
+def test_a_refused_build_says_so_and_which_option_refused_it(
+    colors: Path, scenes: Path, tmp_path: Path, option: dict[str, Any], where: str
+) -> None:
+    write_annotation(scenes / "000.json", "000.jpg", [*shapes_of(0), box("cups", 1, 1, 9, 9)])
+    with pytest.raises(DataError) as error:
+        build(colors, scenes, tmp_path / "out", **option)
+    first = error.value.problems[0]
+    assert (first.code, first.where) == ("nothing-built", where) and "1 error" in first.message
+    assert codes(error.value.problems) >= {"unknown-label"}
+
+
 def test_strict_leaves_an_earlier_dataset_as_it_was(colors: Path, scenes: Path, tmp_path: Path) -> None:
     build(colors, scenes, tmp_path / "out")
     before = tree(tmp_path / "out")

@@ -40,7 +40,7 @@ def test_a_folder_of_nothing_known_lists_the_formats(tmp_path):
 def test_two_formats_in_one_folder_ask_for_a_choice(tmp_path):
     write_json(tmp_path / "a.json", {"shapes": [], "imagePath": "a.jpg"})
     (tmp_path / "a.xml").write_text("<annotations/>")
-    with pytest.raises(DataError, match=r"LabelMe JSON and CVAT XML 1\.1.*--format"):
+    with pytest.raises(DataError, match=r"LabelMe JSON and CVAT XML 1\.1.*--format labelme or --format cvat"):
         detect(tmp_path)
 
 
