@@ -89,6 +89,7 @@ def _charts(stats: DatasetStats) -> str:
             f"background:rgb{category.color}' title='{html.escape(split)}: {part.segments:,} segments "
             f"in {part.images:,} images'></i>"
             for index, (split, part) in enumerate(zip(stats.splits, parts, strict=True))
+            if part.segments
         )
         rows.append(
             f"<tr><td><i class=dot style='background:rgb{category.color}'></i>{html.escape(category.name)}"
@@ -98,7 +99,7 @@ def _charts(stats: DatasetStats) -> str:
             f"<td class=n>{sum(part.sentences for part in parts):,}</td></tr>"
         )
     return (
-        "<table><tr><th>category<th>segments by split<th class=n>segments<th class=n>pixels"
+        "<table><tr><th>category<th class=bars>segments by split<th class=n>segments<th class=n>pixels"
         f"<th class=n>sentences</tr>{''.join(rows)}</table>"
     )
 

@@ -11,6 +11,7 @@ import pytest
 from seem_data import build, report
 from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem
+from tests.data.scenes import write_colors, write_scenes
 from tests.data.tabletop import COLORS, dataset, render
 
 
@@ -41,6 +42,17 @@ def test_every_segment_shown_carries_its_category_and_its_sentences(
                 category = tabletop.categories.by_id[segment.category_id].name
                 expected.append("\n".join([category, *sentences.get((image.id, segment.id), [])]))
     assert sorted(shown) == sorted(expected)
+
+
+def test_bars_are_of_splits_that_have_segments(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "scenes", 1)
+    build(colors=write_colors(tmp_path), polys=tmp_path / "scenes", out=tmp_path / "dataset", workers=1)
+    dataset = Dataset(tmp_path / "dataset")
+    page = report.write(dataset, tmp_path / "report.html").read_text()
+    (image,) = dataset.split("train").images
+    there = {segment.category_id for segment in image.segments}
+    assert 0 < len(there) < len(dataset.categories)
+    assert page.count("<i class='bar") == len(there)
 
 
 def test_names_cannot_break_out_of_the_page(tabletop: Dataset, tmp_path: Path) -> None:
