@@ -131,6 +131,7 @@ def assign(
     else:
         chosen = _as_input_says(members, _grouping(group_by), seed, problems)
     if group_by is not None:
+        _report_no_group(members, group_by, problems)
         _report_torn_groups(members, chosen, _grouping(group_by), problems)
     by_default = not (plan.shares or plan.lists or plan.folders or any(member.split for member in members))
     wanted = plan.shares or plan.lists or (DEFAULT_SHARES if by_default else ())
@@ -247,6 +248,19 @@ def _as_input_says(
 
 
 # What to tell
+
+
+def _report_no_group(members: Sequence[Member], pattern: re.Pattern[str], problems: list[Problem]) -> None:
+    if members and not any(pattern.search(member.name) for member in members):
+        problems.append(
+            Problem(
+                "no-group",
+                f"finds nothing in any image's name, e.g. {members[0].name!r}: no images stay together.",
+                "Mend the regular expression.",
+                where="--group-by",
+                severity="warning",
+            )
+        )
 
 
 def _report_torn_groups(

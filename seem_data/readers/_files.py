@@ -61,7 +61,14 @@ def read_text(path: Path) -> str:
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
-    return DataError(Problem("unreadable", f"cannot be read ({reason}).", "Check that it is there and that you may read it.", str(path)))
+    return DataError(
+        Problem(
+            "unreadable",
+            f"cannot be read ({reason}).",
+            "Check that it is there and that you may read it.",
+            str(path),
+        )
+    )
 
 
 def walk(

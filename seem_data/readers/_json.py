@@ -101,6 +101,41 @@ def categories_in(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return records
 
 
+def names_by_id(rows: Iterable[Any]) -> dict[Id, str]:
+    """The names of COCO's categories by their ids.
+
+    Raises:
+        DataError: two of them have the same id: which one is meant where it is used?
+    """
+    names: dict[Id, str] = {}
+    for row in rows:
+        if (first := names.setdefault(row.id, row.name)) != row.name:
+            message = f"has id {row.id!r}, as {first!r} has."
+            remedy = "Give each category its own id."
+            raise DataError(Problem("duplicate-category-id", message, remedy, where=f"category {row.name!r}"))
+    return names
+
+
+class SharedIds:
+    """Images of one file that have the same id, as files have that were pasted together without counting
+    anew: which of them an annotation means cannot be told."""
+
+    def __init__(self, images: Iterable[Any]) -> None:
+        self._names: dict[Id, list[str]] = {}
+        for image in images:
+            self._names.setdefault(image.id, []).append(image.file_name)
+
+    def check(self, image_id: Id) -> None:
+        """
+        Raises:
+            DataError: several images have this id.
+        """
+        if len(names := self._names.get(image_id, [])) > 1:
+            message = f"is the id of {' and '.join(map(repr, names[:3]))}; they are left out."
+            remedy = "Give each image its own id, and its annotations the same."
+            raise DataError(Problem("duplicate-image-id", message, remedy))
+
+
 class _Categories(msgspec.Struct):
     categories: list[dict[str, Any]] = []
 

@@ -18,6 +18,7 @@ def elements(path: Path, *paths: str) -> Iterator[tuple[str, Element]]:
     Raises:
         DataError: the file cannot be read, is no XML, or declares entities.
     """
+    from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
     wanted = set(paths)
@@ -39,7 +40,9 @@ def elements(path: Path, *paths: str) -> Iterator[tuple[str, Element]]:
     except ParseError as error:
         reason = f"is not valid XML ({error})"
         remedy = "Export it again: it may have been cut off or edited by hand."
-    except (ValueError, LookupError) as error:  # forbidden entities, unknown encodings
+    except DefusedXmlException:
+        reason, remedy = "declares entities, which are not read", "Export it again without a DOCTYPE."
+    except (ValueError, LookupError) as error:  # unknown encodings
         reason, remedy = f"is XML that is not read ({error})", "Export it again as plain UTF-8."
     else:
         return

@@ -115,10 +115,12 @@ class Coco:
                         "List the image or delete the annotation.",
                     )
                 of_image[image_id].append(raw)
-        names = [(category.id, category.name) for category in file.categories]
+        names = list(_json.names_by_id(file.categories).items())
+        shared = _json.SharedIds(file.images)
         split = _files.split_by_name(path)
         for image in file.images:
             with collecting(problems, str(path), f"image {image.id}"):
+                shared.check(image.id)
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
                 payload = msgspec.json.encode(_Payload(image, names, of_image.pop(image.id, [])))

@@ -91,7 +91,8 @@ class Panoptic:
         self, path: Path, source: Source, photos: _files.Photos, problems: list[Problem]
     ) -> Iterator[Item]:
         file = _json.read(path, _File)
-        names = [(category.id, category.name) for category in file.categories]
+        names = list(_json.names_by_id(file.categories).items())
+        shared = _json.SharedIds(file.images)
         photo_names = {image.id: image.file_name for image in file.images}
         masks = _files.Photos(Source(path.parent, path.parent))
         split = _files.split_by_name(path)
@@ -99,6 +100,7 @@ class Panoptic:
         for index, raw in enumerate(file.annotations):
             with collecting(problems, str(path), f"annotations[{index}]"):
                 row = _json.decode(raw, _Row, str(path))
+                shared.check(row.image_id)
                 mask = masks.find(row.file_name, path.with_suffix(""), path.parent)
                 photo_name = photo_names.get(row.image_id)
                 if own and photo_name:

@@ -179,6 +179,30 @@ def test_files_that_are_no_coco(tmp_path, content, code):
     assert not annotations and problem.code == code
 
 
+def test_images_of_one_id_are_left_out_since_their_annotations_cannot_be_told_apart(folder):
+    """As two files that were pasted together without counting anew."""
+    for name in ("b.jpg", "c.jpg"):
+        make_photo(folder / name)
+    images = [{"id": number, "file_name": f"{name}.jpg"} for number, name in ((1, "a"), (2, "b"), (1, "c"))]
+    path = coco(folder / "i.json", row(), row(image_id=2), images=images)
+    annotations, problems = read("coco", path)
+    assert list(annotations) == ["b.jpg"]
+    assert codes(problems) == ["duplicate-image-id"] * 2
+    assert "'a.jpg'" in problems[0].message and "'c.jpg'" in problems[0].message
+
+
+def test_two_names_of_one_category_id_are_refused(folder):
+    twice = [
+        {"id": 3, "name": "cup"},
+        {"id": 3, "name": "plate"},
+        {"id": 4, "name": "a"},
+        {"id": 4, "name": "a"},
+    ]
+    annotations, (problem,) = read("coco", coco(folder / "i.json", row(), categories=twice))
+    assert not annotations and problem.code == "duplicate-category-id"
+    assert "'cup'" in str(problem) and "'plate'" in str(problem)
+
+
 def test_numbers_beyond_floating_point_cost_one_row(folder):
     path = coco(folder / "x.json", row(id=1), row(id=2))
     path.write_text(path.read_text().replace("[1, 2, 11", "[1e999, 2, 11", 1))

@@ -137,6 +137,13 @@ def test_lists_that_tear_a_group_are_told(tmp_path: Path) -> None:
     assert [problem.code for problem in problems] == ["torn-group"]
 
 
+def test_a_group_pattern_that_finds_nothing_is_told() -> None:
+    problems: list[Problem] = []
+    assign(members(10), parse("train=0.8,val=0.2"), re.compile("^video"), problems=problems)
+    assert [(problem.code, problem.where) for problem in problems] == [("no-group", "--group-by")]
+    assert "000.jpg" in problems[0].message
+
+
 def test_a_split_that_gets_no_image_is_told() -> None:
     problems: list[Problem] = []
     assert assign(members(1), parse("train=0.8,val=0.2"), problems=problems) == ["train"]
