@@ -57,10 +57,10 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_engine(name: str, workers: int | None) -> None:
+def check_engine(name: str, workers: int | None = None, ray_address: str | None = None) -> None:
     """
     Raises:
-        DataError: there is no such engine, or it cannot have so many workers.
+        DataError: there is no such engine, or it cannot have so many workers or an address.
     """
     problems = []
     if name not in ENGINES:
@@ -68,6 +68,9 @@ def check_engine(name: str, workers: int | None) -> None:
         problems.append(Problem("bad-option", f"there is no engine {name!r}.", hint, where="--engine"))
     if workers is not None and workers < 1:
         problems.append(Problem("bad-option", f"is {workers}.", "Use 1 or more.", where="--workers"))
+    if ray_address is not None and name != "ray":
+        message = f"is of no use to --engine {name}."
+        problems.append(Problem("bad-option", message, "Add --engine ray.", where="--ray-address"))
     if problems:
         raise DataError(problems)
 
@@ -78,7 +81,7 @@ def open_engine(name: str = "auto", workers: int | None = None, ray_address: str
     Raises:
         DataError: no such engine, or it is not installed.
     """
-    check_engine(name, workers)
+    check_engine(name, workers, ray_address)
     if name == "ray":
         from seem_data.ray_cluster import RayCluster
 

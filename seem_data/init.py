@@ -43,6 +43,9 @@ def colour_map(
         DataError: the format is not recognised, or the input holds no label.
     """
     problems = [] if problems is None else problems
+    if source.images is not None and not source.images.exists():
+        message = "there is no such folder."
+        raise DataError(Problem("missing-input", message, "", str(source.images), where="--images"))
     reader = (
         format if not isinstance(format, str) else detect(source.polys) if format == "auto" else get(format)
     )

@@ -124,7 +124,7 @@ def build(
     faults: list[Problem] = []
     chosen = attempt(faults, Options.of, options) or Options()
     plan = attempt(faults, splits.parse, chosen.split)
-    attempt(faults, check_engine, engine, workers)
+    attempt(faults, check_engine, engine, workers, ray_address)
     attempt(faults, inputs.check, out)
     categories = attempt(faults, colour_map.load, Path(colors))
     sentences_file = attempt(faults, SentencesFile, Path(sentences)) if sentences is not None else None
@@ -140,7 +140,7 @@ def build(
     split_of = _split_beforehand(jobs, plan, chosen, report.problems)
     jobs = [job for job in jobs if split_of is None or split_of[job.position] is not None]
     if not jobs:
-        remedy = "Check the path; 'seem-data formats' lists what is read, and --masks reads PNG files."
+        remedy = "Check the path and --format, see 'seem-data formats'; --masks reads PNG files."
         nothing = Problem("no-images", "holds no annotated image to build.", remedy, str(polys or masks))
         raise DataError([nothing, *report.problems])
 

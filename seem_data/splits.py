@@ -99,11 +99,12 @@ def _shares(numbers: dict[str, float]) -> dict[str, float]:
 def _read_list(path: Path) -> frozenset[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise DataError(
-            Problem("bad-list", f"cannot be read as a list of images ({reason}).", _SYNTAX, str(path))
-        ) from None
+    except UnicodeDecodeError:
+        message = "is a list of images that is not UTF-8."
+        raise DataError(Problem("bad-list", message, "Save it with UTF-8 encoding.", str(path))) from None
+    except OSError as error:
+        message = f"cannot be read as a list of images ({error.strerror})."
+        raise DataError(Problem("bad-list", message, _SYNTAX, str(path))) from None
     return frozenset(line.strip().replace("\\", "/") for line in lines if line.strip())
 
 

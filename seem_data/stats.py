@@ -141,7 +141,8 @@ def tables(stats: DatasetStats) -> list[RenderableType]:
             f"{split.sentence_count:,}",
             sizes,
         )
-    rows = Table(title="categories (segments by split, share of labelled pixels)", title_justify="left")
+    heading = Text("categories: segments by split, share of labelled pixels", style="table.title")
+    rows = Table()
     rows.add_column("")
     rows.add_column("category")
     rows.add_column("kind")
@@ -165,4 +166,4 @@ def tables(stats: DatasetStats) -> list[RenderableType]:
         for split, names in stats.absent.items()
         if names
     ]
-    return [overview, rows, *absent]
+    return [overview, heading, rows, *absent]

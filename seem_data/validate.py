@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seem_data import layout
-from seem_data.engines import Casualty, open_engine
+from seem_data.engines import Casualty, check_engine, open_engine
 from seem_data.files import sha256_file
 from seem_data.layout import Dataset, GroundingFile, ImageRow, InstancesFile, PanopticFile, PanopticRow
 from seem_data.problems import DataError, Problem, Severity
@@ -36,6 +36,7 @@ def validate(
     Raises:
         DataError: the folder is no dataset, or its categories are unusable: nothing else can be checked.
     """
+    check_engine("auto", workers)
     dataset = Dataset(root)
     problems = _check_info(dataset)
     if not dataset.split_names:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from seem_data.annotations import ImageAnnotation
-from seem_data.problems import Problem
+from seem_data.problems import DataError, Problem, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,14 @@ FORMATS = ("labelme", "coco", "panoptic", "labelstudio", "via", "supervisely", "
 
 
 def get(name: str) -> Reader:
-    """The reader of a format. Imported on first use: the command line starts without any of them."""
+    """The reader of a format. Imported on first use: the command line starts without any of them.
+
+    Raises:
+        DataError: there is no such format.
+    """
+    if name not in FORMATS:
+        remedy = did_you_mean(name, FORMATS) or f"Use auto, {', '.join(FORMATS)}."
+        raise DataError(Problem("bad-option", f"is {name!r}.", remedy, where="--format"))
     return importlib.import_module(f"seem_data.readers.{name}").READER
 
 
@@ -96,12 +103,8 @@ def detect(path: Path) -> Reader:
         DataError: there is no such path, or no reader or several recognise it; the message lists the formats
             and ``--format``.
     """
-    from seem_data.problems import DataError
-
     if not path.exists():
-        raise DataError(
-            Problem("missing-input", "does not exist.", "Check the path given as --polys.", str(path))
-        )
+        raise DataError(Problem("missing-input", "does not exist.", "Check the path.", str(path)))
     found = [reader for reader in all_readers() if reader.recognises(path)]
     if len(found) == 1:
         return found[0]

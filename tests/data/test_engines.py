@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from seem_data.engines import CHUNKS_PER_WORKER, Casualty, InProcess, ProcessPool, cpu_count, open_engine
+from seem_data.engines import (
+    CHUNKS_PER_WORKER,
+    Casualty,
+    InProcess,
+    ProcessPool,
+    check_engine,
+    cpu_count,
+    open_engine,
+)
 from seem_data.problems import DataError, Problem
 
 
@@ -174,3 +182,9 @@ def test_auto_is_a_pool_where_there_are_several_workers() -> None:
 def test_engines_that_cannot_be_are_refused(name: str, workers: int | None, hint: str) -> None:
     with pytest.raises(DataError, match=hint):
         open_engine(name, workers)
+
+
+def test_an_address_of_a_cluster_goes_with_the_engine_ray() -> None:
+    with pytest.raises(DataError, match=r"--ray-address.*--engine ray"):
+        check_engine("auto", None, "auto")
+    check_engine("ray", None, "auto")

@@ -66,6 +66,14 @@ def test_stuff_is_guessed_from_the_name(name, stuff):
     assert init.is_stuff(name) is stuff
 
 
+def test_a_format_or_folder_that_is_not_there_is_told(tmp_path):
+    annotate(tmp_path, "cup")
+    with pytest.raises(DataError, match=r"--format: is 'labelmee'.*'labelme'"):
+        init.colour_map(Source(tmp_path), "labelmee")
+    with pytest.raises(DataError, match=r"nowhere --images: there is no such"):
+        init.colour_map(Source(tmp_path, tmp_path / "nowhere"))
+
+
 def test_an_input_without_labels_is_refused_with_its_problems(tmp_path):
     annotate(tmp_path, "cup")
     (tmp_path / "a.jpg").unlink()

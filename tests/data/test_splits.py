@@ -128,6 +128,12 @@ def test_lists_name_images_in_any_usual_way_and_say_what_they_miss(tmp_path: Pat
     assert plan.as_option() == {"train": 3, "val": 2}, "dataset.json must not hold paths"
 
 
+def test_a_list_in_another_encoding_is_told_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_bytes("nö.jpg".encode("cp1252"))
+    with pytest.raises(DataError, match=r"l\.txt: .*not UTF-8.*Save it with UTF-8 encoding"):
+        parse(f"train={tmp_path / 'l.txt'}")
+
+
 def test_lists_that_tear_a_group_are_told(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(f"v1_{name}.jpg\n")

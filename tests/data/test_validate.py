@@ -311,6 +311,8 @@ def test_a_pool_finds_the_same(dataset: Path) -> None:
 def test_what_is_no_dataset_is_refused(tmp_path: Path, dataset: Path) -> None:
     with pytest.raises(DataError, match="is no dataset"):
         validate(tmp_path)
+    with pytest.raises(DataError, match="--workers"):
+        validate(dataset, workers=0)
     (dataset / "categories.json").write_text("[]")
     with pytest.raises(DataError, match="no category"):
         validate(dataset)
