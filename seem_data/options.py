@@ -20,7 +20,7 @@ class Options:
 
     Attributes:
         format: of the annotations, or ``auto``.
-        split: see `splits.parse`.
+        split: see `split_plan.parse`.
         group_by: regular expression; images in whose names it finds the same text share a split.
         seed: of the split and of the choice of generated sentences.
         overlap, unlabeled, min_area, min_coverage: see `RasterOptions`.

@@ -33,6 +33,8 @@ from seem_data.pairs import pair
 from seem_data.problems import DataError, Problem, attempt
 from seem_data.readers import Reader, Source
 from seem_data.sentences_file import SentencesFile
+from seem_data.split_plan import Plan
+from seem_data.split_plan import parse as parse_plan
 
 #: Images a worker gets at a time: sending them then costs next to nothing.
 CHUNK = 25
@@ -123,7 +125,7 @@ def build(
     progress = progress or _silent
     faults: list[Problem] = []
     chosen = attempt(faults, Options.of, options) or Options()
-    plan = attempt(faults, splits.parse, chosen.split)
+    plan = attempt(faults, parse_plan, chosen.split)
     attempt(faults, check_engine, engine, workers, ray_address)
     attempt(faults, inputs.check, out)
     categories = attempt(faults, colour_map.load, Path(colors))
@@ -441,7 +443,7 @@ def _member(job: Job, journal: Journal) -> splits.Member:
 
 
 def _split_beforehand(
-    jobs: list[Job], plan: splits.Plan, options: Options, problems: list[Problem]
+    jobs: list[Job], plan: Plan, options: Options, problems: list[Problem]
 ) -> dict[int, str | None] | None:
     """The split of every image where the plan does not depend on what is in it, so that images that no list
     names need not be built."""
@@ -452,7 +454,7 @@ def _split_beforehand(
 
 
 def _split(
-    jobs: list[Job], journal: Journal, plan: splits.Plan, options: Options, problems: list[Problem]
+    jobs: list[Job], journal: Journal, plan: Plan, options: Options, problems: list[Problem]
 ) -> dict[int, str | None]:
     return _assign(jobs, [_member(job, journal) for job in jobs], plan, options, problems)
 
@@ -460,7 +462,7 @@ def _split(
 def _assign(
     jobs: list[Job],
     members: list[splits.Member],
-    plan: splits.Plan,
+    plan: Plan,
     options: Options,
     problems: list[Problem],
 ) -> dict[int, str | None]:
@@ -473,7 +475,7 @@ def _assign(
 
 
 def _told_options(
-    options: Options, plan: splits.Plan, reader: Reader | None, mask_reader: Reader | None
+    options: Options, plan: Plan, reader: Reader | None, mask_reader: Reader | None
 ) -> dict[str, Any]:
     """The options for dataset.json: no paths, so that the same input gives the same bytes anywhere."""
     formats = [each.name for each in (reader, mask_reader) if each is not None]
