@@ -10,7 +10,7 @@ L decoder layers, final first; B images; Q queries; N targets of the fullest ima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -20,7 +20,9 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .points import PointSource, Task, sample_maps, sample_masks
+from .points import PointSource, Task, pixels_first, read_pixels, sample_maps, sample_masks, surrounding
+
+BLOCK = 1568  #: points read at once on a CPU, so that what 101 queries have there stays in its cache
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,11 @@ def mask_costs(
     `layers`: mask logits [B, Q, h, w] of each layer; `targets`: [sum(counts), H, W]. Places beyond an image's
     count hold meaningless numbers.
     """
+    points = source.for_matching(task, len(layers), len(counts), targets.device)
+    if targets.device.type == "cpu":
+        return _costs_by_blocks(layers, targets, counts, costs, points)
     rows, _ = padded_rows(counts, targets.device)
     images, places = rows.shape
-    points = source.for_matching(task, len(layers), images, targets.device)
     result = []
     for masks, at in zip(layers, points, strict=True):
         logits = sample_maps(masks.float(), at)
@@ -97,6 +101,56 @@ def mask_costs(
         truth = sample_masks(targets, rows.reshape(-1), at_places).view(images, places, -1)
         result.append(costs.mask * pair_bce(logits, truth) + costs.dice * pair_dice(logits, truth))
     return torch.stack(result)
+
+
+def _costs_by_blocks(
+    layers: Sequence[Tensor], targets: Tensor, counts: Sequence[int], costs: MatchCosts, points: Tensor
+) -> Tensor:
+    """What `mask_costs` returns, a block of points after the other: on a CPU most of the time would go into
+    the memory of [B, Q, P] values."""
+    queries = layers[0].shape[1]
+    result = torch.zeros(len(layers), len(counts), queries, max(counts, default=0))
+    for image, (start, count) in enumerate(zip(offsets(counts), counts, strict=True)):
+        truths = pixels_first(targets[start : start + count])
+        for layer, masks in enumerate(layers):
+            at = points[layer, image]
+            result[layer, image, :, :count] = _pair_costs(
+                pixels_first(masks[image]),
+                surrounding(at, masks.shape[-2:]),
+                truths,
+                surrounding(at, targets.shape[-2:]),
+                costs,
+            )
+    return result
+
+
+def _pair_costs(
+    logits: Tensor,
+    near_logits: tuple[Tensor, Tensor],
+    truths: Tensor,
+    near_truths: tuple[Tensor, Tensor],
+    costs: MatchCosts,
+) -> Tensor:
+    """[Q, N] from maps [h·w, Q] and [H·W, N] and the pixels around each point (`surrounding`)."""
+    queries, count = logits.shape[1], truths.shape[1]
+    softplus, linear = torch.zeros(queries, 1), torch.zeros(queries, count)
+    shared, shares, areas = torch.zeros(queries, count), torch.zeros(queries, 1), torch.zeros(count)
+    for near, near_truth in zip(_blocks(near_logits), _blocks(near_truths), strict=True):
+        x, truth = read_pixels(logits, *near), read_pixels(truths, *near_truth)
+        linear += x.T @ truth
+        share = x.sigmoid()
+        shared += share.T @ truth
+        shares += share.sum(0)[:, None]
+        areas += truth.sum(0)
+        # softplus(x) = max(x, 0) − log sigmoid(|x|): one logarithm more than the sigmoid that dice needs
+        softplus += x.relu_().sub_(torch.maximum(share, 1 - share).log_()).sum(0)[:, None]
+    bce = (softplus - linear) / len(near_logits[0])
+    return costs.mask * bce + costs.dice * (1 - (2 * shared + 1) / (shares + areas + 1))
+
+
+def _blocks(near: tuple[Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    index, weight = near
+    return zip(index.split(BLOCK), weight.split(BLOCK), strict=True)
 
 
 def pair_bce(logits: Tensor, truth: Tensor) -> Tensor:
@@ -111,7 +165,7 @@ def pair_dice(logits: Tensor, truth: Tensor) -> Tensor:
     """Dice loss (+1 smooth) of each query with each target; shapes as in `pair_bce`."""
     share = logits.sigmoid()
     total = share.sum(-1, keepdim=True) + truth.sum(-1)[..., None, :]
-    return 1 - (2 * share @ truth.mT + 1) / (total + 1)
+    return 1 - (2 * (share @ truth.mT) + 1) / (total + 1)
 
 
 class NonFiniteCosts(ArithmeticError):

@@ -128,6 +128,38 @@ def gather_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
     return total
 
 
+def pixels_first(maps: Tensor) -> Tensor:
+    """Maps [C, h, w] as a table [h·w, C] float32, a pixel's values side by side."""
+    return maps.flatten(1).T.float().contiguous()
+
+
+def surrounding(points: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The four pixels around each of `points` [P, 2] in maps of `size`: rows of the table [P, 4] and their
+    weights [P, 4]."""
+    (left, right), across = _neighbours(points[:, 0], size[1])
+    (top, bottom), down = _neighbours(points[:, 1], size[0])
+    top, bottom = top * size[1], bottom * size[1]
+    index = torch.stack([top + left, top + right, bottom + left, bottom + right], -1)
+    weight = torch.stack([d * a for d in down for a in across], -1)
+    return index, weight
+
+
+def _neighbours(share: Tensor, length: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Along one axis: the pixels before and after points [P] in [0, 1], and their weights (0 outside)."""
+    exact = share * length - 0.5
+    before = exact.floor()
+    beyond = exact - before
+    first = before.int()
+    weights = (1 - beyond) * (first >= 0), beyond * (first < length - 1)
+    return (first.clamp(min=0), (first + 1).clamp(max=length - 1)), weights
+
+
+def read_pixels(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """What `sample_maps` returns, [P, C], from `pixels_first` and `surrounding`. Without gradient; on a CPU
+    many times faster where there are many maps."""
+    return F.embedding_bag(index, table, per_sample_weights=weight, mode="sum")
+
+
 def _corners(points: Tensor, size: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
     """The four pixels around each point as indices into a flattened map, and their weights (0 outside)."""
     height, width = size

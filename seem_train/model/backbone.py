@@ -79,10 +79,11 @@ class Downsample(nn.Module):
 
 
 class Gelu(nn.Module):
-    """Exact GELU; without gradients in place, which saves much of its time on a CPU."""
+    """Exact GELU; in place where no gradient is due (evaluated or frozen), which saves much of its time on a
+    CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+        return F.gelu(x) if x.requires_grad else torch.ops.aten.gelu_(x)
 
 
 class Pointwise(nn.Conv2d):

@@ -30,7 +30,7 @@ from seem_train.losses.criterion import Criterion
 from seem_train.model.presets import get_preset
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, pick_device, pick_precision
-from seem_train.training.reference import ReferenceStep, optimizer_of, slow_attention
+from seem_train.training.reference import ReferenceStep, optimizer_of, slow_layers
 from seem_train.training.step import StepDraws, TrainingStep
 
 PATHS = ("ours", "reference")
@@ -128,7 +128,7 @@ def measure(path: str, setting: Setting, asked: Iterable[str]) -> Iterator[str]:
     if path == "ours":
         optimizer = optim.build_optimizer(optim.parameter_groups(model, 1e-4, 0.05, {"backbone": 0.1}))
     else:
-        slow_attention(model)
+        slow_layers(model)
         optimizer = optimizer_of(model, 1e-4, 0.05)
     built = runtime.peak_memory()
     batches = [synthetic_batch(setting, seed).to(device) for seed in range(setting.steps + 1)]

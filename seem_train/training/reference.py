@@ -1,17 +1,24 @@
 """A training step the way the original takes it: what `seem-train bench` measures ours against.
 
-Same model, same trained tensors, same losses; but, as in UX-Decoder v1.0 (SEEM.md sections 0, 2, 3 and 6):
+Same model, same trained tensors, same losses; but, as in UX-Decoder v1.0 (sections of SEEM.md):
 
-* the text encoder reads every category and phrase at every step, each padded to 77 tokens;
-* attention keeps a boolean mask for every head, and every probability for the backward pass;
-* tokens of strokes, which every layer takes anew, go through attention and feed-forward like all others;
-* costs are matched image by image and layer by layer, each with its own copy to the host, and the pairwise
-  BCE takes two matrix products;
-* AdamW has one group for each tensor, and every loss term is read with ``item()``;
-* the frozen backbone is in train mode.
+* the text encoder reads every category, then the phrases of image after image, at every step, each padded to
+  77 tokens; its norms are written out (sections 2 and 11);
+* attention keeps a boolean mask for every head, and every probability for the backward pass (section 2);
+* tokens of strokes, which every layer takes anew, go through attention and feed-forward like all others
+  (section 2);
+* a refinement round asks all queries, with all prompts and heads, though only the masks of the spatial ones
+  are used; the next click is found by one convolution a ring (sections 2 and 11: a round costs as much as
+  another forward pass of the decoder);
+* for the matching every query and every target reads its own copy of the image's points; costs are matched
+  image by image and layer by layer, each with its own copy to the host, those of spatial prompts too; the
+  pairwise BCE takes two matrix products (section 3);
+* AdamW has one group for each tensor, and every loss term is read with ``item()`` (section 6);
+* the frozen backbone is in train mode (section 8).
 
-What is left as ours makes the reference faster than the original: masks are resized once as features, targets
-are boolean id-map masks, data comes ready.
+What is left as ours makes the reference faster than the original: the trunk stays channels-last, the pixel
+decoder's attention returns no weights, masks are resized once as features, strokes' pixels are read before
+they are projected, targets are boolean id-map masks, data comes ready.
 """
 
 from __future__ import annotations
@@ -21,26 +28,32 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest import mock
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seem_train import clicks
 from seem_train.data.batch import Batch
 from seem_train.losses import criterion as criterion_module
 from seem_train.losses import matcher
 from seem_train.losses.criterion import touch
-from seem_train.losses.matcher import Pairs
+from seem_train.losses.matcher import MatchCosts, Pairs, pair_dice
+from seem_train.losses.points import PointSource, Task, sample_maps
 from seem_train.losses.targets import Counts
 from seem_train.model import decoder as decoder_module
 from seem_train.model.attention import Attention
 from seem_train.model.draws import SeededDraws
 from seem_train.model.language import BACKGROUND, TextEmbeddings, tokenize, training_prompts, unit
+from seem_train.model.layers import CrossAttentionLayer, SelfAttentionLayer
 from seem_train.model.prompts import ImagePrompts
-from seem_train.model.seem import SEEM
+from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.optim import parameter_groups
 from seem_train.training.step import StepDraws, TrainingStep
 
 CONTEXT = 77  #: tokens of every text
+SMOOTHING = 0.35  #: of kornia's distance transform
+FORBIDDEN = 1e9  #: cost of a query that belongs to another prompt
 
 
 class ReferenceStep(TrainingStep):
@@ -50,27 +63,43 @@ class ReferenceStep(TrainingStep):
         torch.manual_seed(draws.model())
         self.model.backbone.train()
         names = training_prompts((*self.names, BACKGROUND), lambda n: int(torch.randint(n, ())))
-        categories = unit(encode_padded(self.model, names).vectors)
-        texts = encode_padded(self.model, batch.texts)
-        targets = batch.targets(texts.vectors)
+        self._names = unit(encode_padded(self.model, names).vectors)
+        phrases = [encode_padded(self.model, [p.text for p in e.phrases]) for e in batch.examples]
+        targets = batch.targets(torch.cat([texts.vectors for texts in phrases]))
         with as_the_original():
             features = self.model.encode_image(batch.images)
             prompts = [
-                ImagePrompts(encode_padded(self.model, batch.said(image)), batch.strokes(image))
-                for image in range(len(batch))
+                ImagePrompts(_chosen(texts, batch.said(image)), batch.strokes(image))
+                for image, texts in enumerate(phrases)
             ]
             model_draws = SeededDraws(draws.model())
             for _ in range(draws.rounds(self.refine_rounds)):
                 assert targets.spatial is not None
                 prompts = self._refined(features, prompts, targets.spatial, model_draws)
             predictions = self.model.decode(
-                features, prompts, categories, draws=model_draws, every_layer=True
+                features, prompts, self._names, draws=model_draws, every_layer=True
             )
             terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
         parts = {name: values[0].detach() for name, values in terms.raw.items()}
         for value in terms.stacked():
             value.item()
         return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
+
+    def _answers(self, features: ImageFeatures, prompts: list[ImagePrompts], draws: SeededDraws) -> Tensor:
+        predictions = self.model.decode(features, prompts, self._names, draws=draws, every_layer=True)
+        answers = predictions.final.spatial
+        assert answers is not None
+        places = answers.positive.shape[1]
+        fit = (answers.mask_vectors.unflatten(1, (places, -1)) * answers.positive[:, :, None]).sum(-1)
+        best = fit.argmax(-1)[..., None, None, None].expand(-1, -1, 1, *answers.masks.shape[-2:])
+        return answers.masks.unflatten(1, (places, -1)).gather(2, best).squeeze(2)
+
+
+def _chosen(texts: TextEmbeddings, said: Sequence[str]) -> TextEmbeddings:
+    """Those of an image's phrases that are told to the model."""
+    rows = [texts.texts.index(text) for text in said]
+    lengths = tuple(texts.lengths[row] for row in rows)
+    return TextEmbeddings(tuple(said), texts.vectors[rows], texts.tokens[rows], lengths)
 
 
 def encode_padded(model: SEEM, texts: Sequence[str]) -> TextEmbeddings:
@@ -94,27 +123,47 @@ def optimizer_of(model: SEEM, lr: float, weight_decay: float) -> torch.optim.Ada
     return torch.optim.AdamW(single, fused=False)
 
 
-def slow_attention(model: nn.Module) -> None:
-    """Replace the attention of the decoder by one that keeps masks and probabilities of every head."""
+def slow_layers(model: nn.Module) -> None:
+    """Give the decoder's attention and the text encoder's norms the original's way to compute."""
     for module in model.get_submodule("decoder").modules():
-        if isinstance(module, Attention):
-            module.attend = types.MethodType(_attend, module)  # type: ignore[method-assign]
+        if isinstance(module, CrossAttentionLayer):
+            module.multihead_attn.attend = types.MethodType(_look, module.multihead_attn)
+        elif isinstance(module, SelfAttentionLayer):
+            module.self_attn.attend = types.MethodType(_talk, module.self_attn)
+    for module in model.get_submodule("language.lang_encoder").modules():
+        if isinstance(module, nn.LayerNorm):
+            module.forward = types.MethodType(_norm, module)
 
 
-def _attend(
-    self: Attention, queries: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor | None = None
-) -> Tensor:
+def _look(self: Attention, queries: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor) -> Tensor:
+    """Cross-attention, as ``nn.MultiheadAttention`` computes it when it is to return its weights."""
+    hidden = ~allowed[:, None].repeat(1, self.heads, 1, 1).flatten(0, 1)
+    blocked = torch.zeros_like(hidden, dtype=queries.dtype).masked_fill_(hidden, float("-inf"))
     keys, values = (x.flatten(0, 1) for x in keys_values)
     asked = self._project(queries, 0)
-    batch, heads, count, width = asked.shape
-    scores = (asked.flatten(0, 1) * width**-0.5) @ keys.transpose(1, 2)
-    if allowed is not None:
-        hidden = ~allowed[:, None].repeat(1, heads, 1, 1).flatten(0, 1)
-        scores = scores.masked_fill(hidden, float("-inf"))
-    shares = scores.softmax(-1).nan_to_num()
-    mixed = (shares @ values).unflatten(0, (batch, heads)).transpose(1, 2).reshape(batch, count, -1)
-    shares.unflatten(0, (batch, heads)).mean(1)  # need_weights: averaged over heads, used by nobody
+    scores = torch.baddbmm(blocked, asked.flatten(0, 1) * asked.shape[-1] ** -0.5, keys.transpose(1, 2))
+    return _mixed(self, scores.softmax(-1), values)
+
+
+def _talk(self: Attention, queries: Tensor, keys_values: tuple[Tensor, Tensor], allowed: Tensor) -> Tensor:
+    """Self-attention, which the original has written by itself: who may attend to nothing, mixes to zero."""
+    hidden = ~allowed.repeat_interleave(self.heads, dim=0)
+    keys, values = (x.flatten(0, 1) for x in keys_values)
+    asked = self._project(queries, 0)
+    scores = (asked.flatten(0, 1) * asked.shape[-1] ** -0.5) @ keys.transpose(1, 2)
+    return _mixed(self, scores.masked_fill_(hidden, float("-inf")).softmax(-1).nan_to_num(), values)
+
+
+def _mixed(self: Attention, shares: Tensor, values: Tensor) -> Tensor:
+    mixed = (shares @ values).unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
+    shares.unflatten(0, (-1, self.heads)).mean(1)  # need_weights: averaged over heads, used by nobody
     return self.out_proj(mixed)
+
+
+def _norm(self: nn.LayerNorm, x: Tensor) -> Tensor:
+    middle = x.mean(-1, keepdim=True)
+    spread = (x - middle).pow(2).mean(-1, keepdim=True)
+    return self.weight * ((x - middle) / torch.sqrt(spread + self.eps)) + self.bias
 
 
 @contextmanager
@@ -122,7 +171,9 @@ def as_the_original() -> Iterator[None]:
     """Slow parts in place of ours, while a reference step computes."""
     with (
         mock.patch.object(criterion_module, "assign", _assign_one_by_one),
-        mock.patch.object(matcher, "pair_bce", _pair_bce),
+        mock.patch.object(criterion_module, "mask_costs", _mask_costs),
+        mock.patch.object(criterion_module, "choose_own", _choose_own),
+        mock.patch.object(clicks, "deepest_pixel", _deepest_pixel),
         mock.patch.object(decoder_module, "RENEWED", ()),
     ):
         yield
@@ -146,7 +197,58 @@ def _assign_one_by_one(tasks: Sequence[tuple[Tensor, Sequence[int]]]) -> list[Pa
     return found
 
 
+def _mask_costs(
+    task: Task,
+    layers: Sequence[Tensor],
+    targets: Tensor,
+    counts: Sequence[int],
+    costs: MatchCosts,
+    source: PointSource,
+) -> Tensor:
+    """`matcher.mask_costs`, every query and target with its own copy of the points."""
+    points = source.for_matching(task, len(layers), len(counts), targets.device)
+    result = points.new_zeros(len(layers), len(counts), layers[0].shape[1], max(counts, default=0))
+    for layer, masks in enumerate(layers):
+        for image, truth in enumerate(targets.split(list(counts))):
+            if len(truth) == 0:
+                continue
+            at = points[layer, image : image + 1]
+            logits = sample_maps(masks[image][:, None].float(), at.repeat(masks.shape[1], 1, 1))[:, 0]
+            truth = sample_maps(truth[:, None].float(), at.repeat(len(truth), 1, 1))[:, 0]
+            found = costs.mask * _pair_bce(logits, truth) + costs.dice * pair_dice(logits, truth)
+            result[layer, image, :, : len(truth)] = found
+    return result
+
+
 def _pair_bce(logits: Tensor, truth: Tensor) -> Tensor:
     positive = F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="none")
     negative = F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits), reduction="none")
     return (positive @ truth.mT + negative @ (1 - truth).mT) / logits.shape[-1]
+
+
+def _choose_own(mask_costs: Tensor, logits: Tensor, category: float, counts: Sequence[int]) -> Pairs:
+    """`spatial.choose_own` as an assignment in which the queries of other prompts are forbidden."""
+    queries, places = mask_costs.shape[2:]
+    own = torch.eye(places, dtype=torch.bool, device=logits.device)
+    own = own.repeat_interleave(queries // places, dim=0)
+    costs = mask_costs - category * logits.masked_fill(~own, float("-inf")).softmax(2)
+    (pairs,) = _assign_one_by_one([(costs.masked_fill(~own, FORBIDDEN), counts)])
+    return pairs
+
+
+def _deepest_pixel(region: np.ndarray) -> tuple[int, int]:
+    """`clicks.deepest_pixel` by kornia's distance transform of the whole mask: one convolution a ring, and a
+    look at whether it found anything."""
+    reached = F.pad(torch.from_numpy(~region)[None, None].float(), (1, 1, 1, 1), value=1.0)
+    offsets = torch.tensor([-1.0, 0.0, 1.0])
+    kernel = (torch.hypot(offsets[:, None], offsets[None]) / -SMOOTHING).exp()[None, None]
+    distance = torch.zeros_like(reached)
+    for ring in range(max(reached.shape)):
+        step = F.conv2d(F.pad(reached, (1, 1, 1, 1), mode="replicate"), kernel).log() * -SMOOTHING
+        new = (step.nan_to_num(posinf=0.0) > 0).float()
+        if new.sum() == 0:
+            break
+        distance += (ring * 3 // 2 + step.nan_to_num(posinf=0.0)) * new
+        reached = torch.where(new == 1, torch.ones_like(reached), reached)
+    place = int(distance[0, 0, 1:-1, 1:-1].argmax())
+    return place // region.shape[1], place % region.shape[1]

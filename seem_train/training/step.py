@@ -134,8 +134,7 @@ class TrainingStep(nn.Module):
         self, features: ImageFeatures, prompts: list[ImagePrompts], truth: SpatialTargets, draws: SeededDraws
     ) -> list[ImagePrompts]:
         """One round of a user who looks at the answer and clicks where it is most wrong."""
-        with self.autocast():
-            answers = self.model.refine(features, [replace(p, texts=()) for p in prompts], draws)
+        answers = self._answers(features, prompts, draws)
         refined = []
         masks = _per_image(truth.masks, truth.counts)
         for prompt, answer, gt in zip(prompts, answers, masks, strict=True):
@@ -151,6 +150,11 @@ class TrainingStep(nn.Module):
                 replace(prompt, positive=positive.cpu(), negative=negative.cpu(), previous=previous)
             )
         return refined
+
+    def _answers(self, features: ImageFeatures, prompts: list[ImagePrompts], draws: SeededDraws) -> Tensor:
+        """[B, K, h, w] mask logits of every prompted object; nothing else is asked."""
+        with self.autocast():
+            return self.model.refine(features, [replace(p, texts=()) for p in prompts], draws)
 
 
 def _per_image(masks: Tensor, counts: Collection[int]) -> Iterator[Tensor]:

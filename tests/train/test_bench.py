@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import toy
@@ -11,16 +12,20 @@ from typer.testing import CliRunner
 
 from seem_train import strategies
 from seem_train.cli import app
+from seem_train.clicks import deepest_pixel
 from seem_train.losses.criterion import Criterion
 from seem_train.losses.points import GridPoints
+from seem_train.model.draws import SeededDraws
+from seem_train.model.prompts import ImagePrompts
 from seem_train.training import bench
 from seem_train.training.bench import Setting, synthetic_batch
 from seem_train.training.reference import (
     ReferenceStep,
+    _deepest_pixel,
     as_the_original,
     encode_padded,
     optimizer_of,
-    slow_attention,
+    slow_layers,
 )
 from seem_train.training.step import TrainingStep
 
@@ -38,7 +43,7 @@ def test_the_reference_attention_and_matching_give_our_loss() -> None:
             model, criterion, toy.NAMES, ("panoptic", "grounding", "interactive"), 1, _nothing
         )
         if slow:
-            slow_attention(model)
+            slow_layers(model)
             with as_the_original():
                 loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 3))
         else:
@@ -55,6 +60,28 @@ def test_the_reference_attention_and_matching_give_our_loss() -> None:
 
 def _nothing() -> torch.autograd.profiler.record_function:
     return torch.autograd.profiler.record_function("step")
+
+
+def test_the_reference_asks_everything_in_a_round_and_gets_our_masks() -> None:
+    """So the slow click and the slow choice of a mask are those that our step makes quickly."""
+    batch = synthetic_batch(Setting(size=64, categories=3), 1)
+    model = toy.micro()
+    tasks = ("panoptic", "grounding", "interactive")
+    answers = []
+    for kind in (TrainingStep, ReferenceStep):
+        step = kind(model, Criterion(points=GridPoints(12, 16)), toy.NAMES, tasks, 1, _nothing)
+        step._names = model.class_embeddings(toy.NAMES)
+        with torch.no_grad():
+            features = model.encode_image(batch.images)
+            prompts = [ImagePrompts(batch.said(i), batch.strokes(i)) for i in range(len(batch))]
+            answers.append(step._answers(features, prompts, SeededDraws(7)))
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-4)
+
+
+def test_the_reference_finds_the_deepest_pixel_ring_by_ring() -> None:
+    rng = np.random.default_rng(0)
+    for region in (rng.random((40, 56)) < 0.97, np.pad(np.ones((9, 14), bool), 6), np.zeros((8, 8), bool)):
+        assert _deepest_pixel(region) == deepest_pixel(region)
 
 
 def test_padded_texts_have_the_vectors_of_trimmed_ones() -> None:

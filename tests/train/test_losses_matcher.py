@@ -15,7 +15,7 @@ from seem_train.losses.matcher import (
     pair_bce,
     pair_dice,
 )
-from seem_train.losses.points import GridPoints
+from seem_train.losses.points import GridPoints, pixels_first, read_pixels, sample_maps, surrounding
 
 
 def test_pairwise_bce_and_dice_equal_one_pair_at_a_time() -> None:
@@ -71,3 +71,25 @@ def test_mask_costs_match_the_mask_that_looks_alike() -> None:
     assert pairs[0] == ([0, 1], [1, 0])
     assert pairs[1][1] == [0]
     assert pairs[1][0][0] in (0, 1)
+
+
+def test_costs_by_blocks_of_points_are_those_of_all_points_at_once() -> None:
+    torch.manual_seed(4)
+    layers = [torch.randn(2, 5, 9, 7) * 20 for _ in range(2)]
+    layers[1][0, 0] = 1e4  # a certain query, far beyond where exp overflows
+    targets, counts, costs = torch.rand(5, 30, 21) > 0.6, (2, 3), MatchCosts(2.0, 5.0, 3.0)
+    source = GridPoints(50, 70)  # more than two blocks
+    found = mask_costs("objects", layers, targets, counts, costs, source)
+    at = source.for_matching("objects", 2, 2, targets.device)
+    for layer, masks in enumerate(layers):
+        for image, truth in enumerate(targets.split(counts)):
+            x = sample_maps(masks[image : image + 1], at[layer, image : image + 1])[0]
+            t = sample_maps(truth[None].float(), at[layer, image : image + 1])[0]
+            expected = 5.0 * pair_bce(x, t) + 3.0 * pair_dice(x, t)
+            torch.testing.assert_close(found[layer, image, :, : len(truth)], expected, rtol=1e-5, atol=1e-4)
+
+
+def test_points_beyond_the_outermost_pixel_centres_read_the_border_weaker() -> None:
+    maps, at = torch.rand(3, 4, 6), torch.tensor([[0.0, 0.0], [0.999, 0.5], [0.3, 1.0], [0.5, 0.5]])
+    read = read_pixels(pixels_first(maps), *surrounding(at, (4, 6)))
+    torch.testing.assert_close(read.T, sample_maps(maps[None], at[None])[0])
