@@ -98,11 +98,12 @@ class PanopticQuality:
         # Two more rows and columns than segments: of pixels that are void, and of ids listed nowhere.
         void = -2
         gt_runs, pred_runs, lengths = paired_runs(gt_id_map, pred_id_map)
-        rows = indices_of(gt_runs, gt_ids, len(gt), len(gt) + 1)
-        columns = indices_of(pred_runs, pred_ids, len(pred), len(pred) + 1)
+        rows = indices_of(gt_runs, gt_ids)
+        columns = indices_of(pred_runs, pred_ids)
         shared = count_pairs(rows, columns, lengths, (len(gt) + 2, len(pred) + 2))
         overlap, pred_area = shared[:-2, :-2], shared[:, :-2].sum(0)
-        self._check_prediction(pred_ids, pred_area, pred_runs[columns == len(pred) + 1])
+        unlisted = pred_runs[columns == len(pred) + 1] if shared[:, -1].any() else pred_runs[:0]
+        self._check_prediction(pred_ids, pred_area, unlisted)
         gt_area = np.array([s.get("area", n) for s, n in zip(gt, shared[:-2].sum(1).tolist(), strict=True)])
 
         comparable = (gt_category[:, None] == pred_category) & ~crowd[:, None]
