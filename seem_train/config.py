@@ -45,7 +45,9 @@ class DataConfig:
     min_scale: float = _option(0.1, "least zoom of large-scale jitter, relative to size")
     max_scale: float = _option(2.0, "largest zoom of large-scale jitter, relative to size")
     flip: float = _option(0.5, "share of images that are mirrored")
-    color: bool = _option(False, "change brightness, contrast, saturation and hue; the original does not")
+    color: float = _option(
+        0.0, "strength of changes of brightness, contrast, saturation, hue (original: none)"
+    )
     repeat_rare: float = _option(
         0.0, "show images of categories rarer than this share of the images more often; 0: every image once"
     )
@@ -55,6 +57,7 @@ class DataConfig:
         "sentences, as in evaluation, which is easier to learn from nothing",
     )
     prompts: int = _option(1, "interactive objects for each image (the original's K)")
+    phrases: int = _option(4, "phrases, or categories, that an image is asked about at most")
     refine_rounds: int = _option(1, "at most so many rounds of simulated corrections before the step's loss")
     workers: int | None = _option(None, "loader processes; by default the cores, at most 8", "--workers")
 
@@ -298,6 +301,7 @@ def check(config: Config) -> None:
         "--batch": None if run.batch == "auto" else run.batch,
         "--rank": strategy.rank,
         "data.prompts": data.prompts,
+        "data.phrases": data.phrases,
     }
     wrong += [
         f"{name} {value}: must be above 0"

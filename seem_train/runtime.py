@@ -19,6 +19,7 @@ import torch.distributed as dist
 from seem_train.errors import UserError
 
 REQUEUE = 75  #: exit status "temporary failure": saved, start the same command again
+ECHO_SECONDS = 1.0  #: signals closer together are one
 GRACE_SECONDS = 30.0  #: how long the other processes may take to end after one of them failed
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -149,10 +150,12 @@ def stream_seed(*numbers: int) -> int:
 class Stop:
     """Whether someone asked the run to stop: SIGTERM and SIGUSR1 (a scheduler), SIGINT (the user).
 
-    The first signal lets the running step end; a second one ends the process at once.
+    The first signal lets the running step end; a second one ends the process at once. The same signal often
+    comes twice, to the whole group of processes and passed on by the launcher; that counts as one.
     """
 
     signal: int | None = None
+    _at: float = 0.0
     _before: dict[int, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Stop:
@@ -166,9 +169,11 @@ class Stop:
             signal.signal(number, handler)
 
     def _note(self, number: int, _frame: object) -> None:
-        if self.signal is not None:
+        now = time.monotonic()
+        if self.signal is not None and now - self._at > ECHO_SECONDS:
             raise KeyboardInterrupt
-        self.signal = number
+        if self.signal is None:
+            self.signal, self._at = number, now
 
     @property
     def status(self) -> int:

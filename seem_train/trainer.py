@@ -340,9 +340,10 @@ def steps_of_batches(session: Session) -> Iterator[list[Batch]]:
         ),
         StrokeConfig(objects=config.data.prompts),
         config.run.seed,
+        phrases=config.data.phrases,
     )
     workers = summary.workers(config, runtime.world)
-    batches = iter(training_batches(examples, sampler, workers, pin_memory=runtime.device.type == "cuda"))
+    batches = training_batches(examples, sampler, workers, pin_memory=runtime.device.type == "cuda")
     while micro := [batch.to(runtime.device) for batch in islice(batches, sampler.micro_batches)]:
         yield micro
 

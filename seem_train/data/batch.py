@@ -6,7 +6,8 @@ Masks travel as one id map an image, 16 bit a pixel; boolean masks are made last
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -20,6 +21,7 @@ from seem_train.data.augment import AugmentConfig, augment, draw_geometry
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.sampler import Draw, StepSampler
 from seem_train.data.strokes import StrokeConfig, draw_strokes
+from seem_train.errors import UserError
 from seem_train.losses.targets import (
     GroundingMode,
     GroundingTargets,
@@ -233,24 +235,44 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 def training_batches(
     dataset: TrainingSet, sampler: StepSampler, workers: int, pin_memory: bool = False
-) -> torch.utils.data.DataLoader[Example]:
-    """The run's `Batch`es in order, read ahead by `workers` processes that live as long as the run (0: in
-    this one).
+) -> Iterator[Batch]:
+    """The run's `Batch`es in order, from the sampler's first step to its last, read ahead by `workers`
+    processes that live as long as the run (0: in this one).
 
-    One pass over the loader is the whole run, from the sampler's first step to its last.
+    Raises:
+        UserError: an image cannot be read.
     """
     if workers:
         # Workers are forked, and OpenCV's threads do not survive a fork: a worker that inherits a pool waits
         # for it for ever. Workers are the parallelism anyway.
         cv2.setNumThreads(0)
-    return torch.utils.data.DataLoader(
+    loader = torch.utils.data.DataLoader(
         dataset,
         batch_sampler=sampler,  # pyright: ignore[reportArgumentType]  # yields draws, not numbers
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
         prefetch_factor=2 if workers else None,
+        worker_init_fn=_ignore_signals,
     )
+    batches = iter(loader)
+    try:
+        yield from batches
+    except UserError as error:
+        # What comes out of a worker has its traceback for a message, the original's at the end.
+        raise UserError(str(error).rpartition(f"{UserError.__name__}: ")[2].strip()) from None
+    finally:
+        # An error's traceback would keep the workers; they ignore the SIGTERM by which Python, which then
+        # waits for them, ends what is left at exit.
+        if workers:
+            batches._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _ignore_signals(_: int) -> None:
+    """Signals go to whole groups of processes (Ctrl-C, schedulers): the run must outlive them to save, and a
+    worker ends when the run does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _on(numbers: Iterable[int], device: torch.device) -> Tensor:

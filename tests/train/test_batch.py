@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -24,6 +26,7 @@ from seem_train.data.batch import (
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Draw, Order, StepSampler
 from seem_train.data.strokes import StrokeConfig
+from seem_train.errors import UserError
 
 AUGMENTATION = AugmentConfig(96, scale=(0.6, 1.4), color=1.0)
 
@@ -84,6 +87,39 @@ def test_workers_start_where_opencv_has_threads_already(tmp_path: Path) -> None:
     finally:
         signal.alarm(0)
         cv2.setNumThreads(threads)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, workers: int) -> None:
+    dataset = training_set(write_tables(tmp_path))
+    for photo in (tmp_path / "train" / "images").iterdir():
+        photo.write_bytes(b"")
+    sampler = StepSampler(Order(6, 0), global_batch=2, micro_batch=2, first_step=0, last_step=1)
+    with pytest.raises(
+        UserError, match=r"^\S+ cannot be decoded: it is damaged or no image; build .* again$"
+    ):
+        list(training_batches(dataset, sampler, workers))
+
+
+def test_an_error_in_a_worker_ends_the_process(tmp_path: Path) -> None:
+    """Workers ignore SIGTERM, by which Python ends them at exit; one that was left would be waited for."""
+    write_tables(tmp_path)
+    code = (
+        "import sys, test_batch as t\n"
+        "from pathlib import Path\n"
+        "t.TrainingSet.__getitem__ = lambda *_: 1 / 0\n"
+        "sampler = t.StepSampler(t.Order(6, 0), 2, 2, 0, 1)\n"
+        "list(t.training_batches(t.training_set(Path(sys.argv[1])), sampler, workers=2))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
 
 
 def test_masks_are_those_of_the_id_maps(tmp_path: Path) -> None:

@@ -181,3 +181,34 @@ def test_a_signal_in_an_evaluation_ends_the_run_at_once_and_it_is_made_up_for(
     assert done.finished
     rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["split"] == "val"] == [4, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_to_the_whole_group_spares_the_loaders_and_is_heard_once(
+    dataset: Path, tmp_path: Path, number: int, status: int
+) -> None:
+    """As Ctrl-C in a terminal, or a scheduler's signal to all processes of a job, reaches them."""
+    file = tmp_path / "run.yaml"
+    plain = {"run__steps": 2000, "data__workers": 2}
+    file.write_text(to_yaml(toy.settings(dataset, tmp_path / "run", **plain)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command("--config", str(file)),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        rows = tmp_path / "run" / "metrics.jsonl"
+        deadline = time.monotonic() + 120
+        while not rows.is_file() or rows.read_text().count("\n") < 3:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        os.kill(process.pid, number)  # the launcher passes it on as well
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    assert checkpoint.load(tmp_path / "run" / "last").progress.step >= 3
