@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -38,6 +39,16 @@ class Scale:
         if (height, width) != photo.shape[:2]:
             scaled = np.array(Image.fromarray(photo).resize((width, height), _RESAMPLING[self.interpolation]))
         return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)
+
+
+def scaled_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask [H, W] at another (height, width), bool; what is marked never vanishes altogether."""
+    if mask.shape == size:
+        return mask.astype(bool)
+    smaller = min(size[0], mask.shape[0]), min(size[1], mask.shape[1])  # area means need both sides to shrink
+    share = cv2.resize(mask.astype(np.float32), smaller[::-1], interpolation=cv2.INTER_AREA)
+    share = np.asarray(cv2.resize(share, size[::-1], interpolation=cv2.INTER_LINEAR))
+    return (share >= min(0.5, float(share.max()))) & (share > 0)
 
 
 #: what the original evaluates panoptic, semantic and instance segmentation at

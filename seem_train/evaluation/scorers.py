@@ -18,6 +18,7 @@ from seem_data.layout import ImageRecord
 from seem_train import postprocess
 from seem_train.clicks import next_click
 from seem_train.data.dataset import Sample, SegmentationSet
+from seem_train.evaluation.image_scale import scaled_mask
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -236,7 +237,7 @@ class InteractiveScorer:
         if not objects:
             return
         truth = photo.masks_of(objects)
-        seen = _scaled_truth(truth, features.sizes[0])
+        seen = torch.from_numpy(np.stack([scaled_mask(mask, features.sizes[0]) for mask in truth]))
         seen = F.pad(seen, (0, features.padded[1] - seen.shape[-1], 0, features.padded[0] - seen.shape[-2]))
         gt, seen = torch.from_numpy(truth).to(self._model.device), seen.to(self._model.device)
         nothing = torch.zeros_like(seen)
@@ -270,17 +271,6 @@ def _semantic_labels(logits: Tensor, masks: OnDemandMasks) -> np.ndarray:
     if labels.shape == (height, width):
         return labels
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))
-
-
-def _scaled_truth(masks: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """[K, h, w] true masks as large as the model sees the photo; an object never vanishes altogether."""
-    height, width = size
-    scaled = np.zeros((len(masks), height, width), bool)
-    for small, mask in zip(scaled, masks, strict=True):
-        method = cv2.INTER_AREA if height < mask.shape[0] else cv2.INTER_LINEAR
-        share = np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=method))
-        np.greater_equal(share, min(0.5, float(share.max())), out=small)
-    return torch.from_numpy(scaled)
 
 
 def _iou(masks: OnDemandMasks, gt: Tensor) -> Tensor:

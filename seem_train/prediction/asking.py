@@ -16,11 +16,12 @@ from torch import Tensor
 
 from seem_train import postprocess
 from seem_train.errors import UserError
+from seem_train.evaluation.image_scale import scaled_mask
 from seem_train.model.prompts import ImagePrompts, RegionTokens
 from seem_train.model.seem import SEEM
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.photo import PhotoSource
-from seem_train.prediction.user_prompts import Asked, scaled, scaled_mask
+from seem_train.prediction.user_prompts import Asked, scaled
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 import torch
 
 from seem_train.errors import UserError
+from seem_train.evaluation.image_scale import scaled_mask
 from seem_train.model.prompts import Marks, Point
 from seem_train.prediction.photo import PhotoSource
 
@@ -103,16 +103,6 @@ def scaled(marks: Marks, photo: Size, seen: Size) -> Marks:
         strokes=[[moved(*vertex) for vertex in stroke] for stroke in marks.strokes],
         masks=[scaled_mask(np.asarray(mask), seen) for mask in marks.masks],
     )
-
-
-def scaled_mask(mask: np.ndarray, size: Size) -> np.ndarray:
-    """A mask [H, W] at another size, bool; what is marked never vanishes altogether."""
-    if mask.shape == size:
-        return mask.astype(bool)
-    smaller = min(size[0], mask.shape[0]), min(size[1], mask.shape[1])  # area means need both sides to shrink
-    share = cv2.resize(mask.astype(np.float32), smaller[::-1], interpolation=cv2.INTER_AREA)
-    share = np.asarray(cv2.resize(share, size[::-1], interpolation=cv2.INTER_LINEAR))
-    return (share >= min(0.5, float(share.max()))) & (share > 0)
 
 
 # One reader for each kind: what was given ─▶ one Asked for each object. ---------------------------------

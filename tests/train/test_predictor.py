@@ -17,12 +17,11 @@ from toy import MICRO, NAMES, micro
 
 from seem_train import Predictor, postprocess
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import OBJECTS, Scale
+from seem_train.evaluation.image_scale import OBJECTS, Scale, scaled_mask
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.postprocess import resize_masks
 from seem_train.prediction.answers import Objects
-from seem_train.prediction.user_prompts import scaled_mask
 
 HEIGHT, WIDTH, SIDE = 90, 140, 64
 

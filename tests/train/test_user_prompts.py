@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seem_train.errors import UserError
+from seem_train.evaluation.image_scale import scaled_mask
 from seem_train.model.prompts import Marks
-from seem_train.prediction.user_prompts import read_prompts, scaled, scaled_mask
+from seem_train.prediction.user_prompts import read_prompts, scaled
 
 SIZE = (40, 60)  # height, width
 
@@ -158,6 +159,15 @@ def test_a_mark_never_vanishes_and_never_leaves_the_image(photo: Any, seen: Any,
     mask = np.zeros(photo, bool)
     mask[top, left] = True
     assert scaled_mask(mask, seen).any()
+
+
+def test_a_mask_stays_where_one_side_shrinks_and_the_other_does_not() -> None:
+    """Interpolation alone samples two of seven columns here."""
+    for column in range(300):
+        mask = np.zeros((1, 300), bool)
+        mask[0, column] = True
+        for size in ((1, 40), (9, 40)):
+            assert 0 < scaled_mask(mask, size).mean() <= 2 / 40
 
 
 def test_a_box_covers_the_same_share_at_every_size() -> None:
