@@ -11,7 +11,7 @@ import difflib
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -363,15 +363,16 @@ def agree(session: Session, counts: list[Counts], stop: Stop) -> tuple[Counts, f
 def step(
     session: Session, module: nn.Module, batches: list[Batch], divisors: Counts
 ) -> tuple[float, dict[str, float], float]:
-    """Forward and backward over the micro-batches, one update; the loss, its parts and the gradient norm.
+    """Forward and backward over the micro-batches, one update; the loss, its parts (of the final layer) and
+    the gradient norm.
 
     Raises:
         UserError: the loss is not finite; the batch is saved.
     """
     runtime, number = session.runtime, session.progress.step
     session.optimizer.zero_grad(set_to_none=True)
-    total: Tensor | None = None
-    sums: dict[str, Tensor] = {}
+    losses: list[Tensor] = []
+    terms: list[dict[str, Tensor]] = []
     for place, batch in enumerate(batches):
         draws = StepDraws(session.config.run.seed, number, place * runtime.world + runtime.rank)
         last = place + 1 == len(batches)
@@ -382,36 +383,43 @@ def step(
             except NonFiniteLoss as error:
                 raise not_finite(session, batch, error.terms) from None
             session.scaler.scale(loss).backward()
-        total = loss.detach() if total is None else total + loss.detach()
-        for name, value in parts.items():
-            sums[name] = sums[name] + value if name in sums else value
-    assert total is not None
+        losses.append(loss.detach())
+        terms.append(parts)
     session.scaler.unscale_(session.optimizer)
     norm = optim.clip_gradients(session.trained.values(), session.config.optim.clip)
-    # The one copy to the host of a step, besides the matching's.
-    values = torch.stack([total, norm, *sums.values()]).tolist()
-    bad = [
-        name
-        for name, value in zip(("loss", "", *sums), values, strict=True)
-        if name and not math.isfinite(value)
-    ]
-    if bad or not (math.isfinite(values[1]) or session.scaler.is_enabled()):
-        raise not_finite(session, batches[-1], bad or ["gradient"])
+    # The one copy to the host of a step, besides the matching's: every term of every layer and micro-batch.
+    names = [[f"{name}_{layer}" for name in parts for layer in range(len(parts[name]))] for parts in terms]
+    flat = torch.cat([norm[None], *(loss[None] for loss in losses), *(t for p in terms for t in p.values())])
+    length, *numbers = flat.tolist()
+    totals, rest = numbers[: len(batches)], iter(numbers[len(batches) :])
+    sums: dict[str, float] = {}
+    for batch, total, own in zip(batches, totals, names, strict=True):
+        values = dict(zip(own, islice(rest, len(own)), strict=True))
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad or not math.isfinite(total):
+            raise not_finite(session, batch, bad or ["loss"])
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value
+    if not (math.isfinite(length) or session.scaler.is_enabled()):
+        raise not_finite(session, batches[-1], ["gradient"])
     session.scaler.step(session.optimizer)
     session.scaler.update()
-    return values[0], dict(zip(sums, values[2:], strict=True)), values[1]
+    final = {name.removesuffix("_0"): value for name, value in sums.items() if name.endswith("_0")}
+    return sum(totals), final, length
 
 
-def not_finite(session: Session, batch: Batch, terms: Any) -> UserError:
+def not_finite(session: Session, batch: Batch, terms: Sequence[str]) -> UserError:
     """The error, with step, terms, learning rate and files; the batch is kept for whoever looks into it."""
-    number = session.progress.step
-    file = session.place.folder / "debug" / f"step_{number}.pt"
+    number, runtime = session.progress.step, session.runtime
+    process = f"_process_{runtime.rank}" if runtime.world > 1 else ""
+    file = session.place.folder / "debug" / f"step_{number}{process}.pt"
     file.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"images": batch.images.cpu(), "id_maps": batch.id_maps.cpu(), "files": batch.files}, file)
     rate = max(group["lr"] for group in session.optimizer.param_groups)
     names = ", ".join(batch.files[:4]) + (" …" if len(batch.files) > 4 else "")
+    found = ", ".join(terms[:4]) + (f" and {len(terms) - 4} more" if len(terms) > 4 else "")
     return UserError(
-        f"the loss is not finite at step {number} ({', '.join(list(terms)[:4])}; lr {rate:.3g}; {names}).\n"
+        f"the loss is not finite at step {number} ({found}; lr {rate:.3g}; {names}).\n"
         f"The batch is in {file}. Go on from the last save with a smaller --lr (in a new --out with --resume "
         f"{session.place.folder / run_folder.LAST}), or with --precision fp32."
     )

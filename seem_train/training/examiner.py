@@ -160,20 +160,25 @@ class Examiner:
 
 
 def _row(label: str, headline: dict[str, float], before: dict[str, float], star: bool) -> str:
+    return f"{label:<12} {_cells(headline, before)}" + ("  ★ best" if star else "")
+
+
+def _cells(headline: dict[str, float], before: dict[str, float]) -> str:
     gained = gains(headline, before)
     cells = []
     for name in SHOWN:
         if name in headline:
             gain = f" ({shown_number(name, gained[name], signed=True)})" if name in gained else ""
             cells.append(f"{name} {shown_number(name, headline[name])}{gain}")
-    return f"{label:<12} " + "  ".join(cells) + ("  ★ best" if star else "")
+    return "  ".join(cells)
 
 
 def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str) -> str:
     """The last words of a run."""
     best, before = report.get("best", {}), report.get("zero_shot", {})
-    lines = ["", f"Done in {time_text(seconds)} · {_row('best', best, before, False).strip()}"]
-    lines[-1] += f" (step {report.get('best_step', 0):,})"
+    step = report.get("best_step", 0)
+    when = f"step {step:,}" if step else "before training; no later weights were better"
+    lines = ["", f"Done in {time_text(seconds)} · best ({when}): {_cells(best, before if step else {})}"]
     rows: list[tuple[str, ...]] = [("class", "PQ", "SQ", "RQ", "IoU", "AP")]
     for row in report.get("per_class", []):
         numbers = [shown_number("", row.get(key)) for key in ("pq", "sq", "rq", "iou", "ap")]

@@ -94,7 +94,7 @@ class TrainingStep(nn.Module):
         return self.criterion.count(sizes, self.model.config.decoder.queries)
 
     def forward(self, batch: Batch, counts: Counts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted loss, a scalar, and its unweighted parts of the final layer, detached."""
+        """The weighted loss, a scalar, and its unweighted parts [L], final layer first, detached."""
         torch.manual_seed(draws.model())  # stochastic depth and the points that the loss looks at
         model_draws = SeededDraws(draws.model())
         categories = self._categories(draws.templates())
@@ -112,7 +112,7 @@ class TrainingStep(nn.Module):
         with self.autocast():
             predictions = self.model.decode(features, prepared, categories, every_layer=True)
         terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
-        parts = {name: values[0].detach() for name, values in terms.raw.items()}
+        parts = {name: values.detach() for name, values in terms.raw.items()}
         return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
 
     def _categories(self, drawn: torch.Generator) -> Tensor:

@@ -14,11 +14,15 @@ import toy
 
 from seem_train import checkpoint, finetune, load_model, trainer
 from seem_train.errors import UserError
+from seem_train.loggers import Log
+from seem_train.losses.criterion import Criterion, LossTerms
 from seem_train.model.language import LanguageEncoder
 from seem_train.model.presets import PRESETS
 from seem_train.model.seem import SEEM
 from seem_train.model.weights import official_state_dict
+from seem_train.runtime import Runtime
 from seem_train.trainer import Run
+from seem_train.training.run_folder import Place
 from seem_train.training.step import StepDraws
 
 
@@ -196,6 +200,32 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_rate_and_files(dataset: 
     assert "the loss is not finite at step 1" in message and "lr 1e+30" in message and ".png" in message
     saved = torch.load(tmp_path / "run" / "debug" / "step_1.pt", weights_only=True)
     assert saved["images"].shape == (2, 3, 64, 64) and len(saved["files"]) == 2
+
+
+def test_a_term_of_any_layer_and_the_micro_batch_it_is_of_are_named(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = Criterion.__call__, 0
+
+    def spoilt(self: Criterion, *rest: Any) -> LossTerms:
+        nonlocal calls
+        calls += 1
+        terms = whole(self, *rest)
+        if calls == 2:
+            dice = terms.raw["loss_mask_dice"]
+            terms.raw["loss_mask_dice"] = dice.where(torch.arange(len(dice)) != 1, torch.nan)
+        return terms
+
+    monkeypatch.setattr(Criterion, "__call__", spoilt)
+    with pytest.raises(UserError, match=r"at step 0 \(loss_mask_dice_1; ") as error:
+        trainer.run(toy.settings(dataset, tmp_path / "run", run__batch=1))
+    saved = torch.load(tmp_path / "run" / "debug" / "step_0.pt", weights_only=True)
+    config = toy.settings(dataset, tmp_path / "other", run__batch=1)
+    runtime = Runtime(torch.device("cpu"))
+    session = trainer.prepare(config, Place(tmp_path / "other", None), runtime, Log(quiet=True))
+    first, second = next(trainer.steps_of_batches(session))
+    assert saved["files"] == second.files != first.files
+    assert second.files[0] in str(error.value)
 
 
 def test_a_full_disk_is_a_warning_on_the_way_and_an_error_at_the_end(
