@@ -44,6 +44,8 @@ Format = Literal["onnx", "pt2"]
 TOLERANCE = 1e-2  #: of mask logits, whose usual size is 10, between a graph and the model
 _OPSET = 18
 _LARGEST = 64  #: padded sides are at most so many times the divisor
+#: … and at least: maps one pixel high lie otherwise in memory, for which torch.export traces another program
+_SMALLEST = 2
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,10 @@ def _graphs(
     divisor = model.config.size_divisor
     draws = torch.Generator().manual_seed(0)
     encoder = ImageEncoder(model)
-    sides = [(divisor * 2, divisor * 3), (divisor, divisor * 2), (divisor * 3, divisor)]
+    sides = [(divisor * h, divisor * w) for h, w in ((2, 3), (2, 2), (4, 2))]
     sides = sides if side is None else [(side, side)] * 2
     photos = [torch.rand(1, 3, h, w, generator=draws) * 255 for h, w in sides]
-    height, width = Dim("h", min=1, max=_LARGEST), Dim("w", min=1, max=_LARGEST)
+    height, width = (Dim(side, min=_SMALLEST, max=_LARGEST) for side in "hw")
     free = {2: divisor * height, 3: divisor * width} if side is None else None
     yield "image_encoder", encoder, (photos[0],), {"image": free}, [(photo,) for photo in photos[1:]]
 
@@ -298,6 +300,7 @@ def _describe(
             "short_side": side or scale.short,
             "longest_side": side or scale.longest,
             "divisor": side or config.size_divisor,
+            "smallest_side": side or _SMALLEST * config.size_divisor,
             "padding": list(config.pixel_mean),
         },
         "queries": config.decoder.queries,
