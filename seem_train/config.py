@@ -147,8 +147,8 @@ class RunConfig:
     log_every: int = _option(20, "steps between rows of metrics.csv and plain log lines", "--log-every")
     previews: int = _option(4, "validation images drawn at each evaluation", "--previews")
     best: str = _option("PQ", "metric that decides which weights best/ keeps", "--best")
-    wandb: bool = _option(False, "log to Weights & Biases (pip install wandb)", "--wandb")
-    tensorboard: bool = _option(False, "log to TensorBoard (pip install tensorboard)", "--tensorboard")
+    wandb: bool = _option(False, "log to Weights & Biases; offline without a key", "--wandb")
+    tensorboard: bool = _option(False, "log to TensorBoard, in the run folder's tb/", "--tensorboard")
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,8 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError("--tensorboard: pip install tensorboard") from None
+        except ImportError as error:
+            raise UserError(f"--tensorboard: {error}; pip install 'seem-tools[tensorboard]'") from None
         self.writer = SummaryWriter(str(folder))
 
     def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -195,8 +195,8 @@ class _Wandb:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         try:
             self.wandb: Any = importlib.import_module("wandb")
-        except ImportError:
-            raise UserError("--wandb: pip install wandb") from None
+        except ImportError as error:
+            raise UserError(f"--wandb: {error}; pip install 'seem-tools[wandb]'") from None
         identity = folder / "wandb-id.txt"
         known = identity.read_text(encoding="utf-8").strip() if identity.is_file() else None
         self.run = self.wandb.init(
