@@ -76,7 +76,9 @@ def assemble(
                 built.panoptic_name,
                 tuple(built.segments),
             )
-            writers[image.split].add(record, built.instances, built.grounding, built.sha256)
+            writers[image.split].add(
+                record, built.instances, built.grounding, built.sentence_count, built.sha256
+            )
     counts = {name: writers[name].counts for name in names}
     _remove_files(out, earlier, journal.mentioned, used)
     for name in set(earlier) - set(names):

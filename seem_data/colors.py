@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seem_data.runs import Stretches
+
 #: Several typical shades of each name; a pixel has the name of the shade nearest to it.
 _SHADES: dict[str, tuple[str, ...]] = {
     "black": ("#000000", "#1c1c1c", "#2b2b2b"),
@@ -57,19 +59,17 @@ def _lab(rgb: NDArray) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), np.float32)[0]
 
 
-def name_counts(
-    columns: NDArray[np.unsignedinteger], segment_count: int, pixels: NDArray[np.uint8]
-) -> NDArray:
+def name_counts(stretches: Stretches, segment_count: int, pixels: NDArray[np.uint8]) -> NDArray:
     """How many looked-at pixels of each segment have each colour name.
 
     Args:
-        columns: [W, H] the index map with its columns one after another, 0 = void.
+        stretches: of the index map, 0 = void.
         pixels: [h, w, 3] the photo as RGB, the same view at any size.
 
     Returns:
         [segment_count, len(NAMES)] int.
     """
-    width, height = columns.shape
+    width, height = stretches.size
     high, wide = pixels.shape[:2]
     step = -(-max(high, wide) // _MOST_SAMPLES)
     row, column = np.arange(step // 2, high, step), np.arange(step // 2, wide, step)
@@ -77,6 +77,6 @@ def name_counts(
     name = _name_table()[(seen[..., 0] << 2 * _BITS) | (seen[..., 1] << _BITS) | seen[..., 2]]
     at_row = ((row + 0.5) * height / high).astype(np.intp)
     at_column = ((column + 0.5) * width / wide).astype(np.intp)
-    segment = columns[at_column][:, at_row].T.astype(np.intp)
+    segment = stretches.some_columns(at_column)[:, at_row].T.astype(np.intp)
     counts = np.bincount((segment * len(NAMES) + name).ravel(), minlength=(segment_count + 1) * len(NAMES))
     return counts.reshape(segment_count + 1, -1)[1:]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True):
         file_name, panoptic_name: of photo and PNGs in the dataset.
         bytes: sizes of the photo, the panoptic and the semantic PNG.
         categories: ids of the categories in it.
+        sentence_count: of all its segments.
         photo: None where the annotation file embeds the photo.
     """
 
@@ -51,6 +52,7 @@ class Entry(msgspec.Struct, frozen=True):
     panoptic_name: str
     bytes: tuple[int, int, int]
     categories: frozenset[int]
+    sentence_count: int
     photo: Stamp | None = None
 
 
@@ -60,8 +62,8 @@ class BuiltImage(Entry, frozen=True, kw_only=True):
     width: int
     height: int
     segments: list[Segment]
-    instances: list[dict[str, Any]]
-    grounding: list[dict[str, Any]]
+    instances: list[msgspec.Raw]
+    grounding: list[msgspec.Raw]
     sha256: tuple[str, str, str]  #: of photo, panoptic and semantic PNG
     coverage: float
     dropped: dict[str, int]  #: regions that left no trace, by reason

@@ -25,9 +25,14 @@ def keyhole(outer: NDArray[Any], holes: Sequence[NDArray[Any]]) -> NDArray[Any]:
         point of the line so far that is nearest to it.
     """
     line = outer
-    turned = [np.roll(hole, -int(hole[:, 0].argmin()), axis=0) for hole in holes]
+    turned = [_from_leftmost(hole) for hole in holes]
     for hole in sorted(turned, key=lambda hole: tuple(hole[0])):
         away = line - hole[0]
         near = int(np.einsum("ij,ij->i", away, away).argmin())
         line = np.concatenate([line[: near + 1], hole, hole[:1], line[near:]])
     return line
+
+
+def _from_leftmost(ring: NDArray[Any]) -> NDArray[Any]:
+    first = int(ring[:, 0].argmin())
+    return np.concatenate([ring[first:], ring[:first]])

@@ -64,10 +64,11 @@ class Layers:
         layer = np.append(self.layer, np.full(width, -1))[toggle]
         value = np.zeros(len(event), np.int64)
         for lowest in range(0, len(self.value), _AT_ONCE):
-            bit = layer - lowest
-            mine = (bit >= 0) & (bit < _AT_ONCE)
+            batch = len(self.value[lowest : lowest + _AT_ONCE])
+            bit = np.zeros(len(self.value) + 1, np.int64)  # the last one is for where columns begin
+            bit[lowest : lowest + batch] = 1 << np.arange(batch)
             # After each event, the set of layers that cover the pixels from there on, one bit each.
-            covering = np.bitwise_xor.accumulate(np.left_shift(mine, bit & 63, dtype=np.int64))
+            covering = np.bitwise_xor.accumulate(bit[layer])
             topmost = np.frexp(covering.astype(np.float64))[1]  # 0: none, k: the k-th of this batch
             found = np.append(0, self.value[lowest : lowest + _AT_ONCE])[topmost]
             value = np.where(found > 0, found, value) if lowest else found

@@ -381,8 +381,8 @@ class Counts:
 class SplitWriter:
     """Writes the three JSON files of a split row by row. They appear when the ``with`` block ends well.
 
-    Rows of instances and groundings are written as they come, plus ``id`` (counted from 1 in each file) and
-    ``image_id``.
+    Rows of instances and groundings are written as they come (see `encode_rows`), after ``id`` (counted from
+    1 in each file) and ``image_id``.
     """
 
     def __init__(self, root: Path, categories: Categories) -> None:
@@ -411,8 +411,9 @@ class SplitWriter:
     def add(
         self,
         image: ImageRecord,
-        instances: Iterable[Mapping[str, Any]],
-        grounding: Iterable[Mapping[str, Any]],
+        instances: Iterable[msgspec.Raw],
+        grounding: Iterable[msgspec.Raw],
+        sentence_count: int,
         sha256: tuple[str, str, str],
     ) -> None:
         """The rows of one image.
@@ -420,22 +421,33 @@ class SplitWriter:
         Args:
             instances: COCO instance rows without `id` and `image_id`.
             grounding: grounding rows without `id` and `image_id`.
+            sentence_count: of all grounding rows together.
             sha256: of the photo, the panoptic and the semantic PNG.
         """
         counts = self.counts
         row = ImageRow(image.id, image.file_name, image.width, image.height)
         self._image_rows += (b",\n" if self._image_rows else b"") + msgspec.json.encode(row)
-        self._panoptic.add(PanopticRow(image.id, image.panoptic_name, list(image.segments)))
+        panoptic = PanopticRow(image.id, image.panoptic_name, list(image.segments))
+        self._panoptic.add(msgspec.json.encode(panoptic))
         for instance in instances:
             counts.instances += 1
-            self._instances.add({"id": counts.instances, "image_id": image.id, **instance})
+            self._instances.add(_with_ids(instance, counts.instances, image.id))
         for segment in grounding:
             counts.grounded_segments += 1
-            counts.sentences += len(segment["sentences"])
-            self._grounding.add({"id": counts.grounded_segments, "image_id": image.id, **segment})
+            self._grounding.add(_with_ids(segment, counts.grounded_segments, image.id))
+        counts.sentences += sentence_count
         counts.images += 1
         counts.segments += len(image.segments)
         self._fingerprint.add_files(image.file_name, image.panoptic_name, sha256)
+
+
+def encode_rows(rows: Iterable[Mapping[str, Any]]) -> list[msgspec.Raw]:
+    """Rows, none of them empty, as JSON: they are copied from then on, and not read and written again."""
+    return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
+
+
+def _with_ids(row: msgspec.Raw, number: int, image_id: int) -> bytes:
+    return b'{"id":%d,"image_id":%d,' % (number, image_id) + memoryview(row)[1:]
 
 
 class _RowFile:
@@ -447,8 +459,8 @@ class _RowFile:
         self._separator = b"\n"
         self._write(b'{"annotations":[')
 
-    def add(self, row: Any) -> None:
-        self._write(self._separator + msgspec.json.encode(row))
+    def add(self, row: bytes) -> None:
+        self._write(self._separator + row)
         self._separator = b",\n"
 
     def finish(self, images: bytes | bytearray, categories: bytes) -> str:

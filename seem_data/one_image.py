@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from seem_data import grounding, images, instances, panoptic, png, semantic, sentences
 from seem_data.annotations import UNLABELED, VOID, ImageAnnotation, Region, Sentence
 from seem_data.categories import Categories
-from seem_data.files import OutputError, link_or_copy, sha256, sha256_file, write_atomically, writing
+from seem_data.files import OutputError, link_or_copy, sha256, write_atomically, writing
 from seem_data.journal import BuiltImage, Entry, Stamp, staged_name
-from seem_data.layout import FOLDERS, IMAGES, PANOPTIC, SEMANTIC
+from seem_data.layout import FOLDERS, IMAGES, PANOPTIC, SEMANTIC, encode_rows
 from seem_data.problems import DataError, Problem
 from seem_data.raster import RasterOptions, rasterize
 from seem_data.readers import Item, Reader
@@ -124,11 +124,11 @@ def build_image(recipe: Recipe, job: Job) -> Outcome:
     problems: list[Problem] = []
     source = str(job.main.source)
     try:
-        key, photo = _key_of(recipe, job)
+        key, photo, content = _key_of(recipe, job)
         watch.lap("hash")
         if job.known is not None and job.known.key == key and _is_there(recipe, job.known):
             return Outcome(job.position, kept=True, seconds=watch.seconds)
-        line = _build(recipe, job, key, photo, problems, watch)
+        line = _build(recipe, job, key, photo, content, problems, watch)
         return Outcome(job.position, line=line, problems=_told(problems, job), seconds=watch.seconds)
     except OutputError:
         raise
@@ -161,28 +161,31 @@ def _told(problems: list[Problem], job: Job) -> list[Problem]:
 # What an image depends on
 
 
-def _key_of(recipe: Recipe, job: Job) -> tuple[str, Stamp | None]:
+def _key_of(recipe: Recipe, job: Job) -> tuple[str, Stamp | None, bytes | None]:
+    """The image's key, and what `_stamp` found."""
     digest = hashlib.sha256(recipe.digest.encode())
     digest.update(f"\n{job.main.name}\n{job.stem}\n".encode("utf-8", "replace"))
-    photo = _stamp(job.main, job.known)
+    photo, content = _stamp(job.main, job.known)
     digest.update((photo.sha256 if photo else "embedded").encode())
     for item in (job.item, job.ground):
         for part in () if item is None else (item.payload, *item.files):
             digest.update(b"\n" + (part if isinstance(part, bytes) else _read(part)))
     digest.update(msgspec.json.encode(job.sentences))
-    return digest.hexdigest()[:32], photo
+    return digest.hexdigest()[:32], photo, content
 
 
-def _stamp(item: Item, known: Entry | None) -> Stamp | None:
-    """The photo's content hash; not computed anew while size and time of the file are the same."""
+def _stamp(item: Item, known: Entry | None) -> tuple[Stamp | None, bytes | None]:
+    """The photo's content hash, not computed anew while size and time of the file are the same; and the
+    content, where it had to be read."""
     if item.image is None:
-        return None
+        return None, None
     try:
         status = item.image.stat()
         before = known.photo if known else None
         if before and (before.size, before.mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return before
-        return Stamp(status.st_size, status.st_mtime_ns, sha256_file(item.image))
+            return before, None
+        content = item.image.read_bytes()
+        return Stamp(status.st_size, status.st_mtime_ns, sha256(content)), content
     except OSError as error:
         raise _unreadable(item.image, error) from None
 
@@ -228,11 +231,17 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _build(
-    recipe: Recipe, job: Job, key: str, stamp: Stamp | None, problems: list[Problem], watch: _Stopwatch
+    recipe: Recipe,
+    job: Job,
+    key: str,
+    stamp: Stamp | None,
+    content: bytes | None,
+    problems: list[Problem],
+    watch: _Stopwatch,
 ) -> bytes:
     annotation, ground = _load(recipe, job, problems)
     source = str(job.main.source)
-    photo = _Photo(annotation, source)
+    photo = _Photo(annotation, source, content if annotation.image == job.main.image else None)
     regions = _resolve(annotation.regions, recipe, problems, source)
     if job.sentences:
         regions = add_sentences(regions, job.sentences, problems, source)
@@ -277,12 +286,13 @@ def _build(
             panoptic_name=f"{job.stem}.png",
             bytes=(photo_bytes, len(panoptic_png), len(semantic_png)),
             categories=frozenset(segment.category_id for segment in encoded.segments),
+            sentence_count=sum(map(len, said)),
             photo=stamp,
             width=photo.size[0],
             height=photo.size[1],
             segments=encoded.segments,
-            instances=instance_rows,
-            grounding=grounding_rows,
+            instances=encode_rows(instance_rows),
+            grounding=encode_rows(grounding_rows),
             sha256=(photo_sha256, sha256(panoptic_png), sha256(semantic_png)),
             coverage=drawing.coverage,
             dropped=drawing.dropped,
@@ -349,14 +359,18 @@ def _resolve(regions: list[Region], recipe: Recipe, problems: list[Problem], fil
 class _Photo:
     """The photo of an image as its annotation means it, and how it gets into the dataset."""
 
-    def __init__(self, annotation: ImageAnnotation, source: str) -> None:
+    def __init__(self, annotation: ImageAnnotation, source: str, content: bytes | None) -> None:
         """
+        Args:
+            content: of the photo's file, where it has been read already.
+
         Raises:
             DataError: it is missing, unreadable, too large, or of another size than the annotation says.
         """
         self._image = annotation.image
         self._file = str(annotation.image) if isinstance(annotation.image, Path) else f"{source} (embedded)"
-        self._header = images.read_header(self._image, self._file)
+        self._content = self._image if content is None else content
+        self._header = images.read_header(self._content, self._file)
         self._view: images.Exif = images.as_shown(self._header, annotation.size, annotation.exif, source)
         self._is_complete = False
         self.size = self._header.size(self._view)
@@ -384,7 +398,7 @@ class _Photo:
 
     def small(self) -> NDArray[np.uint8]:
         """[h, w, 3] enough of the pixels to name colours."""
-        pixels = images.read_small(self._image, _LONGEST_SMALL, self._view, self._file)
+        pixels = images.read_small(self._content, _LONGEST_SMALL, self._view, self._file)
         self._is_complete = True
         return pixels
 
@@ -410,7 +424,7 @@ class _Photo:
         """
         if self._header.is_plain:
             if not self._is_complete:
-                images.check_complete(self._image, self._file)
+                images.check_complete(self._content, self._file)
             if isinstance(self._image, Path) and stamp is not None:
                 try:
                     link_or_copy(self._image, target)
@@ -419,9 +433,9 @@ class _Photo:
                 except OSError as error:
                     raise _unreadable(self._image, error) from None
                 return stamp.sha256
-            data = self._image if isinstance(self._image, bytes) else _read(self._image)
+            data = self._content if isinstance(self._content, bytes) else _read(self._content)
         else:
-            pixels = images.read_rgb(self._image, self._view, self._file)
+            pixels = images.read_rgb(self._content, self._view, self._file)
             data = _jpeg(pixels) if self._header.format == "JPEG" else png.encode(pixels)
         write_atomically(target, data)
         return sha256(data)

@@ -34,6 +34,7 @@ from seem_data.layout import (
     PanopticFile,
     Segment,
     SplitWriter,
+    encode_rows,
 )
 from seem_data.outlines import trace
 from seem_data.panoptic import read_id_map
@@ -157,10 +158,12 @@ class _Repair:
             image.id, image.file_name, image.width, image.height, self._panoptic.name, tuple(segments)
         )
         things = [segment for segment in segments if self._categories.by_id[segment.category_id].isthing]
+        grounding = self._grounding(found, {segment.id: segment for segment in segments})
         writer.add(
             record,
-            [_instance(segment, found.segments[segment.id].mask) for segment in things],
-            self._grounding(found, {segment.id: segment for segment in segments}),
+            encode_rows(_instance(segment, found.segments[segment.id].mask) for segment in things),
+            encode_rows(grounding),
+            sum(len(row["sentences"]) for row in grounding),
             (sha256_file(self._photo), sha256_file(self._panoptic), sha256_file(self._semantic)),
         )
 

@@ -94,6 +94,16 @@ class Stretches:
         """[width, height] the map, its columns one after another."""
         return np.repeat(self.value, self.end - self.start).reshape(self.size)
 
+    def some_columns(self, column: NDArray[np.int64]) -> NDArray[Any]:
+        """[C, height] some columns of the map."""
+        height = self.size[1]
+        first = np.searchsorted(self.start, column * height)
+        count = np.searchsorted(self.start, (column + 1) * height) - first
+        to = np.cumsum(count)
+        chosen = np.repeat(first - to + count, count) + np.arange(count.sum())
+        length = self.end[chosen] - self.start[chosen]
+        return np.repeat(self.value[chosen], length).reshape(len(column), height)
+
     def relabelled(self, table: NDArray[Any]) -> Stretches:
         """The map ``table[value]``."""
         value = table[self.value]

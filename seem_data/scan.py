@@ -66,22 +66,19 @@ def scan_edges(edges: Edges, width: int, height: int) -> tuple[NDArray[np.int64]
     # Walked along its longer axis, always in the growing direction, as rleFrPoly does.
     steep = right - left < np.abs(y1 - y0)
     turned = np.where(steep, y0 > y1, x0 > x1)
-    start_x, start_y = np.where(turned, x1, x0)[edge], np.where(turned, y1, y0)[edge]
-    slope = (np.where(steep, x1 - x0, y1 - y0) / np.where(steep, y1 - y0, x1 - x0))[edge]
-    steep = steep[edge]
+    start_x, start_y = np.where(turned, x1, x0), np.where(turned, y1, y0)
+    slope = np.where(steep, x1 - x0, y1 - y0) / np.where(steep, y1 - y0, x1 - x0)
+    # A flat edge's row is the upper one of the steps before and after the middle.
+    start_x -= ~steep & (slope < 0)
+    start_x, start_y, slope, steep = start_x[edge], start_y[edge], slope[edge], steep[edge]
 
     row = np.empty(len(edge), np.int64)
     at = np.flatnonzero(~steep)
-    row[at] = _flat_rows(enter[at] - start_x[at], start_y[at], slope[at])
+    row[at] = np.floor(start_y[at] + slope[at] * (enter[at] - start_x[at]) + 0.5)
     at = np.flatnonzero(steep)
     row[at] = start_y[at] + _steep_steps(enter[at] + 1, start_x[at], slope[at])
     row = np.clip((row + ENTER) // FINE, 0, height)
     return column * height + row, edge
-
-
-def _flat_rows(step: NDArray, start: NDArray, slope: NDArray) -> NDArray:
-    """Grid row where a flat edge crosses: the upper one of the steps before and after the middle."""
-    return np.floor(np.minimum(start + slope * step + 0.5, start + slope * (step + 1) + 0.5))
 
 
 def _steep_steps(after: NDArray, start: NDArray, slope: NDArray) -> NDArray:

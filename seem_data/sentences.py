@@ -247,7 +247,7 @@ def _sizes(group: list[Fact]) -> Iterator[Claim]:
 
 def _color_shares(drawing: Drawing, pixels: NDArray[np.uint8]) -> list[list[float]]:
     """[K][names] share of each colour name in each segment; NaN where too few pixels were looked at."""
-    counts = colors.name_counts(drawing.columns, len(drawing.segments), pixels)
+    counts = colors.name_counts(drawing.stretches, len(drawing.segments), pixels)
     total = counts.sum(axis=1, keepdims=True)
     return np.where(total >= COLOR_SAMPLES, counts / np.maximum(total, 1), np.nan).tolist()
 

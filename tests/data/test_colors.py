@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from seem_data.colors import NAMES, name_counts
+from seem_data.runs import stretches_of
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:
     pixels = np.full((8, 8, 3), rgb, np.uint8)
-    return NAMES[int(name_counts(np.ones((8, 8), np.uint8), 1, pixels)[0].argmax())]
+    return NAMES[int(name_counts(stretches_of(np.ones((8, 8), np.uint8)), 1, pixels)[0].argmax())]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_pixels_are_counted_per_segment_and_void_is_not():
     pixels = np.zeros((2, 4, 3), np.uint8)
     pixels[0, 2] = (255, 0, 0)
     pixels[0, 3] = pixels[1, :3] = (0, 0, 255)
-    counts = name_counts(labels.T, 2, pixels)
+    counts = name_counts(stretches_of(labels.T), 2, pixels)
     assert [{NAMES[k]: int(n) for k, n in enumerate(row) if n} for row in counts] == [
         {"red": 1, "blue": 1},
         {"blue": 3, "black": 1},
@@ -52,7 +53,7 @@ def test_a_photo_of_another_size_is_laid_over_the_map():
     labels = np.repeat(np.array([[1, 2]], np.uint16), 1, axis=0)
     pixels = np.zeros((1000, 2000, 3), np.uint8)
     pixels[:, :1000] = (255, 255, 0)
-    counts = name_counts(labels.T, 2, pixels)
+    counts = name_counts(stretches_of(labels.T), 2, pixels)
     assert counts[0].argmax() == NAMES.index("yellow")
     assert counts[1].argmax() == NAMES.index("black")
     assert (counts > 0).sum() == 2

@@ -14,6 +14,7 @@ from seem_data.layout import (
     ImageRecord,
     Segment,
     SplitWriter,
+    encode_rows,
     semantic_ignore,
     write_categories,
     write_info,
@@ -39,10 +40,14 @@ def grounding(number: int, *sentences: str) -> dict[str, object]:
     return {"segment_id": number, "category_id": 1, "sentences": said}
 
 
+#: One instance, and one grounding with two sentences.
+ROWS = (encode_rows([instance(7)]), encode_rows([grounding(7, "a cup", "the cup")]), 2)
+
+
 def write(root: Path, count: int = 3) -> SplitWriter:
     with SplitWriter(root, CATS) as writer:
         for number in range(count):
-            writer.add(record(number), [instance(7)], [grounding(7, "a cup", "the cup")], HASHES)
+            writer.add(record(number), *ROWS, HASHES)
     return writer
 
 
@@ -83,7 +88,7 @@ def test_nothing_appears_when_writing_breaks_off(tmp_path: Path) -> None:
     write(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in ROW_FILES}
     with pytest.raises(KeyboardInterrupt), SplitWriter(tmp_path, CATS) as writer:
-        writer.add(record(5), [], [], HASHES)
+        writer.add(record(5), [], [], 0, HASHES)
         raise KeyboardInterrupt
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -94,7 +99,7 @@ def test_the_fingerprint_sees_every_file(tmp_path: Path) -> None:
     with SplitWriter(tmp_path / "c", CATS) as writer:
         for number in range(3):
             hashes = HASHES if number else ("d" * 64, *HASHES[1:])
-            writer.add(record(number), [instance(7)], [grounding(7, "a cup", "the cup")], hashes)
+            writer.add(record(number), *ROWS, hashes)
     assert writer.counts.fingerprint != first
 
 
