@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 LOSSES = ("loss", "loss_mask_ce", "loss_mask_bce", "loss_mask_dice", "loss_grounding_ce", "loss_spatial_ce")
+METRICS = ("PQ", "mIoU", "AP", "cIoU", "IoU@1")  #: one of each task, all in percent
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
@@ -22,16 +23,14 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
         if points:
             left.plot(*zip(*points, strict=True), label=name, linewidth=1.8 if name == "loss" else 0.9)
     left.set(xlabel="step", ylabel="loss", yscale="log", title="training")
-    names = [
-        n for n in dict.fromkeys(n for row in held_out for n in row) if n not in ("split", "step", "epoch")
-    ]
-    for name in names:
+    for name in METRICS:
         points = [(row["step"], row[name]) for row in held_out if isinstance(row.get(name), int | float)]
         if points:
             right.plot(*zip(*points, strict=True), label=name, marker="o", markersize=3)
     right.set(xlabel="step", ylabel="%", ylim=(0, 100), title="validation (step 0: before training)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=7)
     temporary = file.with_name(f".{file.name}.new")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from seem_train.cli import app
 from seem_train.config import fields, to_yaml
+from seem_train.strategies import STRATEGIES
 
 cli = CliRunner()
 
@@ -113,6 +115,42 @@ def test_strategies_counts_what_each_trains() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_can_be_stopped_and_goes_on_by_the_same_command(
+    dataset: Path, tmp_path: Path, strategy: str
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, toy.__file__, *arguments(dataset, tmp_path, run__previews=1)]
+    command += ["--strategy", strategy, "--steps", "40", "--workers", "1"]
+    command += ["--eval-tasks", "panoptic,semantic,grounding,interactive"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        rows = run / "metrics.jsonl"
+        deadline = time.monotonic() + 120
+        while not rows.is_file() or rows.read_text().count("\n") < 3:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, said
+    assert "the same command continues" in said.splitlines()[-1]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Resumed  step" in done.stdout
+    said_next = done.stdout.splitlines()[-1].partition("next:  seem-train predict ")[2]
+    assert said_next.startswith(str(run / "best"))
+    assert (run / "curves.png").is_file()
+    assert (run / "previews" / "step_000040.jpg").is_file()
+    assert json.loads((run / "summary.json").read_text())["finished"]
+    photo = next((dataset / "val" / "images").iterdir())
+    answer = [sys.executable, toy.__file__, "predict", str(run / "best"), str(photo)]
+    answer += ["--text", "the mug", "--out", str(tmp_path / "seen")]
+    seen = subprocess.run(answer, env=environment, capture_output=True, text=True)
+    assert seen.returncode == 0, seen.stderr
+    assert list((tmp_path / "seen" / "overlays").iterdir())
+
+
 def test_devices_starts_the_processes_itself(dataset: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
