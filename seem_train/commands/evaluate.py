@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from seem_train.commands.numbers import check_numbers
 from seem_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def evaluate(
         raise UserError("name what to evaluate: a run folder, a weights file, or a model such as focal-l")
     if predictions and out is None:
         raise UserError("--predictions needs --out, a folder to write them to")
-    _check_numbers(
+    check_numbers(
         {"--object-threshold": object_threshold, "--overlap-threshold": overlap_threshold},
         {"--size": size, "--max-clicks": max_clicks, "--limit": limit, "--devices": devices},
     )
@@ -146,15 +147,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[what], completed=done, total=total)
 
         yield show
-
-
-def _check_numbers(shares: Mapping[str, float | None], counts: Mapping[str, int | None]) -> None:
-    wrong = [
-        f"{n} {v}: must lie between 0 and 1" for n, v in shares.items() if v is not None and not 0 <= v <= 1
-    ]
-    wrong += [f"{n} {v}: must be above 0" for n, v in counts.items() if v is not None and v <= 0]
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 def _write(out: Path, findings: Findings, dataset: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seem_train.commands.numbers import check_numbers
 from seem_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def predict(
     Prompts of several kinds speak of the same objects. Photos that cannot be read are listed at the end.
     """
     prompts = _prompts(text, point, box, stroke)
-    _check(
+    check_numbers(
         {
             "--min-score": min_score,
             "--object-threshold": object_threshold,
@@ -201,15 +202,6 @@ def _pair(value: str) -> tuple[Path, Path]:
     if not colon or not photo or not mask:
         raise UserError(f"--reference {value!r}: give photo.jpg:mask.png")
     return Path(photo).expanduser(), Path(mask).expanduser()
-
-
-def _check(shares: dict[str, float | None], counts: dict[str, int | None]) -> None:
-    wrong = [
-        f"{n} {v}: must lie between 0 and 1" for n, v in shares.items() if v is not None and not 0 <= v <= 1
-    ]
-    wrong += [f"{n} {v}: must be above 0" for n, v in counts.items() if v is not None and v <= 0]
-    if wrong:
-        raise UserError("\n".join(wrong))
 
 
 def _print(outcome: Outcome, out: Path) -> None:

@@ -182,8 +182,8 @@ class Objects(Prediction):
     @cached_property
     def areas(self) -> np.ndarray:
         """[N] pixels."""
-        encoded: Any = self.encoded
-        return np.asarray(coco_mask.area(encoded) if self.encoded else [], np.int64)
+        encoded: Any = self.encoded  # one by one: pycocotools counts those of a list in a byte
+        return np.array([coco_mask.area(one) for one in encoded], np.int64)
 
     @cached_property
     def boxes(self) -> np.ndarray:

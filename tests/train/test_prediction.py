@@ -67,6 +67,14 @@ def test_masks_boxes_areas_and_names_come_from_the_encoding() -> None:
     assert len(objects.best(0.5)) == 1
 
 
+def test_hundreds_of_objects_have_their_areas() -> None:
+    masks = np.ones((300, 40, 60), bool)
+    masks[299, 0] = False
+    many = _objects(masks, (0,) * 300)
+    assert many.areas.tolist() == [2400] * 299 + [2340]
+    assert many.boxes[299].tolist() == [0, 1, 60, 40]
+
+
 def test_no_objects_are_an_answer_too(tmp_path: Path) -> None:
     objects = _objects(np.zeros((0, 40, 60), bool), ())
     assert len(objects) == 0
