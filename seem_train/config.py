@@ -330,7 +330,10 @@ def check(config: Config) -> None:
     if any(not 0 < share <= 1 for share in optim.milestones):
         wrong.append(f"optim.milestones {optim.milestones}: shares of the run, between 0 and 1")
     if run.max_time is not None:
-        seconds(run.max_time)
+        try:
+            seconds(run.max_time)
+        except UserError as error:
+            wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
 

@@ -278,6 +278,8 @@ def teach(session: Session, stop: Stop) -> None:
     if session.runtime.world > 1:
         # Said of depthwise convolutions, whose gradients may have either of two equal layouts.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        # Newer torch has another name for it, which older ones do not know.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         module = DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
     loop(session, module, stop)
     save(session, final=True)

@@ -103,3 +103,8 @@ def test_broken_files_are_told_from_missing_ones(tmp_path: Path) -> None:
 )
 def test_durations(text: str, expected: float) -> None:
     assert seconds(text) == expected
+
+
+def test_a_time_that_is_none_is_told_with_the_other_mistakes() -> None:
+    with pytest.raises(UserError, match=r"--size 100: [\s\S]*--max-time 'soon': write it like"):
+        config.from_settings({"run.max_time": "soon", "data.size": 100})
