@@ -49,15 +49,20 @@ def export(
         raise UserError(f"--format {form}: there are {' and '.join(_GRAPHS)}")
     from seem_train.exporting import export as exporting
     from seem_train.prediction.open_model import open_model
+    from seem_train.predictor import Predictor
 
-    opened = open_model(model, preset).model
+    run = open_model(model, preset)
+    opened = run.model
     if out.suffix:
+        habits = Predictor(opened)
         exporting.export_weights(opened, out, merge)
         report: dict[str, Any] = {"out": str(out), "bytes": out.stat().st_size}
         said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
+        if run.folder is not None:  # plain weights know neither the size of photos nor the names
+            names = ",".join(category.name for category in habits.categories)
+            said += f"\n  next:  seem-train predict {out} photo.jpg --size {habits.scale.short}"
+            said += f' --categories "{names}"'
     else:
-        from seem_train.predictor import Predictor
-
         settings = Predictor(opened, categories, size=size)
         checks = exporting.export_graphs(
             opened,
