@@ -10,7 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +140,7 @@ class LanguageEncoder(nn.Module):
         self.logit_scale = nn.Parameter(torch.ones([]))
         nn.init.trunc_normal_(self.lang_proj, std=0.02)
         self._kept: dict[str, tuple[Tensor, Tensor]] = {}  # text ─▶ its vector [D], its tokens [L, D]
+        self._kept_sentences: dict[str, Tensor] = {}  # sentence of a category ─▶ its vector [D]
         self._kept_categories: dict[tuple[str, ...], Tensor] = {}
         self._kept_for: object = None
 
@@ -162,7 +163,7 @@ class LanguageEncoder(nn.Module):
         name and one for the background, are what `training_prompts` drew for one training step.
         """
         if prompts is not None:
-            return unit(self(prompts).vectors)
+            return unit(self._sentences(prompts))
         wanted = (*names, BACKGROUND) if background else tuple(names)
         if self._may_keep() and wanted in self._kept_categories:
             return self._kept_categories[wanted]
@@ -203,9 +204,21 @@ class LanguageEncoder(nn.Module):
                 found[text] = row[length - 1], row[:length]
                 if keep and self._may_keep():
                     kept[text] = row[length - 1].clone(), row[:length].clone()
-        while len(kept) > CACHED_TEXTS:
-            del kept[next(iter(kept))]
+        _forget_oldest(kept)
         return [found[text] for text in texts]
+
+    def _sentences(self, prompts: Sequence[str]) -> Tensor:
+        """Vectors [T, D]; the tokens of thousands of sentences would fill hundreds of megabytes."""
+        kept = self._kept_sentences if self._may_keep() else {}
+        missing = [text for text in dict.fromkeys(prompts) if text not in kept]
+        found = {
+            text: vector for text, (vector, _) in zip(missing, self._encode(missing, keep=False), strict=True)
+        }
+        vectors = torch.stack([kept[text] if text in kept else found[text] for text in prompts])
+        if self._may_keep():
+            kept.update((text, vector.clone()) for text, vector in found.items())
+            _forget_oldest(kept)
+        return vectors
 
     def _may_keep(self) -> bool:
         """Whether an embedding of now will still be right later; forgets all when the encoder has changed."""
@@ -220,9 +233,15 @@ class LanguageEncoder(nn.Module):
         )
         if state != self._kept_for:
             self._kept.clear()
+            self._kept_sentences.clear()
             self._kept_categories.clear()
             self._kept_for = state
         return not trained
+
+
+def _forget_oldest(kept: dict[str, Any]) -> None:
+    while len(kept) > CACHED_TEXTS:
+        del kept[next(iter(kept))]
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -78,6 +78,19 @@ def test_an_encoder_in_training_gets_gradients_in_every_step(encoder: LanguageEn
         assert encoder.lang_proj.grad is not None and encoder.lang_proj.grad.abs().sum() > 0
 
 
+def test_of_the_sentences_of_categories_only_vectors_are_kept(encoder: LanguageEncoder) -> None:
+    encoder.requires_grad_(False)
+    prompts = ["a photo of a mug.", "a plate.", "a photo of a mug."]
+    first = encoder.category_embeddings(["mug", "plate"], background=False, prompts=prompts)
+    torch.testing.assert_close(first, unit(encoder(prompts).vectors))
+    encoder.encode_ids = None  # pyright: ignore[reportAttributeAccessIssue]
+    again = encoder.category_embeddings(["mug", "plate"], background=False, prompts=prompts[::-1])
+    torch.testing.assert_close(again, first.flip(0))
+    kept = encoder._kept_sentences
+    assert set(kept) == set(prompts)
+    assert all(v.untyped_storage().nbytes() == v.nbytes for v in kept.values()), "not views of all tokens"
+
+
 @torch.no_grad()
 def test_categories_are_the_mean_over_all_templates_background_last(encoder: LanguageEncoder) -> None:
     embeddings = encoder.category_embeddings(["mug", "wall-other-merged"])
