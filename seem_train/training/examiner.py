@@ -23,7 +23,7 @@ from seem_train.training.curves import draw_curves
 from seem_train.training.previews import chosen, draw_previews
 
 if TYPE_CHECKING:
-    from seem_train.trainer import Session
+    from seem_train.training.session import Session
 
 SHOWN = ("PQ", "SQ", "RQ", "mIoU", "AP", "cIoU", "NoC@0.85", "IoU@1")  #: numbers of a row
 NEEDS = {"grounding": "grounding", "interactive": "interactive"}  #: evaluation ─▶ the task it measures

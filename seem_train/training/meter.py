@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from seem_train.loggers import size_text, time_text
 
 if TYPE_CHECKING:
-    from seem_train.trainer import Session
+    from seem_train.training.session import Session
 
 BAR = 24  #: characters
 #: the same in every process, whatever its images happened to have

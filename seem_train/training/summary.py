@@ -20,7 +20,7 @@ from seem_train.training import run_folder
 from seem_train.training.memory import estimate
 
 if TYPE_CHECKING:
-    from seem_train.trainer import Session
+    from seem_train.training.session import Session
 
 RARE = 3  #: categories with fewer masks are pointed out
 
