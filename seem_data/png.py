@@ -7,7 +7,6 @@ deflate (Intel's ISA-L) squeezes those at memory speed. The files are ordinary P
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -57,17 +56,22 @@ def encode_stretches(stretches: Stretches, table: NDArray[Any]) -> bytes:
     width, height = stretches.size
     depth, color_type = 8 * table.itemsize, _RGB if table.ndim == 2 else _GREY
     entries = table.astype(table.dtype.newbyteorder(">")).view(np.uint8).reshape(len(table), -1)
-    samples = entries.shape[1]
+    nothing, samples = entries.shape
+    planes = np.zeros((samples, nothing + 1), np.uint8)  # the last entry is what lies above the first row
+    planes[:, :nothing] = entries.T
     row_length = 1 + samples * width
     filtered = np.zeros((height, row_length), np.uint8)
     filtered[:, 0] = _UP
     column = stretches.start // height
     row = stretches.start - column * height
-    place = row * row_length + 1 + samples * column
-    flat, above = filtered.reshape(-1), np.append(0, stretches.value[:-1])
-    for sample in range(samples):
-        byte = entries[:, sample]
-        flat[place + sample] = byte[stretches.value] - np.where(row, byte[above], 0).astype(np.uint8)
+    value = stretches.value.astype(np.intp)
+    above = np.empty_like(value)
+    above[1:] = value[:-1]
+    above[row == 0] = nothing
+    flat, place = filtered.reshape(-1), row * row_length + samples * column
+    for plane in planes:
+        place += 1  # past the filter's byte, then from sample to sample
+        flat[place] = plane[value] - plane[above]
     return _file(filtered, width, depth, color_type)
 
 
@@ -84,7 +88,7 @@ def _file(filtered: NDArray[np.uint8], width: int, depth: int, color_type: int) 
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(data, zlib.crc32(kind))
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
