@@ -59,6 +59,8 @@ class Marks:
             canvas[inside[1] : inside[3], inside[0] : inside[2]] = 1
         for stroke in self.strokes:
             vertices = np.asarray(stroke, float).astype(np.int32).reshape(-1, 1, 2)
+            if len(vertices) == 1:  # a tap; OpenCV draws nothing for a line of one vertex
+                vertices = vertices.repeat(2, axis=0)
             cv2.polylines(canvas, [vertices], isClosed=False, color=1, thickness=self.stroke_width)
         for polygon in self.polygons:
             vertices = np.asarray(polygon, float).astype(np.int32).reshape(-1, 1, 2)

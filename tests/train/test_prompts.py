@@ -50,6 +50,12 @@ def test_a_box_is_filled_and_clipped_to_the_image() -> None:
     assert Marks(boxes=[(2.4, 3.4, 2.6, 3.6)]).paint(*SIZE).nonzero().tolist() == [[3, 2]]
 
 
+def test_a_stroke_of_one_vertex_is_a_dot() -> None:
+    tap = Marks(strokes=[[(30, 20)]]).paint(*SIZE)
+    assert tap[20, 30]
+    assert tap.equal(Marks(strokes=[[(30, 20), (30, 20)]]).paint(*SIZE))
+
+
 def test_polygons_are_filled_strokes_are_lines_masks_are_taken_as_they_are() -> None:
     assert Marks(polygons=[[(10, 10), (30, 10), (30, 30), (10, 30)]]).paint(*SIZE)[20, 20]
     line = Marks(strokes=[[(5, 5), (5, 35)]], stroke_width=1).paint(*SIZE)
