@@ -1,11 +1,14 @@
-"""Files written whole or not at all: a temporary name beside the target, then one rename."""
+"""Files written whole or not at all: a temporary name beside the target, then one rename.
+
+Several of them are written for every image, so paths are text here: `pathlib` would double what they cost.
+"""
+# ruff: noqa: PTH105, PTH108, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,7 +38,7 @@ class OutputError(DataError):
     """The output cannot be written. Unlike a bad image it stops the work: the next image would fail too."""
 
     @classmethod
-    def of(cls, error: OSError, path: Path) -> OutputError:
+    def of(cls, error: OSError, path: Path | str) -> OutputError:
         code, remedy = _REMEDIES.get(
             error.errno or 0, ("output-failed", "Mend that and repeat the same command.")
         )
@@ -46,7 +49,7 @@ class OutputError(DataError):
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path | str) -> Iterator[None]:
     """Turn an `OSError` of the block into an `OutputError` that names `path`."""
     try:
         yield
@@ -60,13 +63,13 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def temporary_name(path: Path) -> Path:
+def temporary_name(path: Path | str) -> str:
     """A name in the folder of `path` that no other process, on no other machine, uses."""
-    return path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    return os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path | str) -> Iterator[BinaryIO]:
     """A binary file that appears under its name when the block ends well, and not at all otherwise.
 
     Raises:
@@ -75,16 +78,16 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     temporary = temporary_name(path)
     with writing(path):
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb") as file:
                 yield file
-            temporary.replace(path)
+            os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
-                temporary.unlink()
+                os.unlink(temporary)
             raise
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path | str, data: bytes) -> None:
     """
     Raises:
         OutputError: the disk is full, the folder is read-only, …
@@ -93,7 +96,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path | str) -> None:
     """Put `source` at `target` as a hard link, or as a copy where the file system cannot link.
 
     Raises:
