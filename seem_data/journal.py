@@ -69,6 +69,10 @@ class BuiltImage(Entry, frozen=True, kw_only=True):
     dropped: dict[str, int]  #: regions that left no trace, by reason
     problems: list[Problem]
 
+    def entry(self) -> Entry:
+        """The part of it that the parent process remembers."""
+        return Entry(*(getattr(self, name) for name in Entry.__struct_fields__))
+
 
 @dataclass(slots=True)
 class _Place:
@@ -154,15 +158,13 @@ class Journal:
         place = self._places.get(name)
         return place.entry if place else None
 
-    def add(self, line: bytes) -> Entry:
-        """Append an encoded `BuiltImage`. Its files must lie in place already."""
-        entry = msgspec.json.decode(line, type=Entry)
+    def add(self, line: bytes, entry: Entry) -> None:
+        """Append an encoded `BuiltImage`, whose entry is `entry`. Its files must lie in place already."""
         with writing(self._path):
             offset = self._file.seek(0, 2)
             self._file.write(line + b"\n")
             self._file.flush()
         self._remember(entry, offset, len(line) + 1)
-        return entry
 
     def read(self, name: str) -> BuiltImage:
         place = self._places[name]
@@ -171,12 +173,22 @@ class Journal:
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget all other images and superseded lines, and drop the staged files nobody needs."""
-        with atomic_file(self._path) as file:
-            for name in names:
-                place = self._places[name]
-                self._file.seek(place.offset)
-                file.write(self._file.read(place.length))
+        places = [self._places[name] for name in names]
+        if not self._holds_just(places):
+            with atomic_file(self._path) as file:
+                for place in places:
+                    self._file.seek(place.offset)
+                    file.write(self._file.read(place.length))
         shutil.rmtree(self.staged, ignore_errors=True)
+
+    def _holds_just(self, places: Iterable[_Place]) -> bool:
+        """Whether the file is these lines, one after the other."""
+        end = 0
+        for place in places:
+            if place.offset != end:
+                return False
+            end += place.length
+        return end == self._file.seek(0, 2)
 
 
 def staged_name(key: str, folder: str) -> str:

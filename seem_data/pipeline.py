@@ -379,8 +379,8 @@ def _build_images(
             count += 1
             name = by_position[outcome.position].main.name
             seconds.update(outcome.seconds)
-            if outcome.line is not None:
-                journal.add(outcome.line)
+            if outcome.line is not None and outcome.entry is not None:
+                journal.add(outcome.line, outcome.entry)
                 report.built += 1
                 done.add(outcome.position)
             elif outcome.kept:
