@@ -38,7 +38,7 @@ _SHADES: dict[str, tuple[str, ...]] = {
 NAMES = tuple(_SHADES)
 
 _MOST_SAMPLES = 144  #: pixels along the longer side that are looked at
-_BITS = 5  #: of each channel that the table distinguishes
+_BITS = 5  #: of each channel that the table distinguishes; so many has a pixel that OpenCV calls BGR555
 
 
 @cache
@@ -73,10 +73,11 @@ def name_counts(stretches: Stretches, segment_count: int, pixels: NDArray[np.uin
     high, wide = pixels.shape[:2]
     step = -(-max(high, wide) // _MOST_SAMPLES)
     row, column = np.arange(step // 2, high, step), np.arange(step // 2, wide, step)
-    seen = (pixels[step // 2 :: step, step // 2 :: step] >> (8 - _BITS)).astype(np.int32)
-    name = _name_table()[(seen[..., 0] << 2 * _BITS) | (seen[..., 1] << _BITS) | seen[..., 2]]
+    seen = np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step])
+    cell = cv2.cvtColor(seen, cv2.COLOR_RGB2BGR555).view(np.uint16)[..., 0]  # five bits each, R topmost
+    name = _name_table().take(cell)
     at_row = ((row + 0.5) * height / high).astype(np.intp)
     at_column = ((column + 0.5) * width / wide).astype(np.intp)
-    segment = stretches.some_columns(at_column)[:, at_row].T.astype(np.intp)
+    segment = stretches.some_columns(at_column).take(at_row, axis=1).T.astype(np.intp)
     counts = np.bincount((segment * len(NAMES) + name).ravel(), minlength=(segment_count + 1) * len(NAMES))
     return counts.reshape(segment_count + 1, -1)[1:]

@@ -46,13 +46,19 @@ def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
         line = np.array(points if isinstance(points, np.ndarray) else list(points), dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         line = np.full(1, np.nan)  # of uneven length, or no numbers
+    return _closed(line)
+
+
+def _closed(line: NDArray[np.float64]) -> Ring:
+    """The points, checked, without the first repeated at the end."""
     if line.size and (line.ndim != 2 or line.shape[-1] != 2):
         raise fault("bad-points", "has points that are not pairs of x and y.", "Draw the object again.")
-    farthest = float(np.abs(line).max()) if line.size else 0.0
-    if not farthest <= _FARTHEST:  # also false for NaN
-        _tell_finite(line)
-        _check_near(farthest)
-    if len(line) > 1 and (line[0] == line[-1]).all():
+    if not np.vdot(line, line) <= _FARTHEST**2:  # nearly always it is: no coordinate is farther, or NaN
+        farthest = float(np.abs(line).max())
+        if not farthest <= _FARTHEST:  # also false for NaN
+            _tell_finite(line)
+            _check_near(farthest)
+    if len(line) > 1 and line[0].tolist() == line[-1].tolist():
         line = line[:-1]  # the first point may be repeated at the end
     if len(line) < 3 or not _has_three_points(line):
         raise fault(
@@ -100,7 +106,7 @@ def flat_ring(numbers: Sequence[float | None]) -> Ring:
             f"has {len(numbers)} numbers where pairs of x and y belong.",
             "Draw the object again.",
         )
-    return ring(np.array(numbers, dtype=np.float64).reshape(-1, 2))
+    return _closed(np.array(numbers, dtype=np.float64).reshape(-1, 2))
 
 
 def rectangle(x0: float | None, y0: float | None, x1: float | None, y1: float | None) -> Polygon:
