@@ -17,7 +17,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,12 +68,18 @@ class Header:
 @contextmanager
 def opening(image: Path | bytes, file: str) -> Iterator[Image.Image]:
     """An open Pillow image. Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
+    with _told(file), Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+        yield opened
+
+
+@contextmanager
+def _told(file: str) -> Iterator[None]:
+    """Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
     try:
         with warnings.catch_warnings():
             # From 89 to 179 megapixels Pillow warns; above it refuses, and so do we.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
-                yield opened
+            yield
     except DataError:
         raise
     except FileNotFoundError:
@@ -107,7 +113,11 @@ def read_header(image: Path | bytes, file: str = "") -> Header:
         DataError: the photo is missing, unreadable or too large.
     """
     with opening(image, _shown(image, file)) as opened:
-        return Header(*opened.size, _orientation(opened), opened.mode, opened.format or "")
+        return _header(opened)
+
+
+def _header(opened: Image.Image) -> Header:
+    return Header(*opened.size, _orientation(opened), opened.mode, opened.format or "")
 
 
 def _orientation(opened: Image.Image) -> int:
@@ -132,26 +142,44 @@ def read_rgb(image: Path | bytes, exif: Exif = "applied", file: str = "") -> NDA
         return np.asarray(_to_rgb(turned, shown))
 
 
-def read_small(
-    image: Path | bytes, longest: int, exif: Exif = "applied", file: str = ""
-) -> NDArray[np.uint8]:
-    """The pixels as `read_rgb` gives them, but JPEGs decoded at a fraction of their size, which is faster.
+class Opened:
+    """A photo of which first the header is needed and then, once, a small copy: Pillow opens it only once.
 
-    Args:
-        longest: pixels that the longer side keeps at least. The whole file is read: a photo that comes out
-            is complete.
-
-    Raises:
-        DataError: as `read_rgb`.
+    Attributes:
+        header: what `read_header` gives.
     """
-    shown = _shown(image, file)
-    with opening(image, shown) as opened:
-        width, height = opened.size
-        share = min(1.0, longest / max(width, height))
-        opened.draft(None, (max(1, round(share * width)), max(1, round(share * height))))
-        opened.load()
-        turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
-        return np.asarray(_to_rgb(turned, shown))
+
+    def __init__(self, image: bytes, file: str) -> None:
+        """
+        Args:
+            file: the name to show in problems.
+
+        Raises:
+            DataError: the photo is unreadable or too large.
+        """
+        self._file = file
+        with _told(file):
+            self._opened = Image.open(io.BytesIO(image))
+            self.header = _header(self._opened)
+
+    def small(self, longest: int, exif: Exif) -> NDArray[np.uint8]:
+        """The pixels as `read_rgb` gives them, but JPEGs decoded at a fraction of their size, which is
+        faster.
+
+        Args:
+            longest: pixels that the longer side keeps at least. The whole file is read: a photo that comes
+                out is complete.
+
+        Raises:
+            DataError: as `read_rgb`.
+        """
+        with _told(self._file), closing(self._opened) as opened:
+            width, height = opened.size
+            share = min(1.0, longest / max(width, height))
+            opened.draft(None, (max(1, round(share * width)), max(1, round(share * height))))
+            opened.load()
+            turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
+            return np.asarray(_to_rgb(turned, self._file))
 
 
 def _to_rgb(opened: Image.Image, file: str) -> Image.Image:

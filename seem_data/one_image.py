@@ -375,8 +375,11 @@ class _Photo:
         """
         self._image = annotation.image
         self._file = str(annotation.image) if isinstance(annotation.image, Path) else f"{source} (embedded)"
-        self._content = self._image if content is None else content
-        self._header = images.read_header(self._content, self._file)
+        if content is None:
+            content = self._image if isinstance(self._image, bytes) else _read(self._image)
+        self._content = content
+        self._opened = images.Opened(content, self._file)
+        self._header = self._opened.header
         self._view: images.Exif = images.as_shown(self._header, annotation.size, annotation.exif, source)
         self._is_complete = False
         self.size = self._header.size(self._view)
@@ -403,8 +406,8 @@ class _Photo:
             )
 
     def small(self) -> NDArray[np.uint8]:
-        """[h, w, 3] enough of the pixels to name colours."""
-        pixels = images.read_small(self._content, _LONGEST_SMALL, self._view, self._file)
+        """[h, w, 3] enough of the pixels to name colours. To be called once."""
+        pixels = self._opened.small(_LONGEST_SMALL, self._view)
         self._is_complete = True
         return pixels
 
@@ -439,7 +442,7 @@ class _Photo:
                 except OSError as error:
                     raise _unreadable(self._image, error) from None
                 return stamp.sha256
-            data = self._content if isinstance(self._content, bytes) else _read(self._content)
+            data = self._content
         else:
             pixels = images.read_rgb(self._content, self._view, self._file)
             data = _jpeg(pixels) if self._header.format == "JPEG" else png.encode(pixels)
