@@ -2,10 +2,14 @@
 
 Every step may be cut off and repeated. ``dataset.json`` goes first and comes back last: a dataset that has
 one is complete.
+
+Paths of images' files are text here: three for every image, and `pathlib` would double what they cost.
 """
+# ruff: noqa: PTH105, PTH108, PTH110
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -62,11 +66,12 @@ def assemble(
     layout.write_categories(out, categories)
 
     used: set[str] = set()
+    root, staged = str(out), str(journal.staged)
     with ExitStack() as stack:
         writers = {name: stack.enter_context(SplitWriter(out / name, categories)) for name in names}
         for image in placed:
             built = journal.read(image.name)
-            _place(out, journal.staged, built, image.split, earlier)
+            _place(root, staged, built, image.split, earlier)
             used |= {f"{layout.IMAGES}/{built.file_name}", f"{layout.PANOPTIC}/{built.panoptic_name}"}
             record = ImageRecord(
                 image.id,
@@ -92,37 +97,39 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return [name for name in layout.SPLITS if name in names] + sorted(names - set(layout.SPLITS))
 
 
-def _place(out: Path, staged: Path, built: BuiltImage, split: str, earlier: Sequence[str]) -> None:
+def _place(out: str, staged: str, built: BuiltImage, split: str, earlier: Sequence[str]) -> None:
     """Move the files of an image to where they belong: from the staging folder, or from another split."""
     names = (built.file_name, built.panoptic_name, built.panoptic_name)
+    others = [other for other in earlier if other != split]
     for folder, name in zip(layout.FOLDERS, names, strict=True):
-        target = out / split / folder / name
-        fresh = staged / staged_name(built.key, folder)
-        elsewhere = [out / other / folder / name for other in earlier if other != split]
+        target = f"{out}/{split}/{folder}/{name}"
+        fresh = f"{staged}/{staged_name(built.key, folder)}"
+        elsewhere = [f"{out}/{other}/{folder}/{name}" for other in others]
         with writing(target):
-            if elsewhere and fresh.exists():
+            if elsewhere and os.path.exists(fresh):
                 # First the old ones go: found later, they could be taken for the new one.
                 for path in elsewhere:
-                    path.unlink(missing_ok=True)
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
             try:
-                fresh.replace(target)
+                os.replace(fresh, target)
             except FileNotFoundError:
                 _fetch(target, elsewhere)
 
 
-def _fetch(target: Path, elsewhere: Iterable[Path]) -> None:
+def _fetch(target: str, elsewhere: Iterable[str]) -> None:
     """A file of an unchanged image: it is there already, or in the split of an earlier build.
 
     Raises:
         FileNotFoundError: it has gone since it was looked for.
     """
-    if target.exists():
+    if os.path.exists(target):
         return
     for path in elsewhere:
         with suppress(FileNotFoundError):
-            path.replace(target)
+            os.replace(path, target)
             return
-    raise FileNotFoundError(2, "it has disappeared during the build", str(target))
+    raise FileNotFoundError(2, "it has disappeared during the build", target)
 
 
 def _remove_files(
