@@ -25,14 +25,11 @@ def keyhole(outer: NDArray[Any], holes: Sequence[NDArray[Any]]) -> NDArray[Any]:
         point of the line so far that is nearest to it.
     """
     line = outer
-    turned = [_from_leftmost(hole) for hole in holes]
-    for hole in sorted(turned, key=lambda hole: tuple(hole[0])):
-        away = line - hole[0]
+    leftmost = [int(hole[:, 0].argmin()) for hole in holes]
+    starts = [hole[first].tolist() for hole, first in zip(holes, leftmost, strict=True)]
+    for number in sorted(range(len(holes)), key=starts.__getitem__):
+        hole, first = holes[number], leftmost[number]
+        away = line - hole[first]
         near = int(np.einsum("ij,ij->i", away, away).argmin())
-        line = np.concatenate([line[: near + 1], hole, hole[:1], line[near:]])
+        line = np.concatenate([line[: near + 1], hole[first:], hole[: first + 1], line[near:]])
     return line
-
-
-def _from_leftmost(ring: NDArray[Any]) -> NDArray[Any]:
-    first = int(ring[:, 0].argmin())
-    return np.concatenate([ring[first:], ring[:first]])

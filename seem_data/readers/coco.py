@@ -185,9 +185,9 @@ def _parts(
     if isinstance(segmentation, _Rle):
         return (_shapes.bitmap(_decoded(segmentation, size)),)
     lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    if not all(isinstance(line, list) for line in lines):
+    if set(map(type, lines)) != {list}:
         raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
-    return tuple(Polygon(_shapes.flat_ring(line)) for line in lines)
+    return tuple([Polygon(_shapes.flat_ring(line)) for line in lines])
 
 
 def _decoded(rle: _Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
