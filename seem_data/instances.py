@@ -38,16 +38,15 @@ def encode_runs(runs: Runs, segments: Sequence[int]) -> list[dict[str, Any]]:
     width, height = runs.size
     start = runs.column * height + runs.top
     end = runs.column * height + runs.bottom
-    # A run that reaches the bottom goes on where the next column begins.
-    goes_on = np.zeros(len(start) + 1, np.bool_)
-    goes_on[1:-1] = end[:-1] == start[1:]
-    goes_on[runs.bounds] = False  # but not into the next segment
-    edges, keep = np.empty(2 * len(start), np.int64), np.empty(2 * len(start), np.bool_)
-    edges[0::2], edges[1::2] = start, end
-    keep[0::2], keep[1::2] = ~goes_on[:-1], ~goes_on[1:]
-    bounds = np.append(0, np.cumsum(keep))[2 * runs.bounds].tolist()
-    edges = edges[keep]
+    # A run that reaches the bottom goes on where the next column begins, but not into the next segment.
+    ends = np.empty(len(start) + 1, np.bool_)
+    np.not_equal(end[:-1], start[1:], out=ends[1:-1])
+    ends[runs.bounds] = True
+    breaks = np.flatnonzero(ends)
+    edges = np.empty(2 * len(breaks) - 2, np.int64)
+    edges[0::2], edges[1::2] = start[breaks[:-1]], end[breaks[1:] - 1]
     lengths = np.diff(edges)
+    bounds = (2 * np.searchsorted(breaks, runs.bounds)).tolist()
     masks: Any = []
     for segment in segments:
         first, last = bounds[segment : segment + 2]
