@@ -10,7 +10,7 @@ import struct
 from typing import Any
 
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
 from seem_data.runs import Stretches
@@ -18,6 +18,7 @@ from seem_data.runs import Stretches
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2
 _UP = 2
+_ZLIB = b"\x78\x5e"  #: head of a zlib stream, as isal writes it: deflate, window of 32 KiB, level 1
 _LEVEL = 1  #: of 0 … 3; 0 makes files twice as large, 3 takes ten times as long for 5 % less
 
 
@@ -43,7 +44,8 @@ def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as PNG asks
-    return _file(filtered, width, depth, _RGB if rgb else _GREY)
+    data = isal_zlib.compress(filtered, _LEVEL)
+    return _file(data, width, height, depth, _RGB if rgb else _GREY)
 
 
 def encode_stretches(stretches: Stretches, table: NDArray[Any]) -> bytes:
@@ -69,22 +71,31 @@ def encode_stretches(stretches: Stretches, table: NDArray[Any]) -> bytes:
     above[1:] = value[:-1]
     above[row == 0] = nothing
     flat, place = filtered.reshape(-1), row * row_length + samples * column
+    total, moment = _UP * height, _UP * row_length * height * (height - 1) // 2
     for plane in planes:
         place += 1  # past the filter's byte, then from sample to sample
-        flat[place] = plane[value] - plane[above]
-    return _file(filtered, width, depth, color_type)
+        difference = plane[value] - plane[above]
+        flat[place] = difference
+        total += int(difference.sum(dtype=np.int64))
+        moment += int(np.dot(place, difference.astype(np.int64))) % 2**64  # fits for 200 megapixels, unsigned
+    data = igzip_lib.compress(filtered, _LEVEL, igzip_lib.COMP_DEFLATE)
+    checksum = _adler32(filtered.size, total, moment)
+    return _file(_ZLIB + data + struct.pack(">I", checksum), width, height, depth, color_type)
 
 
-def _file(filtered: NDArray[np.uint8], width: int, depth: int, color_type: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, len(filtered), depth, color_type, 0, 0, 0)
-    return b"".join(
-        (
-            _SIGNATURE,
-            _chunk(b"IHDR", header),
-            _chunk(b"IDAT", isal_zlib.compress(filtered, _LEVEL)),
-            _chunk(b"IEND", b""),
-        )
-    )
+def _adler32(size: int, total: int, moment: int) -> int:
+    """The checksum of zlib, which isal takes a third of its time for, of `size` bytes that are mostly 0.
+
+    Args:
+        total: sum of the bytes.
+        moment: sum of ``position · byte``.
+    """
+    return (size + size * total - moment) % 65521 << 16 | (1 + total) % 65521
+
+
+def _file(data: bytes, width: int, height: int, depth: int, color_type: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b"")))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
