@@ -156,7 +156,7 @@ def build_image(recipe: Recipe, job: Job) -> Outcome:
 def _told(problems: list[Problem], job: Job) -> list[Problem]:
     """The problems with the image's name where their file may be that of many images."""
     source, image = job.main.source, f"image {job.main.name!r}"
-    if source.stem == PurePosixPath(job.main.name).stem:
+    if not problems or source.stem == PurePosixPath(job.main.name).stem:
         return problems
     return [
         replace(problem, where=f"{image}, {problem.where}" if problem.where else image)
@@ -311,6 +311,8 @@ def _build(
 
 def _merged(own: Sequence[Sentence], generated: Sequence[Sentence]) -> list[Sentence]:
     """The annotator's sentences, then the generated ones that say something else."""
+    if not own:
+        return list(generated)
     words = {sentence.raw.casefold() for sentence in own}
     return [*own, *(sentence for sentence in generated if sentence.raw.casefold() not in words)]
 
