@@ -74,10 +74,13 @@ def name_counts(stretches: Stretches, segment_count: int, pixels: NDArray[np.uin
     step = -(-max(high, wide) // _MOST_SAMPLES)
     row, column = np.arange(step // 2, high, step), np.arange(step // 2, wide, step)
     seen = np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step])
+    if not seen.size:  # of a photo of hardly more than a line no pixel may be looked at
+        return np.zeros((segment_count, len(NAMES)), np.intp)
     cell = cv2.cvtColor(seen, cv2.COLOR_RGB2BGR555).view(np.uint16)[..., 0]  # five bits each, R topmost
-    name = _name_table().take(cell)
+    name = _name_table().take(cell.T)  # [w, h], as the map lies
     at_row = ((row + 0.5) * height / high).astype(np.intp)
     at_column = ((column + 0.5) * width / wide).astype(np.intp)
-    segment = stretches.some_columns(at_column).take(at_row, axis=1).T.astype(np.intp)
-    counts = np.bincount((segment * len(NAMES) + name).ravel(), minlength=(segment_count + 1) * len(NAMES))
+    segment = stretches.some_columns(at_column).take(at_row, axis=1)
+    pair = np.multiply(segment, len(NAMES), dtype=np.intp) + name
+    counts = np.bincount(pair.ravel(), minlength=(segment_count + 1) * len(NAMES))
     return counts.reshape(segment_count + 1, -1)[1:]

@@ -102,7 +102,7 @@ def describe(
     for fact, known in zip(facts, claims, strict=True):
         chosen = _choose(known, per_segment - 1, draw)
         name = draw.choice(_names(fact.noun, len(by_noun[fact.noun]) == 1))
-        said.append((Sentence(name, "name"), *(Sentence(draw.choice(c.ways), c.kind) for c in chosen)))
+        said.append((Sentence(name, "name"), *[Sentence(draw.choice(c.ways), c.kind) for c in chosen]))
     return said
 
 

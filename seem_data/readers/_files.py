@@ -169,6 +169,7 @@ class Photos:
         if source.images is None and not _holds_photo(source.polys):
             beside = (self._own.parent / name for name in _PHOTO_FOLDERS)
             self.root = next((path for path in beside if path.is_dir()), self._own)
+        self._prefix = f"{os.path.abspath(self.root)}{os.sep}"  # noqa: PTH100  (keeps links)
         self._chosen = source.images is not None
         self._by_name: dict[str, list[Path]] | None = None
         self._by_stem: dict[str, list[Path]] | None = None
@@ -183,7 +184,7 @@ class Photos:
             DataError: no such photo, several, or a name that leaves the folder.
         """
         unsafe: DataError | None = None
-        name = name.removeprefix(f"{os.path.abspath(self.root)}{os.sep}")  # noqa: PTH100  (keeps links)
+        name = name.removeprefix(self._prefix)
         for folder in (*folders, self.root):
             try:
                 if (path := self._inside(folder, name)) is not None:

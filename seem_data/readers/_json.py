@@ -12,6 +12,7 @@ import json
 import mmap
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,10 +155,13 @@ def outline(path: Path) -> tuple[str, set[str]]:
     return kind, set(_keys(text, depth=1 if kind == "{" else 2)) if kind else set()
 
 
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[\[\]{}]')
+# Each alternative begins with a character of its own: re then skips the numbers between them quickly.
+_TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|\[|\]|\{|\}')
 
 
-def _keys(text: str, depth: int) -> Iterable[str]:
+@lru_cache(maxsize=32)  # every reader asks for the outlines of the same first few files
+def _keys(text: str, depth: int) -> frozenset[str]:
+    keys = set()
     level = 0
     for token in _TOKEN.finditer(text):
         if token[0] in "{[":
@@ -165,7 +169,8 @@ def _keys(text: str, depth: int) -> Iterable[str]:
         elif token[0] in "}]":
             level -= 1
         elif token[2] and level == depth:
-            yield token[1]
+            keys.add(token[1])
+    return frozenset(keys)
 
 
 def outlines(path: Path) -> list[tuple[str, set[str]]]:

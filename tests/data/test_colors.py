@@ -57,3 +57,9 @@ def test_a_photo_of_another_size_is_laid_over_the_map():
     assert counts[0].argmax() == NAMES.index("yellow")
     assert counts[1].argmax() == NAMES.index("black")
     assert (counts > 0).sum() == 2
+
+
+def test_of_a_photo_of_a_single_line_no_pixel_may_be_looked_at():
+    counts = name_counts(stretches_of(np.ones((400, 1), np.uint8)), 1, np.zeros((1, 400, 3), np.uint8))
+    assert counts.shape == (1, len(NAMES))
+    assert not counts.any()
