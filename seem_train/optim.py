@@ -76,9 +76,21 @@ def _exempt(model: nn.Module, rule: DecayRule) -> set[int]:
 def build_optimizer(
     groups: list[dict[str, Any]], betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
 ) -> torch.optim.AdamW:
-    """AdamW; one fused kernel for each tensor list, where the device has it (CUDA, CPU)."""
+    """AdamW; one fused kernel for each tensor list, where the device has it (CUDA, CPU).
+
+    The moments are made here and not, as torch would, after the first backward pass: they would fill the gaps
+    between the activations that it frees, for good, so that the next step finds no room there; and memory
+    that does not suffice fails before any work is done.
+    """
     fused = all(p.device.type in ("cuda", "cpu") for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, betas=(betas[0], betas[1]), eps=eps, fused=fused)
+    optimizer = torch.optim.AdamW(groups, betas=(betas[0], betas[1]), eps=eps, fused=fused)
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device if fused else None),
+            "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+        }
+    return optimizer
 
 
 def lr_factor(
