@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from .matcher import Pairs
 from .points import PointSource, Task, sample_maps, sample_masks
@@ -23,7 +25,8 @@ def mask_losses(
     synchronise.
 
     On an accelerator all layers go through together; on the CPU, where fewer launches gain nothing and the
-    larger arrays miss the cache, layer by layer.
+    larger arrays miss the cache, layer by layer. Of every layer only its points wait for the backward pass,
+    which reads masks and truth there again: quickly done, and more than half of the memory.
     """
     chosen = [
         masks.flatten(0, 1).index_select(0, q).float() for masks, q in zip(layers, pairs.query, strict=True)
@@ -33,17 +36,41 @@ def mask_losses(
         zeros = torch.stack([logits.sum() for logits in chosen])
         return zeros, zeros
     together = 1 if targets.device.type == "cpu" else len(layers)
+    chunks = [range(first, first + together) for first in range(0, len(layers), together)]
+    logits = [torch.cat([chosen[layer] for layer in chunk]) for chunk in chunks]
+    with torch.no_grad():
+        points = _all_points(task, chunks, logits, source)
     bce, dice = [], []
-    for first in range(0, len(layers), together):
-        chunk = range(first, first + together)
-        logits = torch.cat(chosen[first : first + together])
-        with torch.no_grad():
-            points = source.for_losses(task, chunk, logits)
-            truth = sample_masks(targets, pairs.target[first : first + together].reshape(-1), points)
-        values = sample_maps(logits[:, None], points)[:, 0]
-        bce.append(_bce(values, truth).view(len(chunk), count).sum(1))
-        dice.append(_dice(values, truth).view(len(chunk), count).sum(1))
+    for chunk, own_logits, own_points in zip(chunks, logits, points, strict=True):
+        rows = pairs.target[chunk.start : chunk.stop].reshape(-1)
+        of_pairs = checkpoint(
+            _at_points, own_logits, own_points, targets, rows, use_reentrant=False, preserve_rng_state=False
+        )
+        bce_of, dice_of = cast(tuple[Tensor, Tensor], of_pairs)
+        bce.append(bce_of.view(len(chunk), count).sum(1))
+        dice.append(dice_of.view(len(chunk), count).sum(1))
     return torch.cat(bce), torch.cat(dice)
+
+
+def _all_points(
+    task: Task, chunks: Sequence[range], logits: Sequence[Tensor], source: PointSource
+) -> Sequence[Tensor]:
+    """The points of every chunk in one tensor [C, R, P, 2]: pieces that stay among the larger ones that go
+    would leave gaps in the heap."""
+    first = source.for_losses(task, chunks[0], logits[0])
+    points = first.new_empty(len(chunks), *first.shape)
+    points[0] = first
+    for number, (chunk, masks) in enumerate(zip(chunks[1:], logits[1:], strict=True), start=1):
+        points[number] = source.for_losses(task, chunk, masks)
+    return points.unbind()
+
+
+def _at_points(logits: Tensor, points: Tensor, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """BCE and dice [R] of logits [R, h, w] and the masks ``targets[rows]`` at `points` [R, P, 2]."""
+    with torch.no_grad():
+        truth = sample_masks(targets, rows, points)
+    values = sample_maps(logits[:, None], points)[:, 0]
+    return _bce(values, truth), _dice(values, truth)
 
 
 def _bce(logits: Tensor, truth: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class RandomPoints:
         candidates = torch.rand(
             rows, int(self.points * self.oversample), 2, device=device, generator=self.generator
         )
-        margin = sample_maps(logits[:, None], candidates)[:, 0].abs()
+        margin = sample_maps(logits[:, None], candidates)[:, 0].abs_()
         nearest = margin.topk(certain, dim=1, largest=False, sorted=False).indices
         chosen = candidates.gather(1, nearest[..., None].expand(-1, -1, 2))
         fresh = torch.rand(rows, self.points - certain, 2, device=device, generator=self.generator)
@@ -92,7 +92,8 @@ def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
     """
     if maps.is_cuda and maps.requires_grad and torch.are_deterministic_algorithms_enabled():
         return sample_by_corners(maps, points)
-    return F.grid_sample(maps, 2.0 * points[:, :, None] - 1.0, align_corners=False)[..., 0]
+    grid = (2.0 * points[:, :, None]).sub_(1.0)  # in place: for the candidates of a loss these are megabytes
+    return F.grid_sample(maps, grid, align_corners=False)[..., 0]
 
 
 def sample_by_corners(maps: Tensor, points: Tensor) -> Tensor:
