@@ -165,7 +165,7 @@ class PromptDecoder(nn.Module):
             size = (content.shape[-2], content.shape[-1])
             small = nn.functional.interpolate(mask_features, size=size, mode="bilinear", align_corners=False)
             tokens = content.flatten(2).transpose(1, 2)
-            ready.append(Level(tokens, tokens[:1, :0], size, small.flatten(2)))
+            ready.append(Level(tokens, tokens[:, :0], size, small.flatten(2)))
             width = content.shape[1]
             count = flat.shape[1] // (2 * width)
             pairs.append(flat.flatten(2).unflatten(1, (count, 2, heads, width // heads)).transpose(-1, -2))

@@ -36,7 +36,7 @@ class Level:
     """One level of the image as the decoder looks at it."""
 
     content: Tensor  #: [B, h·w, D]
-    position: Tensor  #: [1, h·w, D]
+    placed: Tensor  #: [B, h·w, D] the content with its position, of which keys are made
     size: tuple[int, int]  #: (h, w)
     mask_features: Tensor  #: [B, D, h·w] mask features resized to this level, without gradient
 
@@ -102,7 +102,8 @@ class SEEMDecoder(nn.Module):
             position = sine_position(*size, x.shape[-1], x.device).flatten(1).T[None].to(x.dtype)
             with torch.no_grad():
                 small = F.interpolate(mask_features.detach(), size=size, mode="bilinear", align_corners=False)
-            ready.append(Level(x + self.level_embed.weight[number], position, size, small.flatten(2)))
+            content = x + self.level_embed.weight[number]
+            ready.append(Level(content, content + position, size, small.flatten(2)))
         memory = Memory(mask_features, tuple(ready))
         if not keep:
             return memory
@@ -115,7 +116,7 @@ class SEEMDecoder(nn.Module):
             return memory.keys_values[layer]
         level = memory.levels[layer % len(memory.levels)]
         looking = cast(CrossAttentionLayer, self.transformer_cross_attention_layers[layer])
-        return looking.multihead_attn.keys_values(level.content + level.position, level.content)
+        return looking.multihead_attn.keys_values(level.placed, level.content)
 
     def region_tokens(self, memory: Memory, pixels: Sequence[SampledPixels], objects: int) -> RegionTokens:
         """What the image shows at marked pixels: tokens at each level, and a mean for each object."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from seem_train.model.attention import Attention
 
@@ -43,6 +45,9 @@ class SelfAttentionLayer(nn.Module):
 
 
 class FeedForwardLayer(nn.Module):
+    """Two linear layers, the hidden one wide: in training its output does not wait for the backward pass,
+    which computes it again (few multiplications, beside what else a step does)."""
+
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.linear1 = nn.Linear(dim, hidden)
@@ -50,7 +55,12 @@ class FeedForwardLayer(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
+        if self.training and torch.is_grad_enabled():
+            return self.norm(x + checkpoint(self._change, x, use_reentrant=False, preserve_rng_state=False))
+        return self.norm(x + self._change(x))
+
+    def _change(self, x: Tensor) -> Tensor:
+        return self.linear2(F.relu(self.linear1(x)))
 
 
 class MaskEmbedding(nn.Module):
