@@ -13,6 +13,7 @@ Same model, same trained tensors, same losses; but, as in UX-Decoder v1.0 (secti
 * for the matching every query and every target reads its own copy of the image's points; costs are matched
   image by image and layer by layer, each with its own copy to the host, those of spatial prompts too; the
   pairwise BCE takes two matrix products (section 3);
+* feed-forward layers and mask losses keep all for the backward pass (nothing is computed twice);
 * AdamW has one group for each tensor, and every loss term is read with ``item()`` (section 6);
 * the frozen backbone is in train mode (section 8).
 
@@ -24,8 +25,9 @@ they are projected, targets are boolean id-map masks, data comes ready.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -36,12 +38,14 @@ from torch import Tensor, nn
 from seem_train import clicks
 from seem_train.data.batch import Batch
 from seem_train.losses import criterion as criterion_module
+from seem_train.losses import masks as masks_module
 from seem_train.losses import matcher
 from seem_train.losses.criterion import touch
 from seem_train.losses.matcher import MatchCosts, Pairs, pair_dice
 from seem_train.losses.points import PointSource, Task, sample_maps
 from seem_train.losses.targets import Counts
 from seem_train.model import decoder as decoder_module
+from seem_train.model import layers as layers_module
 from seem_train.model.attention import Attention
 from seem_train.model.draws import SeededDraws
 from seem_train.model.language import BACKGROUND, TextEmbeddings, tokenize, training_prompts, unit
@@ -175,8 +179,15 @@ def as_the_original() -> Iterator[None]:
         mock.patch.object(criterion_module, "choose_own", _choose_own),
         mock.patch.object(clicks, "deepest_pixel", _deepest_pixel),
         mock.patch.object(decoder_module, "RENEWED", ()),
+        mock.patch.object(masks_module, "checkpoint", _once),
+        mock.patch.object(layers_module, "checkpoint", _once),
     ):
         yield
+
+
+def _once(function: Callable[..., Any], *inputs: Any, **_how: object) -> Any:
+    """A part computed once, all of it kept for the backward pass."""
+    return function(*inputs)
 
 
 def _assign_one_by_one(tasks: Sequence[tuple[Tensor, Sequence[int]]]) -> list[Pairs]:
