@@ -8,9 +8,7 @@ is seen by exactly one process, alone in its batch, and its random draws depend 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from seem_train.data.dataset import SegmentationSet
+from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.evaluation.image_scale import GROUNDING, INTERACTIVE, OBJECTS, Scale
 from seem_train.evaluation.panoptic_files import PanopticFiles
@@ -36,7 +35,6 @@ from seem_train.runtime import Runtime
 
 Task = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
 TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance", "grounding", "interactive")
-_AHEAD = 2  #: images read before they are needed
 
 
 @dataclass(frozen=True)
@@ -221,23 +219,7 @@ class _Scoring:
 
 def _read(images: SegmentationSet, shard: range) -> Iterator[tuple[int, Photo | UserError]]:
     """The photos of a shard in order, read ahead; or what is wrong with one."""
-
-    def read(index: int) -> Photo | UserError:
-        try:
-            return Photo(images.images[index], images.load(index))
-        except UserError as error:
-            return error
-
-    waiting: deque[tuple[int, Future[Photo | UserError]]] = deque()
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        for index in shard:
-            waiting.append((index, pool.submit(read, index)))
-            if len(waiting) > _AHEAD:
-                ready, photo = waiting.popleft()
-                yield ready, photo.result()
-        while waiting:
-            ready, photo = waiting.popleft()
-            yield ready, photo.result()
+    return read_ahead(shard, lambda index: Photo(images.images[index], images.load(index)))
 
 
 @contextlib.contextmanager

@@ -209,15 +209,13 @@ class LanguageEncoder(nn.Module):
 
     def _sentences(self, prompts: Sequence[str]) -> Tensor:
         """Vectors [T, D]; the tokens of thousands of sentences would fill hundreds of megabytes."""
-        kept = self._kept_sentences if self._may_keep() else {}
+        keep = self._may_keep()
+        kept = self._kept_sentences if keep else {}
         missing = [text for text in dict.fromkeys(prompts) if text not in kept]
-        found = {
-            text: vector for text, (vector, _) in zip(missing, self._encode(missing, keep=False), strict=True)
-        }
-        vectors = torch.stack([kept[text] if text in kept else found[text] for text in prompts])
-        if self._may_keep():
-            kept.update((text, vector.clone()) for text, vector in found.items())
-            _forget_oldest(kept)
+        for text, (vector, _) in zip(missing, self._encode(missing, keep=False), strict=True):
+            kept[text] = vector.clone() if keep else vector
+        vectors = torch.stack([kept[text] for text in prompts])
+        _forget_oldest(kept)
         return vectors
 
     def _may_keep(self) -> bool:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from seem_data.layout import ImageRecord
 from seem_train import draw
 from seem_train.checkpoint import write_text
+from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.evaluation.panoptic_files import PanopticFiles
 from seem_train.prediction.answers import (
@@ -45,7 +45,6 @@ from seem_train.predictor import Predictor
 
 OVERLAY = 2048  #: longer side of overlays at most, in pixels
 SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their height
-_AHEAD = 2  #: photos read before they are needed
 
 
 @dataclass(frozen=True)
@@ -218,25 +217,13 @@ def _with_marks(picture: np.ndarray, prompts: Mapping[str, Any], scale: float) -
 def _read(photos: Sequence[Path], wanted: Wanted) -> Iterator[tuple[int, np.ndarray | UserError]]:
     """The photos in order, read ahead; or what is wrong with one, or with the prompts on one of its size."""
 
-    def read(path: Path) -> np.ndarray | UserError:
-        try:
-            photo = open_photo(path)
-            if wanted.prompts:
-                read_prompts((photo.shape[0], photo.shape[1]), **wanted.prompts)
-        except UserError as error:
-            return error
+    def read(place: int) -> np.ndarray:
+        photo = open_photo(photos[place])
+        if wanted.prompts:
+            read_prompts((photo.shape[0], photo.shape[1]), **wanted.prompts)
         return photo
 
-    waiting: deque[tuple[int, Future[np.ndarray | UserError]]] = deque()
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        for place, path in enumerate(photos):
-            waiting.append((place, pool.submit(read, path)))
-            if len(waiting) > _AHEAD:
-                ready, photo = waiting.popleft()
-                yield ready, photo.result()
-        while waiting:
-            ready, photo = waiting.popleft()
-            yield ready, photo.result()
+    return read_ahead(range(len(photos)), read)
 
 
 def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
