@@ -28,6 +28,7 @@ class SelfAttentionLayer(nn.Module):
     """Tokens [B, N, D] attend to one another where allowed [B, N, N].
 
     `asking` [R], indices of tokens, limits the answer to these, [B, R, D]: all are heard, not all ask.
+    In training the backward pass projects and mixes again: of a layer only its input waits for it.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -41,7 +42,11 @@ class SelfAttentionLayer(nn.Module):
         if asking is not None:
             queries, allowed = placed.index_select(1, asking), allowed.index_select(1, asking)
             x = x.index_select(1, asking)
-        return self.norm(x + self.self_attn(queries, placed, values, allowed))
+        inputs = queries, placed, values, allowed
+        if self.training and torch.is_grad_enabled():
+            change = checkpoint(self.self_attn, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return self.norm(x + change)
+        return self.norm(x + self.self_attn(*inputs))
 
 
 class FeedForwardLayer(nn.Module):

@@ -13,7 +13,8 @@ Same model, same trained tensors, same losses; but, as in UX-Decoder v1.0 (secti
 * for the matching every query and every target reads its own copy of the image's points; costs are matched
   image by image and layer by layer, each with its own copy to the host, those of spatial prompts too; the
   pairwise BCE takes two matrix products (section 3);
-* feed-forward layers and mask losses keep all for the backward pass (nothing is computed twice);
+* self-attention, feed-forward layers and mask losses keep all for the backward pass (nothing is computed
+  twice);
 * AdamW has one group for each tensor, and every loss term is read with ``item()`` (section 6);
 * the frozen backbone is in train mode (section 8).
 
