@@ -1,4 +1,4 @@
-"""``seem-train``: mounts the commands, which have modules of their own; a UserError becomes one line."""
+"""``seem-train``: mounts the commands, which have modules of their own; what users can mend is one line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from seem_train.commands.predict import predict
 from seem_train.commands.run import bench, init, run, strategies
 from seem_train.commands.weights import models, weights
 from seem_train.errors import UserError
+from seem_train.runtime import allocator_error
 
 
 class _OneLineErrors(TyperGroup):
@@ -22,6 +23,12 @@ class _OneLineErrors(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except (RuntimeError, MemoryError) as error:
+            detail = allocator_error(error)
+            if detail is None:
+                raise
+            print(f"error: out of memory ({detail}); try a smaller --size or --batch", file=sys.stderr)
             raise typer.Exit(2) from None
 
 

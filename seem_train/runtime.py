@@ -138,6 +138,13 @@ def pick_precision(name: str, device: torch.device) -> Precision:
     return name  # type: ignore[return-value]
 
 
+def allocator_error(error: Exception) -> str | None:
+    """What an allocator said that had no memory left, the GPU's or the host's; None for any other error."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error):
+        return (str(error) or "no memory left").splitlines()[0].rpartition("Allocator: ")[2][:160]
+    return None
+
+
 def stream_seed(*numbers: int) -> int:
     """One seed for a tuple of numbers (seed, step, rank …): draws of a step depend on nothing before it, so
     there is no random state to save, and a resumed run draws what an uninterrupted one would have drawn."""

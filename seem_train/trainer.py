@@ -100,8 +100,6 @@ def run(config: Config, *, as_json: bool = False, dry_run: bool = False) -> Run:
         ) as log:
             try:
                 return train(config, place, runtime, stop, log, dry_run)
-            except torch.OutOfMemoryError as error:
-                raise UserError(summary.out_of_memory(config, str(error))) from None
             except UserError:
                 if not runtime.is_main:
                     time.sleep(2.0)  # what all processes find, the main one tells
@@ -131,6 +129,11 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
         teach(session, stop)
     except Interrupted:
         log.say(f"Interrupted in the evaluation at step {progress.step:,}; what was learned is saved")
+    except (RuntimeError, MemoryError) as error:
+        reason = summary.explain(session, error)
+        if reason is None:
+            raise
+        raise UserError(reason) from None
     if stop.signal is not None:
         last = place.folder / run_folder.LAST
         log.say(f"Saved  {last} at step {progress.step:,} · the same command continues")

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seem_train.config import Config
 from seem_train.model.seem import SEEM
@@ -31,7 +31,8 @@ def micro_batch(model: SEEM, config: Config, runtime: Runtime) -> int:
     if runtime.device.type != "cuda":
         return max(n for n in divisors if n == 1 or n * config.data.size**2 <= PIXELS_AT_ONCE)
     free, _ = torch.cuda.mem_get_info(runtime.device)
-    return largest_batch(model, divisors, config.data.size, runtime.precision, int(free))
+    there = sum(p.numel() * p.element_size() for p in model.parameters())  # the estimate counts them, too
+    return largest_batch(model, divisors, config.data.size, runtime.precision, int(free) + there)
 
 
 def largest_batch(model: SEEM, choices: Sequence[int], size: int, precision: str, free: int) -> int:
@@ -54,9 +55,7 @@ def estimate(model: SEEM, batch: int, size: int, precision: str = "fp32") -> int
 
 def kept_activations(model: SEEM, batch: int, size: int) -> int:
     """Bytes that autograd saves in the forward pass of the object queries, in fp32."""
-    twin = copy.deepcopy(model).to("meta")
-    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
-        theirs.requires_grad_(ours.requires_grad)
+    twin = _without_numbers(model)
     seen: set[int] = {t.untyped_storage()._cdata for t in twin.parameters()}
     alive: list[Tensor] = []  # while a tensor lives no other has its storage's address
     total = 0
@@ -76,3 +75,12 @@ def kept_activations(model: SEEM, batch: int, size: int) -> int:
         answer = twin.decode(features, every_layer=True)
         outputs = [layer.objects.masks for layer in answer.layers]
     return total + sum(masks.numel() * masks.element_size() for masks in outputs)
+
+
+def _without_numbers(model: SEEM) -> SEEM:
+    """A copy on the meta device; the weights are never held twice."""
+    shells: dict[int, object] = {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
+    for parameter in model.parameters():
+        shell = torch.empty_like(parameter, device="meta")
+        shells[id(parameter)] = nn.Parameter(shell, requires_grad=parameter.requires_grad)
+    return copy.deepcopy(model, shells)

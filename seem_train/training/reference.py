@@ -68,10 +68,11 @@ class ReferenceStep(TrainingStep):
         torch.manual_seed(draws.model())
         self.model.backbone.train()
         names = training_prompts((*self.names, BACKGROUND), lambda n: int(torch.randint(n, ())))
-        self._names = unit(encode_padded(self.model, names).vectors)
-        phrases = [encode_padded(self.model, [p.text for p in e.phrases]) for e in batch.examples]
-        targets = batch.targets(torch.cat([texts.vectors for texts in phrases]))
-        with as_the_original():
+        with self.autocast():
+            self._names = unit(encode_padded(self.model, names).vectors)
+            phrases = [encode_padded(self.model, [p.text for p in e.phrases]) for e in batch.examples]
+        targets = batch.targets(torch.cat([texts.vectors for texts in phrases]).float())
+        with as_the_original(), self.autocast():
             features = self.model.encode_image(batch.images)
             prompts = [
                 ImagePrompts(_chosen(texts, batch.said(image)), batch.strokes(image))
@@ -84,6 +85,7 @@ class ReferenceStep(TrainingStep):
             predictions = self.model.decode(
                 features, prompts, self._names, draws=model_draws, every_layer=True
             )
+        with as_the_original():
             terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
         parts = {name: values[0].detach() for name, values in terms.raw.items()}
         for value in terms.stacked():

@@ -16,6 +16,7 @@ from seem_train.data.sampler import Order
 from seem_train.evaluation.result import fewer_is_better
 from seem_train.loggers import count_text, size_text, table
 from seem_train.model.adapter_files import fingerprint
+from seem_train.runtime import allocator_error
 from seem_train.training import run_folder
 from seem_train.training.memory import estimate
 
@@ -180,18 +181,30 @@ def _plan(session: Session) -> str:
     )
 
 
-def out_of_memory(config: Config, detail: str) -> str:
-    """Which knobs help, when a GPU is full."""
+def explain(session: Session, error: Exception) -> str | None:
+    """What a user can do about an error that torch raised in a step; None where it is a fault of ours."""
+    config, detail = session.config, allocator_error(error)
+    if detail is not None:
+        return out_of_memory(config, session.micro_batch, detail)
+    if "deterministic implementation" in str(error):
+        part = str(error).split(" does not")[0]
+        return f"--deterministic: on a GPU this model needs {part}, of which torch has no deterministic form"
+    return None
+
+
+def out_of_memory(config: Config, micro_batch: int, detail: str) -> str:
+    """Which knobs help, when a device is full."""
     now = config.data.size
     smaller = max(32, now * 3 // 4 // 32 * 32)
-    batch = config.run.batch if config.run.batch != "auto" else 2
     tries = [f"--size {smaller} (about {(smaller / now) ** 2:.0%} of the activations)"]
-    if batch > 1:
-        tries.insert(0, f"--batch {batch // 2} (half the activations, the same result)")
+    less = [n for n in range(1, micro_batch) if micro_batch % n == 0]
+    if less:
+        share = less[-1] / micro_batch
+        tries.insert(0, f"--batch {less[-1]} (about {share:.0%} of the activations, the same result)")
     if not config.run.checkpointing and config.strategy.name not in ("head-adapter", "head", "lora"):
         tries.append("--checkpointing (recomputes the backbone)")
     if config.strategy.name != "head-adapter":
         tries.append("--strategy head-adapter (no graph through the backbone)")
     if config.run.precision == "fp32":
         tries.append("--precision bf16 (about half)")
-    return f"out of memory ({detail.splitlines()[0][:120]}).\n       try: " + "\n            ".join(tries)
+    return f"out of memory at --batch {micro_batch} ({detail}).\n       try: " + "\n            ".join(tries)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from seem_train import Predictor
 from seem_train.cli import app
+from seem_train.model.seem import SEEM
 from seem_train.prediction.photo import open_mask
 
 torch.set_num_threads(1)
@@ -188,6 +189,16 @@ def test_no_photo_no_model_and_no_place_to_write(run: Path, photos: Path, tmp_pa
         result = _predict(*arguments)
         assert result.exit_code == 2, result.output
         assert sentence in result.stderr
+
+
+def test_a_full_memory_ends_in_one_sentence(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SEEM, "encode_image", lambda *_: torch.empty(1 << 50))  # a petabyte
+    result = _predict(run, photos, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: out of memory (can't allocate memory: you tried to allocate 4503")
+    assert result.stderr.endswith("try a smaller --size or --batch\n")
 
 
 def test_photos_of_one_name_keep_files_of_their_own(run: Path, photos: Path, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import toy
 import yaml
 from typer.testing import CliRunner
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from seem_train.cli import app
 from seem_train.config import fields, to_yaml
 from seem_train.strategies import STRATEGIES
+from seem_train.training.step import TrainingStep
 
 cli = CliRunner()
 
@@ -92,6 +95,40 @@ def test_no_dataset_and_an_unknown_split_say_what_to_do(dataset: Path, tmp_path:
     assert done.exit_code == 2 and "seem-data build" in done.stderr
     done = cli.invoke(app, [*arguments(dataset, tmp_path), "--set", "data.val_split=test"])
     assert done.exit_code == 2 and "there are: train, val" in done.stderr
+
+
+def test_a_full_memory_says_what_takes_less_and_the_same_command_goes_on(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*arguments(dataset, tmp_path, run__save_steps=1), "--batch", "2", "--precision", "fp32"]
+    forward = TrainingStep.forward
+
+    def greedy(self: TrainingStep, *inputs: Any) -> Any:
+        if inputs[2].step == 1:
+            torch.empty(1 << 50)  # a petabyte
+        return forward(self, *inputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingStep, "forward", greedy)
+        full = cli.invoke(app, command)
+    assert full.exit_code == 2
+    assert "out of memory at --batch 2 (can't allocate memory: you tried to allocate" in full.stderr
+    assert all(option in full.stderr for option in ("--batch 1", "--size", "--precision bf16"))
+    command[command.index("--batch") + 1] = "1"
+    assert "Resumed  step 1 of 2" in cli.invoke(app, command).output
+
+
+def test_a_part_without_a_deterministic_form_is_named(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set 'torch…"
+
+    def refused(*_: object) -> None:
+        raise RuntimeError(said)  # as torch says it on a GPU
+
+    monkeypatch.setattr(TrainingStep, "forward", refused)
+    failed = cli.invoke(app, arguments(dataset, tmp_path))
+    assert failed.exit_code == 2 and "--deterministic: on a GPU this model needs grid_s" in failed.stderr
 
 
 def test_init_writes_a_file_that_run_reads_and_spares_an_existing_one(dataset: Path, tmp_path: Path) -> None:
