@@ -54,7 +54,7 @@ def next_click(
     is_positive = missing.sum((1, 2)) > surplus.sum((1, 2))
     iou = (gt & predicted).sum((1, 2)) / ((gt | predicted).sum((1, 2)) + 1e-8)
     errors = torch.where(is_positive[:, None, None], missing, surplus).cpu().numpy()
-    centres = torch.tensor([deepest_pixel(error) for error in errors], device=gt.device)
+    centres = torch.tensor([deepest_pixel(error) for error in errors]).to(gt.device, non_blocking=True)
     rows = (torch.arange(height, device=gt.device) - centres[:, :1]).abs() <= 1
     columns = (torch.arange(width, device=gt.device) - centres[:, 1:]).abs() <= 1
     click = rows[:, :, None] & columns[:, None, :] & (iou < good_enough)[:, None, None]

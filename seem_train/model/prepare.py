@@ -67,11 +67,12 @@ def prepare(
         if config.queries_per_prompt == config.queries:  # v0: every object query, none drawn
             queries = torch.arange(config.queries, device=device).repeat(objects)
         else:
-            queries = draws.queries(config.queries, config.queries_per_prompt * objects).to(device)
+            queries = draws.queries(config.queries, config.queries_per_prompt * objects)
+            queries = queries.to(device, non_blocking=True)
         previous = _pad_previous(prompts, objects, device)
         if previous is not None:
             drawn = [draws.memories(objects, config.memories) for _ in range(config.layers)]
-            memories = torch.stack(drawn).to(device)
+            memories = torch.stack(drawn).to(device, non_blocking=True)
     return PreparedPrompts(
         objects=objects,
         texts=tokens,

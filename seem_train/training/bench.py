@@ -144,7 +144,7 @@ def measure(path: str, setting: Setting, asked: Iterable[str]) -> Iterator[str]:
         times.append(time.perf_counter() - begin)
         yield str(times[-1])
     peak = runtime.peak_memory()
-    with _Waits() as waits:
+    with _Waits(device) as waits:
         take(step, optimizer, batches[0], 0)
     parts = _parts(step, optimizer, batches[-2:], runtime)
     median, fastest = float(np.median(times[1:])), min(times[1:])
@@ -221,18 +221,19 @@ def synthetic_batch(setting: Setting, seed: int) -> Batch:
 
 
 class _Waits(TorchFunctionMode):
-    """Counts calls that bring numbers from the device to the host; they cost little on the CPU."""
+    """Counts calls that bring numbers from the device to the host. On the CPU, where they cost little, calls
+    on tensors that would lie on the host anyway (prompts, drawn points) count as well."""
 
     WAITING = frozenset({"item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__"})
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
+        self.device = device
         self.count = 0
 
     def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Prompts are drawn on the host from masks that live there; only the predictions' side counts.
         if getattr(func, "__name__", "") in self.WAITING and isinstance(args[0], Tensor):
-            self.count += 1
+            self.count += args[0].device.type == self.device.type
         return func(*args, **(kwargs or {}))
 
 

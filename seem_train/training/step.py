@@ -144,11 +144,9 @@ class TrainingStep(nn.Module):
             previous = answer[: len(gt)].float()
             strokes = prompt.positive
             against = torch.zeros_like(strokes) if prompt.negative is None else prompt.negative
-            device = gt.device
-            positive, negative = next_click(previous, gt.bool(), strokes.to(device), against.to(device))
-            refined.append(
-                replace(prompt, positive=positive.cpu(), negative=negative.cpu(), previous=previous)
-            )
+            clicked = [marks.to(gt.device, non_blocking=True) for marks in (strokes, against)]
+            positive, negative = torch.stack(next_click(previous, gt.bool(), *clicked)).cpu()
+            refined.append(replace(prompt, positive=positive, negative=negative, previous=previous))
         return refined
 
     def _answers(self, features: ImageFeatures, prompts: list[ImagePrompts], draws: SeededDraws) -> Tensor:

@@ -78,6 +78,18 @@ def test_the_reference_asks_everything_in_a_round_and_gets_our_masks() -> None:
     torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", [TrainingStep, ReferenceStep])
+def test_both_paths_compute_in_the_precision_asked_for(kind: type[TrainingStep]) -> None:
+    model, batch = toy.micro(), synthetic_batch(Setting(size=64, categories=3), 0)
+    tasks, seen = ("panoptic", "grounding", "interactive"), set[torch.dtype]()
+    step = kind(model, Criterion(), toy.NAMES, tasks, 1, lambda: torch.autocast("cpu", torch.bfloat16))
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "language" not in name:
+            module.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
+    loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 1))
+    assert seen == {torch.bfloat16} and loss.dtype == torch.float32
+
+
 def test_the_reference_finds_the_deepest_pixel_ring_by_ring() -> None:
     rng = np.random.default_rng(0)
     for region in (rng.random((40, 56)) < 0.97, np.pad(np.ones((9, 14), bool), 6), np.zeros((8, 8), bool)):
