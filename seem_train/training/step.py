@@ -144,8 +144,8 @@ class TrainingStep(nn.Module):
             previous = answer[: len(gt)].float()
             strokes = prompt.positive
             against = torch.zeros_like(strokes) if prompt.negative is None else prompt.negative
-            clicked = [marks.to(gt.device, non_blocking=True) for marks in (strokes, against)]
-            positive, negative = torch.stack(next_click(previous, gt.bool(), *clicked)).cpu()
+            shown, denied = (marks.to(gt.device, non_blocking=True) for marks in (strokes, against))
+            positive, negative = torch.stack(next_click(previous, gt.bool(), shown, denied)).cpu()
             refined.append(replace(prompt, positive=positive, negative=negative, previous=previous))
         return refined
 
