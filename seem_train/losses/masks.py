@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from .matcher import Pairs
 from .points import PointSource, Task, sample_maps, sample_masks
 
+MASKS_AT_ONCE = 256  #: a hundred megabytes of candidate points, of 12,544 a mask
+
 
 def mask_losses(
     task: Task, layers: Sequence[Tensor], pairs: Pairs, targets: Tensor, source: PointSource
@@ -24,20 +26,20 @@ def mask_losses(
     zeros that still belong to the graph, so every rank of a distributed run has the same parameters to
     synchronise.
 
-    On an accelerator all layers go through together; on the CPU, where fewer launches gain nothing and the
-    larger arrays miss the cache, layer by layer. Of every layer only its points wait for the backward pass,
-    which reads masks and truth there again: quickly done, and more than half of the memory.
+    On an accelerator as many layers go through together as hold `MASKS_AT_ONCE` pairs; on the CPU, where
+    fewer launches gain nothing and the larger arrays miss the cache, one layer. Of every layer only its
+    points wait for the backward pass, which reads masks and truth there again: quickly done, and more than
+    half of the memory.
     """
-    chosen = [
-        masks.flatten(0, 1).index_select(0, q).float() for masks, q in zip(layers, pairs.query, strict=True)
-    ]
     count = pairs.query.shape[1]
     if count == 0:
-        zeros = torch.stack([logits.sum() for logits in chosen])
+        zeros = torch.stack(
+            [_chosen(*layer).float().sum() for layer in zip(layers, pairs.query, strict=True)]
+        )
         return zeros, zeros
-    together = 1 if targets.device.type == "cpu" else len(layers)
-    chunks = [range(first, first + together) for first in range(0, len(layers), together)]
-    logits = [torch.cat([chosen[layer] for layer in chunk]) for chunk in chunks]
+    together = 1 if targets.device.type == "cpu" else max(1, MASKS_AT_ONCE // count)
+    chunks = [range(len(layers))[first : first + together] for first in range(0, len(layers), together)]
+    logits = [torch.cat([_chosen(layers[n], pairs.query[n]) for n in chunk]) for chunk in chunks]
     with torch.no_grad():
         points = _all_points(task, chunks, logits, source)
     bce, dice = [], []
@@ -52,24 +54,30 @@ def mask_losses(
     return torch.cat(bce), torch.cat(dice)
 
 
+def _chosen(masks: Tensor, query: Tensor) -> Tensor:
+    """The masks [R, h, w] of matched queries, of [B, Q, h, w]."""
+    return masks.flatten(0, 1).index_select(0, query)
+
+
 def _all_points(
     task: Task, chunks: Sequence[range], logits: Sequence[Tensor], source: PointSource
 ) -> Sequence[Tensor]:
-    """The points of every chunk in one tensor [C, R, P, 2]: pieces that stay among the larger ones that go
+    """The points [R, P, 2] of every chunk, in one tensor: pieces that stay among the larger ones that go
     would leave gaps in the heap."""
-    first = source.for_losses(task, chunks[0], logits[0])
-    points = first.new_empty(len(chunks), *first.shape)
-    points[0] = first
-    for number, (chunk, masks) in enumerate(zip(chunks[1:], logits[1:], strict=True), start=1):
-        points[number] = source.for_losses(task, chunk, masks)
-    return points.unbind()
+    first = source.for_losses(task, chunks[0], logits[0].float())
+    sizes = [len(masks) for masks in logits]
+    points = first.new_empty(sum(sizes), *first.shape[1:]).split(sizes)
+    points[0].copy_(first)
+    for own, chunk, masks in zip(points[1:], chunks[1:], logits[1:], strict=True):
+        own.copy_(source.for_losses(task, chunk, masks.float()))
+    return points
 
 
 def _at_points(logits: Tensor, points: Tensor, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """BCE and dice [R] of logits [R, h, w] and the masks ``targets[rows]`` at `points` [R, P, 2]."""
+    """BCE and dice [R] float32 of logits [R, h, w] and masks ``targets[rows]`` at `points` [R, P, 2]."""
     with torch.no_grad():
         truth = sample_masks(targets, rows, points)
-    values = sample_maps(logits[:, None], points)[:, 0]
+    values = sample_maps(logits[:, None].float(), points)[:, 0]
     return _bce(values, truth), _dice(values, truth)
 
 

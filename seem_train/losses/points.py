@@ -8,7 +8,7 @@ first; B images; P points; Q queries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -100,8 +100,7 @@ def sample_by_corners(maps: Tensor, points: Tensor) -> Tensor:
     """What `sample_maps` returns, by indexing alone: slower, but its backward pass can be deterministic."""
     flat = maps.flatten(2).transpose(1, 2)  # [N, h·w, C]
     rows = torch.arange(len(maps), device=maps.device)[:, None]
-    index, weight = _corners(points, maps.shape[-2:])
-    parts = [flat[rows, i] * w[..., None] for i, w in zip(index, weight, strict=True)]
+    parts = [flat[rows, index] * weight[..., None] for index, weight in _corners(points, maps.shape[-2:])]
     return torch.stack(parts).sum(0).transpose(1, 2)
 
 
@@ -122,10 +121,9 @@ def gather_masks(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
     """
     flat = masks.reshape(-1)
     base = (rows * (masks.shape[-2] * masks.shape[-1]))[:, None]
-    index, weight = _corners(points, masks.shape[-2:])
     total = torch.zeros(points.shape[:-1], dtype=points.dtype, device=points.device)
-    for i, w in zip(index, weight, strict=True):
-        total += flat[base + i] * w
+    for index, weight in _corners(points, masks.shape[-2:]):
+        total += flat[index.add_(base)] * weight
     return total
 
 
@@ -161,14 +159,14 @@ def read_pixels(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     return F.embedding_bag(index, table, per_sample_weights=weight, mode="sum")
 
 
-def _corners(points: Tensor, size: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
-    """The four pixels around each point as indices into a flattened map, and their weights (0 outside)."""
+def _corners(points: Tensor, size: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The four pixels around each point, one after the other, as index into a flattened map and weight (0
+    outside)."""
     height, width = size
     x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5
     left, top = x.floor(), y.floor()
-    indices, weights = [], []
-    for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
+    for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = left + right, top + below
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        weights.append((1 - (x - column).abs()) * (1 - (y - row).abs()) * inside)
-        indices.append((row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long())
-    return indices, weights
+        weight = (1 - (x - column).abs()) * (1 - (y - row).abs()) * inside
+        yield (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).long(), weight

@@ -54,6 +54,26 @@ with pretended_gpu.pretend():
     subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True)
 
 
+def test_mask_losses_are_the_same_however_many_layers_go_through_together() -> None:
+    code = """
+import torch, pretended_gpu
+from seem_train.losses import masks
+from seem_train.losses.matcher import Pairs
+from seem_train.losses.points import GridPoints
+layers = [torch.randn(2, 5, 16, 16) for _ in range(5)]
+truth, query, target = torch.rand(3, 64, 64) > 0.5, torch.randint(10, (5, 3)), torch.arange(3).repeat(5, 1)
+def losses(device):
+    inputs = [x.to(device) for x in layers], Pairs(query.to(device), target.to(device)), truth.to(device)
+    return [x.tolist() for x in masks.mask_losses('objects', *inputs, GridPoints(8, 8))]
+expected = torch.tensor(losses('cpu'))
+with pretended_gpu.pretend():
+    for masks.MASKS_AT_ONCE in (1, 7, 1000):  # one, two, all of the five layers at once
+        found = losses('cuda:0')
+        torch.testing.assert_close(torch.tensor(found), expected)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True)
+
+
 def test_a_step_waits_for_its_matching_and_for_its_numbers(dataset: Path, tmp_path: Path) -> None:
     """And once for each text that it meets for the first time, and to see what a simulated user sees."""
     changes = {"run__steps": 3, "run__device": "cuda", "data__refine_rounds": 0}
