@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -186,6 +187,16 @@ def test_every_strategy_can_be_stopped_and_goes_on_by_the_same_command(
     seen = subprocess.run(answer, env=environment, capture_output=True, text=True)
     assert seen.returncode == 0, seen.stderr
     assert list((tmp_path / "seen" / "overlays").iterdir())
+
+
+def test_a_signal_while_torch_is_imported_asks_to_be_queued_again() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "seem_train", "run", "nowhere"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "torch." in line)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 75
 
 
 def test_devices_starts_the_processes_itself(dataset: Path, tmp_path: Path) -> None:
