@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seem_train.errors import UserError
+from seem_train.model.tensor_files import writing
 
 MODEL, STATE, MANIFEST = "model.safetensors", "train_state.pt", "manifest.json"
 FORMAT = 1
@@ -70,13 +71,10 @@ def save(
     try:
         new.mkdir(parents=True)
         owned = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        try:
+        with writing(new / MODEL):
             save_file(owned, new / MODEL)
+        with writing(new / STATE):
             torch.save(dict(state), new / STATE)
-        except OSError:
-            raise
-        except Exception as error:  # safetensors and torch report a full disk each in their own type
-            raise OSError(str(error)) from error
         files = {name: sha256(new / name) for name in (MODEL, STATE)}
         text = json.dumps({"format": FORMAT, "files": files, **manifest}, indent=2, ensure_ascii=False)
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -14,7 +15,6 @@ from seem_train.commands.predict import predict
 from seem_train.commands.run import bench, init, run, strategies
 from seem_train.commands.weights import models, weights
 from seem_train.errors import UserError
-from seem_train.runtime import allocator_error
 
 
 class _OneLineErrors(TyperGroup):
@@ -25,10 +25,17 @@ class _OneLineErrors(TyperGroup):
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
         except (RuntimeError, MemoryError) as error:
+            from seem_train.runtime import allocator_error  # imports torch
+
             detail = allocator_error(error)
             if detail is None:
                 raise
             print(f"error: out of memory ({detail}); try a smaller --size or --batch", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            print(f"error: {error.filename or 'a file'} cannot be written: {error.strerror}", file=sys.stderr)
             raise typer.Exit(2) from None
 
 

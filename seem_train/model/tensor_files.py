@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -56,17 +58,28 @@ def write_tensors(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.suffix == ".pt":
-            torch.save({name: tensor.clone() for name, tensor in tensors.items()}, part)
-        else:  # safetensors stores no views: every tensor gets memory of its own
-            owned = {
-                name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-            }
-            save_file(owned, part, dict(metadata or {}))
+        with writing(path):
+            if path.suffix == ".pt":
+                torch.save({name: tensor.clone() for name, tensor in tensors.items()}, part)
+            else:  # safetensors stores no views: every tensor gets memory of its own
+                layout = torch.contiguous_format
+                owned = {name: tensor.clone(memory_format=layout) for name, tensor in tensors.items()}
+                save_file(owned, part, dict(metadata or {}))
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Failures to write `path` as OSError; safetensors and torch have a type of their own each."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if "No space left" in str(error) or "unexpected pos" in str(error):  # torch: bytes are missing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

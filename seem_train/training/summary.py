@@ -186,6 +186,8 @@ def explain(session: Session, error: Exception) -> str | None:
     config, detail = session.config, allocator_error(error)
     if detail is not None:
         return out_of_memory(config, session.micro_batch, detail)
+    if isinstance(error, torch.distributed.DistError) or "closed by peer" in str(error):
+        return "another process of this run has ended; what it said, or its launcher, tells why"
     if "deterministic implementation" in str(error):
         part = str(error).split(" does not")[0]
         return f"--deterministic: on a GPU this model needs {part}, of which torch has no deterministic form"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -288,6 +289,16 @@ def test_convert_does_not_replace_unasked(saved: Path) -> None:
     assert result.exit_code == 2 and "add --overwrite" in result.stderr
     assert run("weights", "convert", saved, saved, "--overwrite").exit_code == 0
     assert "model tiny" in run("weights", "convert", saved, saved, "--overwrite").stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
+def test_convert_onto_a_full_disk_says_so(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.pt"
+    out.with_name(f".new.pt.{os.getpid()}.part").symlink_to("/dev/full")  # where it is written first
+    result = run("weights", "convert", saved, out)
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {out} cannot be written: No space left on device\n"
+    assert [p.name for p in tmp_path.iterdir() if p != saved] == []
 
 
 def test_verify_accepts_a_complete_file_and_shows_its_checksum(saved: Path) -> None:
