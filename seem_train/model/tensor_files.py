@@ -57,13 +57,14 @@ def write_tensors(
         raise UserError(f"{path}: the name must end in .safetensors or .pt")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Safetensors stores no views: every tensor gets memory of its own.
+    layout = torch.contiguous_format if path.suffix == ".safetensors" else torch.preserve_format
+    owned = {name: tensor.clone(memory_format=layout) for name, tensor in tensors.items()}
     try:
         with writing(path):
             if path.suffix == ".pt":
-                torch.save({name: tensor.clone() for name, tensor in tensors.items()}, part)
-            else:  # safetensors stores no views: every tensor gets memory of its own
-                layout = torch.contiguous_format
-                owned = {name: tensor.clone(memory_format=layout) for name, tensor in tensors.items()}
+                torch.save(owned, part)
+            else:
                 save_file(owned, part, dict(metadata or {}))
         part.replace(path)
     except BaseException:
