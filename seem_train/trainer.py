@@ -312,7 +312,7 @@ def not_finite(session: Session, batch: Batch, terms: Sequence[str]) -> UserErro
 
 def evaluation_due(session: Session) -> bool:
     every, done = session.config.run.eval_every, session.progress.step
-    if every <= 0 or done >= session.total_steps:
+    if every <= 0 or not 0 < done < session.total_steps:
         return False
     period = every * session.steps_per_epoch
     return int(done / period) > int((done - 1) / period)

@@ -86,6 +86,13 @@ def test_the_first_row_is_the_model_before_training(finished: Run) -> None:
     assert "NoC@0.85" in held_out[0] and "NoC@0.85" not in held_out[1], "clicks only before and after"
 
 
+def test_without_the_first_row_nothing_is_evaluated_before_training(dataset: Path, tmp_path: Path) -> None:
+    """Also where an epoch is one step."""
+    changes = {"run__steps": 2, "run__eval_every": 1, "data__limit": 2}
+    run = trainer.run(toy.settings(dataset, tmp_path / "run", **changes))
+    assert [row["step"] for row in rows(run.folder, "val")] == [1, 2]
+
+
 def test_the_log_tells_data_weights_strategy_and_plan(finished: Run) -> None:
     log = (finished.folder / "log.txt").read_text()
     for part in (
