@@ -21,22 +21,27 @@ class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (typer.Exit, typer.Abort):  # RuntimeErrors, too
+            raise
+        except (UserError, RuntimeError, MemoryError, OSError) as error:
+            reason = _mendable(error)
+            if reason is None:
+                raise
+            print(f"error: {reason}", file=sys.stderr)
             raise typer.Exit(2) from None
-        except (RuntimeError, MemoryError) as error:
-            from seem_train.runtime import allocator_error  # imports torch
 
-            detail = allocator_error(error)
-            if detail is None:
-                raise
-            print(f"error: out of memory ({detail}); try a smaller --size or --batch", file=sys.stderr)
-            raise typer.Exit(2) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                raise
-            print(f"error: {error.filename or 'a file'} cannot be written: {error.strerror}", file=sys.stderr)
-            raise typer.Exit(2) from None
+
+def _mendable(error: Exception) -> str | None:
+    """What to tell whoever can mend it; None where the fault is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        return f"{error.filename or 'a file'} cannot be written: {error.strerror}" if full else None
+    from seem_train.runtime import allocator_error  # imports torch
+
+    detail = allocator_error(error)
+    return None if detail is None else f"out of memory ({detail}); try a smaller --size or --batch"
 
 
 app = typer.Typer(

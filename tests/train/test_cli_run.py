@@ -53,6 +53,13 @@ def test_every_setting_with_a_flag_is_an_option() -> None:
     assert [flag for flag in flags if flag not in said] == []
 
 
+def test_help_does_not_wait_for_torch() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "seem_train", "run", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "seem_train.cli" in done.stderr
+    assert "torch._C" not in done.stderr
+
+
 def test_run_takes_flags_over_the_file(dataset: Path, tmp_path: Path) -> None:
     extra = ["--strategy", "head", "--lr", "1e-2", "--set", "optim.clip=1", "--no-zero-shot", "--steps", "1"]
     done = cli.invoke(app, [*arguments(dataset, tmp_path), *extra])
