@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,11 +45,7 @@ class SelfAttentionLayer(nn.Module):
         if asking is not None:
             queries, allowed = placed.index_select(1, asking), allowed.index_select(1, asking)
             x = x.index_select(1, asking)
-        inputs = queries, placed, values, allowed
-        if self.training and torch.is_grad_enabled():
-            change = checkpoint(self.self_attn, *inputs, use_reentrant=False, preserve_rng_state=False)
-            return self.norm(x + change)
-        return self.norm(x + self.self_attn(*inputs))
+        return self.norm(x + _twice_in_training(self, self.self_attn, queries, placed, values, allowed))
 
 
 class FeedForwardLayer(nn.Module):
@@ -60,12 +59,17 @@ class FeedForwardLayer(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and torch.is_grad_enabled():
-            return self.norm(x + checkpoint(self._change, x, use_reentrant=False, preserve_rng_state=False))
-        return self.norm(x + self._change(x))
+        return self.norm(x + _twice_in_training(self, self._change, x))
 
     def _change(self, x: Tensor) -> Tensor:
         return self.linear2(F.relu(self.linear1(x)))
+
+
+def _twice_in_training(layer: nn.Module, change: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """``change(*inputs)``, of which in training only the inputs wait for the backward pass."""
+    if layer.training and torch.is_grad_enabled():
+        return cast(Tensor, checkpoint(change, *inputs, use_reentrant=False, preserve_rng_state=False))
+    return change(*inputs)
 
 
 class MaskEmbedding(nn.Module):

@@ -31,8 +31,8 @@ def micro_batch(model: SEEM, config: Config, runtime: Runtime) -> int:
     if runtime.device.type != "cuda":
         return max(n for n in divisors if n == 1 or n * config.data.size**2 <= PIXELS_AT_ONCE)
     free, _ = torch.cuda.mem_get_info(runtime.device)
-    there = sum(p.numel() * p.element_size() for p in model.parameters())  # the estimate counts them, too
-    return largest_batch(model, divisors, config.data.size, runtime.precision, int(free) + there)
+    free += weight_bytes(model)  # they are there already, and the estimate counts them, too
+    return largest_batch(model, divisors, config.data.size, runtime.precision, free)
 
 
 def largest_batch(model: SEEM, choices: Sequence[int], size: int, precision: str, free: int) -> int:
@@ -44,13 +44,15 @@ def largest_batch(model: SEEM, choices: Sequence[int], size: int, precision: str
 
 def estimate(model: SEEM, batch: int, size: int, precision: str = "fp32") -> int:
     """Bytes of the peak of a training step with `batch` images of `size` × `size` pixels."""
-    parameters = list(model.parameters())
-    weights = sum(p.numel() * p.element_size() for p in parameters)
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     kept = kept_activations(model, batch, size)
     if precision != "fp32":
         kept = kept * 5 // 8  # most, but not norms and softmaxes, are kept in 16 bit
-    return round(weights + 12 * trained + SLACK * kept)
+    return round(weight_bytes(model) + 12 * trained + SLACK * kept)
+
+
+def weight_bytes(model: SEEM) -> int:
+    return sum(p.numel() * p.element_size() for p in model.parameters())
 
 
 def kept_activations(model: SEEM, batch: int, size: int) -> int:
