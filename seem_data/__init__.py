@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seem_data.pipeline import build
+    from seem_data.building.pipeline import build
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "build"]
@@ -16,5 +16,5 @@ def __getattr__(name: str) -> Any:
     if name == "build":
         import importlib
 
-        return importlib.import_module("seem_data.pipeline").build
+        return importlib.import_module("seem_data.building.pipeline").build
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from seem_data.problems import DataError, Problem
 from seem_data.terminal import ProgressBar, show, show_json, show_problems
 
 if TYPE_CHECKING:
-    from seem_data.pipeline import BuildReport
+    from seem_data.building.pipeline import BuildReport
 
 GOOD, WITH_PROBLEMS, BAD = 0, 1, 2
 _STOPPED = 130
@@ -95,8 +95,8 @@ def build(
 ) -> None:
     """Build a dataset, or bring one up to date. Stopped, the same command goes on where it was."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data.pipeline import PROBLEMS_JSON
-        from seem_data.pipeline import build as run
+        from seem_data.building.pipeline import PROBLEMS_JSON
+        from seem_data.building.pipeline import build as run
 
         report = run(
             colors,
@@ -194,8 +194,8 @@ def validate(
 ) -> None:
     """Check every promise of a dataset on disk."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data.repair import repair
-        from seem_data.validate import validate as check
+        from seem_data.checking.repair import repair
+        from seem_data.checking.validate import validate as check
 
         if fix:
             repaired, problems = repair(dataset, workers=workers, progress=bar)
@@ -216,8 +216,8 @@ def validate(
 def stats(dataset: DatasetFolder, json: Json = False) -> None:
     """Show how much a dataset holds: images, segments, pixels, sentences, by split and category."""
     with _errors(json):
-        from seem_data import stats as numbers
         from seem_data.layout import Dataset
+        from seem_data.showing import stats as numbers
 
         collected = numbers.collect(Dataset(dataset))
     if json:
@@ -237,9 +237,9 @@ def report(
 ) -> None:
     """Write one HTML page to look at: numbers, charts, overlays, sentences, problems. It works offline."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data import report as page
+        from seem_data.checking.validate import validate as check
         from seem_data.layout import Dataset
-        from seem_data.validate import validate as check
+        from seem_data.showing import report as page
 
         problems = check(dataset, progress=bar)
         written = page.write(Dataset(dataset), out or dataset / "report.html", problems)

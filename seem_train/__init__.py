@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from seem_data import __version__
 
 if TYPE_CHECKING:
-    from seem_train.model.weights import load_model
-    from seem_train.predictor import Predictor
-    from seem_train.trainer import Run, finetune
+    from seem_train.prediction.predictor import Predictor
+    from seem_train.training.trainer import Run, finetune
+    from seem_train.weights.official import load_model
 
 __all__ = ["Predictor", "Run", "__version__", "finetune", "load_model"]
 
 _HOME = {  # public name → the module that defines it
-    "Predictor": "seem_train.predictor",
-    "Run": "seem_train.trainer",
-    "finetune": "seem_train.trainer",
-    "load_model": "seem_train.model.weights",
+    "Predictor": "seem_train.prediction.predictor",
+    "Run": "seem_train.training.trainer",
+    "finetune": "seem_train.training.trainer",
+    "load_model": "seem_train.weights.official",
 }
 
 

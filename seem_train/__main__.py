@@ -20,7 +20,7 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
-    from seem_train.cli import app
+    from seem_train.cli.app import app
 
     app()
 

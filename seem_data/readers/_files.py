@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from seem_data import images
-from seem_data.journal import FOLDER as BUILD
-from seem_data.journal import JOURNAL
+from seem_data.building.journal import FOLDER as BUILD
+from seem_data.building.journal import JOURNAL
 from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, ROW_FILES
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Item, Source

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seem_train.evaluate import EvaluationSettings, Task, evaluate
+from seem_train.evaluation.evaluate import EvaluationSettings, Task, evaluate
 from seem_train.evaluation.result import EvaluationResult, gains, read_earlier
-from seem_train.prediction.open_model import Opened, open_base, open_model
 from seem_train.runtime import Runtime
+from seem_train.weights.opening import Opened, open_base, open_model
 
 BASE = "base"  #: what a run started from
 

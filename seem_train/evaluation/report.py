@@ -15,12 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seem_train import draw
-from seem_train.checkpoint import write_text
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.result import EvaluationResult, Shown, gains, shown_number
 from seem_train.metrics import InteractiveResult
+from seem_train.output import draw
+from seem_train.training.checkpoint import write_text
 
 _PAGE = Path(__file__).with_suffix(".html")
 _MATRIX = 40  #: categories up to which the whole confusion matrix is shown

@@ -18,7 +18,7 @@ from seem_train.metrics import (
     PanopticScores,
     SemanticResult,
 )
-from seem_train.postprocess import PanopticSegment
+from seem_train.model.postprocess import PanopticSegment
 
 FORMAT = 1
 

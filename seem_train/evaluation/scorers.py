@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seem_data.layout import ImageRecord
-from seem_train import postprocess
-from seem_train.clicks import next_click
+from seem_train.data.clicks import next_click
 from seem_train.data.dataset import Sample, SegmentationSet
-from seem_train.evaluation.image_scale import scaled_mask
+from seem_train.data.image_scale import scaled_mask
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -27,10 +26,11 @@ from seem_train.metrics import (
     SemanticScores,
 )
 from seem_train.metrics.instance import encode_masks
+from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws
+from seem_train.model.postprocess import OnDemandMasks, PanopticSegment
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.postprocess import OnDemandMasks, PanopticSegment
 from seem_train.runtime import Runtime, stream_seed
 
 #: Above so many pixels category scores, which take C floats a pixel, are made at a smaller size.

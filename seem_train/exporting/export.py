@@ -26,19 +26,19 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from seem_train.checkpoint import write_text
+from seem_train.adapters import layers as adapters
+from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import Scale
 from seem_train.exporting.graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import readme
-from seem_train.model import adapters
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import write_tensors
 from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.samvit import SamViTConfig
-from seem_train.model.weights import official_state_dict
 from seem_train.prediction.answers import make_folder
 from seem_train.prediction.vocabulary import Category
+from seem_train.training.checkpoint import write_text
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.tensor_files import write_tensors
 
 Format = Literal["onnx", "pt2"]
 TOLERANCE = 1e-2  #: of mask logits, whose usual size is 10, between a graph and the model

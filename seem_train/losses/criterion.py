@@ -21,6 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seem_train.losses.grounding import contrastive_loss, text_costs, text_logits
+from seem_train.losses.masks import mask_losses
+from seem_train.losses.matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
+from seem_train.losses.points import PointSource, RandomPoints, Task
+from seem_train.losses.spatial import choice_loss, choose_own, only, prompt_logits
+from seem_train.losses.targets import Counts, GroundingTargets, ObjectTargets, Sizes, SpatialTargets, Targets
 from seem_train.model.predictions import (
     GroundingPredictions,
     LayerPredictions,
@@ -28,13 +34,6 @@ from seem_train.model.predictions import (
     Predictions,
     SpatialPredictions,
 )
-
-from .grounding import contrastive_loss, text_costs, text_logits
-from .masks import mask_losses
-from .matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
-from .points import PointSource, RandomPoints, Task
-from .spatial import choice_loss, choose_own, only, prompt_logits
-from .targets import Counts, GroundingTargets, ObjectTargets, Sizes, SpatialTargets, Targets
 
 Predicted = ObjectPredictions | GroundingPredictions | SpatialPredictions
 MaskTargets = ObjectTargets | GroundingTargets | SpatialTargets

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .matcher import Pairs, padded_rows
-from .targets import GroundingTargets
+from seem_train.losses.matcher import Pairs, padded_rows
+from seem_train.losses.targets import GroundingTargets
 
 MAX_SCALE = 100.0  #: ceiling of the learned temperature exp(logit_scale), as in CLIP
 

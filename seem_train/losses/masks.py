@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .matcher import Pairs
-from .points import PointSource, Task, sample_maps, sample_masks
+from seem_train.losses.matcher import Pairs
+from seem_train.losses.points import PointSource, Task, sample_maps, sample_masks
 
 MASKS_AT_ONCE = 256  #: a hundred megabytes of candidate points, of 12,544 a mask
 

@@ -20,7 +20,15 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .points import PointSource, Task, pixels_first, read_pixels, sample_maps, sample_masks, surrounding
+from seem_train.losses.points import (
+    PointSource,
+    Task,
+    pixels_first,
+    read_pixels,
+    sample_maps,
+    sample_masks,
+    surrounding,
+)
 
 BLOCK = 1568  #: points read at once on a CPU, so that what 101 queries have there stays in its cache
 

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seem_train.losses.matcher import Pairs, padded_rows
 from seem_train.model.predictions import SpatialPredictions
-
-from .matcher import Pairs, padded_rows
 
 
 def prompt_logits(

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.attention import QUERIES, Kind
-from seem_train.model.backbone import build_backbone
 from seem_train.model.checks import check_device, check_image, check_prompts
 from seem_train.model.config import SEEMConfig
 from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
 from seem_train.model.draws import Draws, SeededDraws
 from seem_train.model.language import LanguageEncoder, TextEmbeddings, training_prompts
-from seem_train.model.pixel_decoder import build_pixel_decoder
+from seem_train.model.pixel_decoders.fpn import build_pixel_decoder
 from seem_train.model.predictions import (
     GroundingPredictions,
     LayerPredictions,
@@ -33,9 +32,10 @@ from seem_train.model.predictions import (
 )
 from seem_train.model.prepare import PreparedPrompts, prepare, prepare_regions
 from seem_train.model.prompts import ImagePrompts, RegionTokens
+from seem_train.model.trunks.focal import build_backbone
 
 if TYPE_CHECKING:
-    from seem_train.model.adapter_files import Card
+    from seem_train.adapters.files import Card
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from seem_data.layout import ImageRecord
-from seem_train import draw
-from seem_train.checkpoint import write_text
 from seem_train.errors import UserError
-from seem_train.evaluation.panoptic_files import PanopticFiles
 from seem_train.metrics.instance import encode_masks
 from seem_train.model.language import clean_name
-from seem_train.postprocess import PanopticSegment
+from seem_train.model.postprocess import PanopticSegment
+from seem_train.output import draw
+from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.prediction.vocabulary import Category
+from seem_train.training.checkpoint import write_text
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  #: what `save` takes for the name of a picture
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seem_train import postprocess
+from seem_train.data.image_scale import scaled_mask
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import scaled_mask
+from seem_train.model import postprocess
 from seem_train.model.prompts import ImagePrompts, RegionTokens
 from seem_train.model.seem import SEEM
 from seem_train.prediction.embedding import EmbeddedPhoto

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seem_train.evaluation.image_scale import Scale
+from seem_train.data.image_scale import Scale
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.prediction.photo import PhotoSource, open_photo
 from seem_train.runtime import Runtime

@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 
 from seem_data.layout import ImageRecord
-from seem_train import draw
-from seem_train.checkpoint import write_text
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
-from seem_train.evaluation.panoptic_files import PanopticFiles
+from seem_train.output import draw
+from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.prediction.answers import (
     Objects,
     Panoptic,
@@ -40,8 +39,9 @@ from seem_train.prediction.answers import (
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.photo import open_photo
+from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.user_prompts import read_prompts
-from seem_train.predictor import Predictor
+from seem_train.training.checkpoint import write_text
 
 OVERLAY = 2048  #: longer side of overlays at most, in pixels
 SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their height

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from seem_train.data.image_scale import scaled_mask
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import scaled_mask
 from seem_train.model.prompts import Marks, Point
 from seem_train.prediction.photo import PhotoSource
 

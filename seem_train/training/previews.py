@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seem_train import draw, postprocess
-from seem_train.clicks import deepest_pixel
+from seem_train.data.clicks import deepest_pixel
 from seem_train.data.dataset import Sample, SegmentationSet
-from seem_train.evaluation.image_scale import Scale
+from seem_train.data.image_scale import Scale
+from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
 from seem_train.model.seem import SEEM, ImageFeatures
+from seem_train.output import draw
 
 HEIGHT = 240  #: of each picture of a sheet, pixels
 _FOUND = (46, 134, 222)

@@ -36,7 +36,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seem_train import clicks
+from seem_train.data import clicks
 from seem_train.data.batch import Batch
 from seem_train.losses import criterion as criterion_module
 from seem_train.losses import masks as masks_module
@@ -53,7 +53,7 @@ from seem_train.model.language import BACKGROUND, TextEmbeddings, tokenize, trai
 from seem_train.model.layers import CrossAttentionLayer, SelfAttentionLayer
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.optim import parameter_groups
+from seem_train.training.optim import parameter_groups
 from seem_train.training.step import StepDraws, TrainingStep
 
 CONTEXT = 77  #: tokens of every text

@@ -26,14 +26,14 @@ from typing import Any
 import torch
 import yaml
 
-from seem_train import checkpoint
 from seem_train import config as settings
+from seem_train.adapters.strategies import ALIASES
 from seem_train.config import Config
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import write_tensors
-from seem_train.model.weights import official_state_dict
-from seem_train.strategies import ALIASES
+from seem_train.training import checkpoint
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.tensor_files import write_tensors
 
 CONFIG, SUMMARY, LAST, BEST, BASE = "config.yaml", "summary.json", "last", "best", "base.safetensors"
 

@@ -12,19 +12,19 @@ import torch
 from torch import nn
 
 from seem_train import config as settings
-from seem_train import optim, strategies
-from seem_train.checkpoint import Progress
+from seem_train.adapters import strategies
+from seem_train.adapters.layers import Placement
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.errors import UserError
-from seem_train.loggers import Log
 from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
 from seem_train.losses.points import RandomPoints
-from seem_train.model.adapters import Placement
 from seem_train.runtime import Runtime
-from seem_train.training import memory, run_folder, summary
-from seem_train.training.examiner import Examiner
+from seem_train.training import memory, optim, run_folder, summary
+from seem_train.training.checkpoint import Progress
+from seem_train.training.loggers import Log
+from seem_train.training.run_evaluation import Examiner
 from seem_train.training.run_folder import Place
 from seem_train.training.step import TrainingStep
 from seem_train.training.weights_source import Source, load_source

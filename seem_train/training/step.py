@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seem_train.clicks import next_click
+from seem_train.adapters.strategies import INTERACTIVE_ONLY
 from seem_train.data.batch import Batch
+from seem_train.data.clicks import next_click
 from seem_train.losses.criterion import Criterion, touch
 from seem_train.losses.targets import Counts, SpatialTargets
 from seem_train.model.draws import SeededDraws
@@ -19,7 +20,6 @@ from seem_train.model.language import TextEmbeddings
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.runtime import stream_seed
-from seem_train.strategies import INTERACTIVE_ONLY
 
 _TEMPLATES, _ROUNDS, _MODEL = range(3)  #: purposes of draws
 

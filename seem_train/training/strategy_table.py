@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from seem_train.loggers import count_text, table
-from seem_train.model.checkpoints import find_weights
-from seem_train.model.presets import get_preset
+from seem_train.adapters.strategies import STRATEGIES, apply, count, placement, trainable_share
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import read_tensors
-from seem_train.model.weights import recognise
-from seem_train.strategies import STRATEGIES, apply, count, placement, trainable_share
+from seem_train.training.loggers import count_text, table
+from seem_train.weights.checkpoints import find_weights
+from seem_train.weights.official import recognise
+from seem_train.weights.presets import get_preset
+from seem_train.weights.tensor_files import read_tensors
 
 
 def count_all(

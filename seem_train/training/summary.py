@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seem_data import __version__
-from seem_train import strategies
+from seem_train.adapters import strategies
+from seem_train.adapters.files import fingerprint
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.evaluation.result import fewer_is_better
-from seem_train.loggers import count_text, size_text, table
-from seem_train.model.adapter_files import fingerprint
 from seem_train.runtime import allocator_error
 from seem_train.training import run_folder
+from seem_train.training.loggers import count_text, size_text, table
 from seem_train.training.memory import estimate
 
 if TYPE_CHECKING:

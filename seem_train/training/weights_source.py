@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
+from seem_train.adapters.files import Base, fingerprint
+from seem_train.adapters.layers import has_adapters, merge
 from seem_train.errors import UserError
-from seem_train.model.adapter_files import Base, fingerprint
-from seem_train.model.adapters import has_adapters, merge
-from seem_train.model.checkpoints import CHECKPOINTS, find_weights, weights_folder
-from seem_train.model.presets import PRESETS
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import read_tensors
-from seem_train.model.weights import load_model, recognise
+from seem_train.weights.checkpoints import CHECKPOINTS, find_weights, weights_folder
+from seem_train.weights.official import load_model, recognise
+from seem_train.weights.presets import PRESETS
+from seem_train.weights.tensor_files import read_tensors
 
 RANDOM = "random"
 #: The log temperature of a model without pretrained weights: the most that CLIP allows
@@ -82,7 +82,7 @@ def _merged(model: SEEM, path: Path) -> None:
 
 
 def _preset_of(folder: Path) -> str:
-    from seem_train.model.adapter_files import CARD, read_card
+    from seem_train.adapters.files import CARD, read_card
 
     for place in (folder, folder / "best"):
         if (place / CARD).is_file():

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seem_train.model.attention import Attention
-from seem_train.model.backbone import FocalTrunk
 from seem_train.model.config import FocalConfig
 from seem_train.model.language import BACKGROUND, tokenize, training_prompts, unit
 from seem_train.model.layers import CrossAttentionLayer, SelfAttentionLayer
-from seem_train.model.pixel_decoder import EncoderLayer, FPNPixelDecoder
+from seem_train.model.pixel_decoders.fpn import EncoderLayer, FPNPixelDecoder
 from seem_train.model.seem import SEEM
+from seem_train.model.trunks.focal import FocalTrunk
 
 EOT = 49407
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seem_train import postprocess
+from seem_train.model import postprocess
 
 QUERIES, CATEGORIES, HEIGHT, WIDTH = 101, 133, 480, 640
 THINGS = [index < 80 for index in range(CATEGORIES)]

@@ -18,10 +18,12 @@ from converter import Annotation, panoptic_pass, semantic_pass
 from panopticapi.utils import IdGenerator
 from PIL import Image
 
-from seem_data import grounding, instances, panoptic, png, semantic, sentences
 from seem_data.annotations import Polygon, Region
 from seem_data.categories import Categories, Category
-from seem_data.raster import RasterOptions, rasterize
+from seem_data.drawing.raster import RasterOptions, rasterize
+from seem_data.encoding import grounding, instances, panoptic, semantic
+from seem_data.layout import png
+from seem_data.sentences import describe as sentences
 
 pytestmark = pytest.mark.bench
 

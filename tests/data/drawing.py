@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 
 from seem_data.annotations import Bitmap, Polygon, Region
 from seem_data.categories import Categories, Category
+from seem_data.drawing.raster import Drawing, RasterOptions, rasterize
 from seem_data.problems import Problem
-from seem_data.raster import Drawing, RasterOptions, rasterize
 
 CATEGORIES = Categories(
     [

@@ -56,7 +56,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from tests.data.scenes import write_colors, write_scenes
 from seem_data import build
-from seem_data.validate import validate
+from seem_data.checking.validate import validate
 folder = Path({str(tmp_path)!r})
 build(write_colors(folder), write_scenes(folder / "ann", 3), folder / "out", workers=1)
 assert validate(folder / "out", workers=1) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seem_data.colors import NAMES, name_counts
-from seem_data.runs import stretches_of
+from seem_data.drawing.runs import stretches_of
+from seem_data.sentences.colors import NAMES, name_counts
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:

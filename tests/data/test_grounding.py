@@ -8,8 +8,8 @@ import numpy as np
 from drawing import CATEGORIES, box, decode, draw, polygon, regions, sizes
 from hypothesis import given
 
-from seem_data import grounding, panoptic
 from seem_data.annotations import Polygon, Region, Sentence
+from seem_data.encoding import grounding, panoptic
 
 
 def rows_of(found: list[Region], size: tuple[int, int]):

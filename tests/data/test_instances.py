@@ -10,8 +10,8 @@ from hypothesis import given
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from seem_data import instances, panoptic
 from seem_data.annotations import Polygon, Region
+from seem_data.encoding import instances, panoptic
 
 
 @given(regions, sizes)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from seem_data.annotations import Polygon, Region
-from seem_data.keyholes import keyhole
-from seem_data.outlines import Part, trace
-from seem_data.runs import runs_of
+from seem_data.drawing.keyholes import keyhole
+from seem_data.drawing.outlines import Part, trace
+from seem_data.drawing.runs import runs_of
 
 label_maps = st.tuples(st.integers(1, 18), st.integers(1, 18)).flatmap(
     lambda shape: arrays.arrays(np.uint8, shape, elements=st.integers(0, 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seem_data.pairs import pair
+from seem_data.building.pairs import pair
 from seem_data.readers import Item
 
 

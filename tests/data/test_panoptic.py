@@ -13,11 +13,12 @@ from hypothesis import given
 from panopticapi.utils import IdGenerator, id2rgb, rgb2id
 from PIL import Image
 
-from seem_data import panoptic, png
 from seem_data.annotations import Region
 from seem_data.categories import Categories, Category
+from seem_data.encoding import panoptic
+from seem_data.encoding.segment_ids import SegmentIds
+from seem_data.layout import png
 from seem_data.problems import DataError
-from seem_data.segment_ids import SegmentIds
 
 
 def write(path: Path, image: Image.Image | bytes) -> Path:
@@ -104,7 +105,7 @@ def test_stuff_twice_in_an_image_is_a_programming_error():
 
 def test_a_missing_panopticapi_is_told_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "panopticapi.utils", None)
-    monkeypatch.delitem(sys.modules, "seem_data.segment_ids")
+    monkeypatch.delitem(sys.modules, "seem_data.encoding.segment_ids")
     with pytest.raises(DataError, match="pip install --no-deps panopticapi-lite"):
         panoptic.encode(draw([], (4, 4)), CATEGORIES)
 

@@ -13,13 +13,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import seem_data
-from seem_data import pipeline
+from seem_data.building import pipeline
+from seem_data.building.pipeline import BuildReport
+from seem_data.checking.validate import validate
 from seem_data.init import colour_map
 from seem_data.layout import Dataset
-from seem_data.pipeline import BuildReport
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Source
-from seem_data.validate import validate
 from tests.data.scenes import (
     CATEGORIES,
     HEIGHT,
@@ -311,7 +311,7 @@ def test_problems_of_a_file_for_many_images_name_the_image(colors: Path, tmp_pat
 def test_a_fault_of_ours_costs_one_image(
     colors: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seem_data import one_image
+    from seem_data.building import one_image
 
     rasterize = one_image.rasterize
 
@@ -492,7 +492,7 @@ def test_a_full_disk_stops_the_build_and_the_same_call_goes_on(
 ) -> None:
     import errno
 
-    from seem_data import one_image
+    from seem_data.building import one_image
 
     write, written = one_image.write_atomically, []
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from seem_data import png
-from seem_data.runs import stretches_of
+from seem_data.drawing.runs import stretches_of
+from seem_data.layout import png
 
 sides = st.integers(1, 40)
 grey = st.tuples(sides, sides).flatmap(lambda shape: arrays.arrays(np.uint8, shape))

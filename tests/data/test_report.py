@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from seem_data import build, report
+from seem_data import build
 from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem
+from seem_data.showing import report
 from tests.data.scenes import write_colors, write_scenes
 from tests.data.tabletop import COLORS, dataset, render
 

@@ -6,10 +6,10 @@ import numpy as np
 from drawing import CATEGORIES, box, draw, regions, sizes
 from hypothesis import given
 
-from seem_data import panoptic, semantic
 from seem_data.annotations import Region
 from seem_data.categories import Categories, Category
-from seem_data.raster import RasterOptions, rasterize
+from seem_data.drawing.raster import RasterOptions, rasterize
+from seem_data.encoding import panoptic, semantic
 
 
 @given(regions, sizes)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from seem_data.annotations import Region
-from seem_data.raster import Drawing
-from seem_data.sentences import describe, noun
+from seem_data.drawing.raster import Drawing
+from seem_data.sentences.describe import describe, noun
 
 #: Colours that nobody would call by another name.
 PAINTS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seem_data.problems import DataError
-from seem_data.sentences_file import SentencesFile
+from seem_data.sentences.file import SentencesFile
 
 ROWS = [
     ("image", "object", "sentence"),

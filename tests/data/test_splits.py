@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seem_data.problems import DataError, Problem
-from seem_data.split_plan import parse
-from seem_data.splits import Member, absent_categories, assign
+from seem_data.splits.assign import Member, absent_categories, assign
+from seem_data.splits.plan import parse
 
 
 def members(count: int, categories: dict[int, set[int]] | None = None) -> list[Member]:

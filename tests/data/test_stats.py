@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seem_data.layout import Dataset
-from seem_data.stats import CategoryStats, collect, tables
+from seem_data.showing.stats import CategoryStats, collect, tables
 from tests.data.tabletop import dataset
 
 

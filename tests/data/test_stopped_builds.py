@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import seem_data
-from seem_data.pipeline import BuildReport
+from seem_data.building.pipeline import BuildReport
+from seem_data.checking.validate import validate
 from seem_data.problems import DataError
-from seem_data.validate import validate
 from tests.data.scenes import box, shapes_of, tree, write_annotation, write_colors, write_image, write_scenes
 
 
@@ -128,7 +128,7 @@ def test_a_torn_or_foreign_journal_costs_only_work(colors: Path, scenes: Path, t
 
 
 def test_two_builds_of_one_dataset_do_not_mix(colors: Path, scenes: Path, tmp_path: Path) -> None:
-    from seem_data.journal import Journal
+    from seem_data.building.journal import Journal
 
     with Journal(tmp_path / "out"), pytest.raises(DataError, match="another build"):
         build(colors, scenes, tmp_path / "out")
@@ -175,7 +175,7 @@ def test_killed_while_files_are_put_in_place_it_goes_on(
     colors: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every moment of the last step, one after another, after a first build with other splits."""
-    from seem_data import assemble
+    from seem_data.building import assemble
 
     build(colors, scenes, tmp_path / "out", split="train=1,val=1", seed=5)
     write_annotation(scenes / "002.json", "002.jpg", [box("cup", 1, 30, 9, 40)])
@@ -207,7 +207,7 @@ def test_killed_while_files_are_put_in_place_it_goes_on(
 def test_an_input_changed_back_and_forth_between_kills_gives_the_right_files(
     colors: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seem_data import assemble
+    from seem_data.building import assemble
 
     build(colors, scenes, tmp_path / "out", split="train=1,val=1")
     first = (scenes / "002.json").read_bytes()

@@ -14,12 +14,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import seem_data
+from seem_data.checking.repair import SET_ASIDE, repair
+from seem_data.checking.validate import validate
+from seem_data.checking.validate_image import polygon_faults
+from seem_data.encoding.segment_map import SegmentMap
 from seem_data.layout import Dataset
 from seem_data.problems import DataError
-from seem_data.repair import SET_ASIDE, repair
-from seem_data.segment_map import SegmentMap
-from seem_data.validate import validate
-from seem_data.validate_image import polygon_faults
 from tests.data.scenes import HEIGHT, WIDTH, tree, write_colors, write_scenes
 
 

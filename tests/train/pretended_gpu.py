@@ -255,7 +255,7 @@ def _maker(real: Any) -> Any:
 if __name__ == "__main__":
     import toy
 
-    from seem_train.cli import app
+    from seem_train.cli.app import app
 
     toy.register_micro()
     with pretend():

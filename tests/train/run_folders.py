@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
-from seem_train import checkpoint
-from seem_train.model import adapter_files
-from seem_train.model.adapter_files import Base, Card
-from seem_train.model.adapters import Placement, inject
-from seem_train.model.presets import get_preset
+from seem_train.adapters import files as adapter_files
+from seem_train.adapters.files import Base, Card
+from seem_train.adapters.layers import Placement, inject
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import write_tensors
-from seem_train.model.weights import official_state_dict
+from seem_train.training import checkpoint
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.presets import get_preset
+from seem_train.weights.tensor_files import write_tensors
 
 CATEGORIES = (
     {"id": 4, "name": "mug", "color": [220, 20, 60], "isthing": 1, "supercategory": "mug"},

@@ -9,9 +9,9 @@ import pytest
 import torch
 from toy import MICRO, answer, loss_of, micro, outputs, pictures, with_trunk
 
+from seem_train.adapters import layers as adapters
+from seem_train.adapters.layers import Placement, inject, is_adapter_name, merge
 from seem_train.errors import UserError
-from seem_train.model import adapters
-from seem_train.model.adapters import Placement, inject, is_adapter_name, merge
 from seem_train.model.config import DecoderConfig
 from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.focal_dw import FocalDWConfig

@@ -10,8 +10,8 @@ import pytest
 import torch
 from timm.models.focalnet import FocalNet
 
-from seem_train.model.backbone import FocalTrunk, build_backbone
 from seem_train.model.config import FocalConfig
+from seem_train.model.trunks.focal import FocalTrunk, build_backbone
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from slow_path import token_trunk  # pyright: ignore[reportMissingImports]

@@ -10,9 +10,9 @@ import torch
 import toy
 from typer.testing import CliRunner
 
-from seem_train import strategies
-from seem_train.cli import app
-from seem_train.clicks import deepest_pixel
+from seem_train.adapters import strategies
+from seem_train.cli.app import app
+from seem_train.data.clicks import deepest_pixel
 from seem_train.losses.criterion import Criterion
 from seem_train.losses.points import GridPoints
 from seem_train.model.draws import SeededDraws

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from seem_train import checkpoint
-from seem_train.checkpoint import Progress, damage, find, load, restore_tensors, save
 from seem_train.errors import UserError
+from seem_train.training import checkpoint
+from seem_train.training.checkpoint import Progress, damage, find, load, restore_tensors, save
 
 
 def write(folder: Path, value: float) -> None:

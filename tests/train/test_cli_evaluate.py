@@ -11,14 +11,14 @@ import torch
 from tiny_dataset import CATEGORIES, write_dataset
 from typer.testing import CliRunner, Result
 
-from seem_train.cli import app
-from seem_train.model import adapter_files
-from seem_train.model.adapter_files import Base, Card, fingerprint
-from seem_train.model.adapters import Placement
-from seem_train.model.presets import get_preset
+from seem_train.adapters import files as adapter_files
+from seem_train.adapters.files import Base, Card, fingerprint
+from seem_train.adapters.layers import Placement
+from seem_train.cli.app import app
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import write_tensors
-from seem_train.model.weights import official_state_dict
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.presets import get_preset
+from seem_train.weights.tensor_files import write_tensors
 
 QUICK = ["--max-clicks", "2", "--object-threshold", "0", "--overlap-threshold", "0"]
 

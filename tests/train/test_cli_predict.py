@@ -15,7 +15,7 @@ from run_folders import CATEGORIES, EVAL_SIZE, write_run
 from typer.testing import CliRunner, Result
 
 from seem_train import Predictor
-from seem_train.cli import app
+from seem_train.cli.app import app
 from seem_train.model.seem import SEEM
 from seem_train.prediction.photo import open_mask
 

@@ -17,9 +17,9 @@ import toy
 import yaml
 from typer.testing import CliRunner
 
-from seem_train.cli import app
+from seem_train.adapters.strategies import STRATEGIES
+from seem_train.cli.app import app
 from seem_train.config import fields, to_yaml
-from seem_train.strategies import STRATEGIES
 from seem_train.training.step import TrainingStep
 
 cli = CliRunner()
@@ -56,7 +56,7 @@ def test_every_setting_with_a_flag_is_an_option() -> None:
 def test_help_does_not_wait_for_torch() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "seem_train", "run", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "seem_train.cli" in done.stderr
+    assert done.returncode == 0 and "seem_train.cli.app" in done.stderr
     assert "torch._C" not in done.stderr
 
 

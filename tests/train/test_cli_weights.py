@@ -15,14 +15,14 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from seem_train.cli import app
+from seem_train.cli.app import app
 from seem_train.errors import UserError
-from seem_train.model import checkpoints, presets
-from seem_train.model.checkpoints import Checkpoint, download
-from seem_train.model.presets import PRESETS
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import read_tensors
-from seem_train.model.weights import official_state_dict
+from seem_train.weights import checkpoints, presets
+from seem_train.weights.checkpoints import Checkpoint, download
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.presets import PRESETS
+from seem_train.weights.tensor_files import read_tensors
 
 BODY = bytes(range(256)) * 20_000  # 5 MB
 DIGEST = hashlib.sha256(BODY).hexdigest()

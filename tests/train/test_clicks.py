@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from seem_train.clicks import deepest_pixel, next_click
+from seem_train.data.clicks import deepest_pixel, next_click
 
 
 def test_next_click_is_the_originals(shared_parity: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seem_train import draw, labels
-from seem_train.labels import Label, draw_labels
+from seem_train.output import draw, labels
+from seem_train.output.labels import Label, draw_labels
 
 
 def _photo(height: int = 120, width: int = 160) -> np.ndarray:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
-from seem_train.evaluate import TASKS, EvaluationSettings, evaluate
+from seem_train.evaluation.evaluate import TASKS, EvaluationSettings, evaluate
 from seem_train.evaluation.result import EvaluationResult, gains, read_earlier, shown_number
 from seem_train.model.config import PostprocessConfig
 from seem_train.model.predictions import (
@@ -32,10 +32,10 @@ from seem_train.model.predictions import (
     ObjectPredictions,
     Predictions,
 )
-from seem_train.model.presets import get_preset
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
+from seem_train.weights.presets import get_preset
 
 #: every query speaks, so that an untrained model predicts something
 TALKATIVE = EvaluationSettings(size=64, object_threshold=0.0, overlap_threshold=0.0, max_clicks=3)
@@ -310,7 +310,7 @@ def test_large_photos_go_through_in_pieces(
     dataset: Path, model: SEEM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(model, dataset, settings=TALKATIVE)
-    monkeypatch.setattr("seem_train.postprocess._LARGEST_STACK", 3 * HEIGHT * WIDTH)
+    monkeypatch.setattr("seem_train.model.postprocess._LARGEST_STACK", 3 * HEIGHT * WIDTH)
     pieces = evaluate(model, dataset, settings=TALKATIVE)
     assert pieces.headline() == pytest.approx(whole.headline(), abs=1e-6)
     monkeypatch.setattr("seem_train.evaluation.scorers._LARGEST_SEMANTIC", HEIGHT * WIDTH // 4)

@@ -20,7 +20,7 @@ from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, Shown
 from seem_train.metrics import GroundingScores, InstanceAP, InteractiveScores, PanopticQuality, SemanticScores
-from seem_train.postprocess import PanopticSegment
+from seem_train.model.postprocess import PanopticSegment
 
 
 class _Page(HTMLParser):

@@ -16,13 +16,13 @@ from toy import MICRO, NAMES, micro, with_trunk
 from typer.testing import CliRunner, Result
 
 from seem_train import Predictor
-from seem_train.cli import app
+from seem_train.adapters.layers import Placement
+from seem_train.cli.app import app
+from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import Scale
 from seem_train.exporting import export
 from seem_train.exporting.graphs import ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import EXAMPLE
-from seem_train.model.adapters import Placement
 from seem_train.model.draws import SeededDraws
 from seem_train.model.language import tokenize
 from seem_train.model.prepare import PreparedPrompts
@@ -30,8 +30,8 @@ from seem_train.model.prompts import ImagePrompts, Marks
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.samvit import SamViTConfig
-from seem_train.model.weights import load_model
 from seem_train.prediction.vocabulary import as_categories
+from seem_train.weights.official import load_model
 
 SIDE = 64
 

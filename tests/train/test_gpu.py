@@ -87,9 +87,9 @@ def test_a_step_waits_for_its_matching_and_for_its_numbers(dataset: Path, tmp_pa
     (tmp_path / "run.yaml").write_text(to_yaml(toy.settings(dataset, tmp_path / "run", **changes)))
     said, waits = on_gpu("run", "--config", tmp_path / "run.yaml", "--precision", "bf16")
     assert "a pretended GPU · bf16" in said and "Done in" in said
-    step = {"trainer.py", "training/step.py", "losses", "model/decoder.py", "model/prepare.py"}
+    step = {"training/trainer.py", "training/step.py", "losses", "model/decoder.py", "model/prepare.py"}
     found = {what: count for what, count in waits.items() if any(f" {place}" in what for place in step)}
-    assert found == {"to host losses/matcher.py": 3, "tolist trainer.py": 3}
+    assert found == {"to host losses/matcher.py": 3, "tolist training/trainer.py": 3}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out.parent / "run.yaml").write_text(to_yaml(toy.settings(dataset, out, **changes)))
     said, waits = on_gpu("run", "--config", out.parent / "run.yaml")
     assert "zero-shot" in said and "Done in" in said
-    assert REAL or waits["to host clicks.py"] > 0, "no prompt was corrected"
+    assert REAL or waits["to host data/clicks.py"] > 0, "no prompt was corrected"
     return out
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seem_train.losses import parity
+from tests.parity import losses as parity
 
 
 @pytest.fixture

@@ -11,8 +11,15 @@ import torch
 from torch import nn
 from toy import micro
 
-from seem_train.model.weights import load_model, official_state_dict
-from seem_train.optim import Ema, build_optimizer, clip_gradients, lr_factor, parameter_groups, set_lr
+from seem_train.training.optim import (
+    Ema,
+    build_optimizer,
+    clip_gradients,
+    lr_factor,
+    parameter_groups,
+    set_lr,
+)
+from seem_train.weights.official import load_model, official_state_dict
 
 MULTIPLIERS = {"backbone": 0.1, "language": 0.1}
 
@@ -61,7 +68,7 @@ def test_our_rule_decays_matrices_only() -> None:
 
 
 def test_adapters_of_the_backbone_learn_at_the_full_rate() -> None:
-    from seem_train.strategies import apply, find, placement
+    from seem_train.adapters.strategies import apply, find, placement
 
     model, strategy = micro(), find("adapter")
     apply(model, strategy, placement(strategy, 4))

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seem_train.errors import UserError
-from seem_train.model.backbone import FocalTrunk
-from seem_train.model.golden import Case, case_folders
-from seem_train.model.original_config import read_config
-from seem_train.model.parity import kind_of, main, run
 from seem_train.model.seem import SEEM
-from seem_train.model.weights import official_state_dict
+from seem_train.model.trunks.focal import FocalTrunk
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.original_config import read_config
+from tests.parity.compare import kind_of, main, run
+from tests.parity.golden import Case, case_folders
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED_KINDS = ("a", "b", "c", "d", "e", "g", "h2", "h3", "h4")

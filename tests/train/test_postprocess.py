@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from seem_train import postprocess
+from seem_train.model import postprocess
 
 
 def _case(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from seem_train.errors import UserError
-from seem_train.postprocess import PanopticSegment
+from seem_train.model.postprocess import PanopticSegment
 from seem_train.prediction.answers import (
     Objects,
     Panoptic,

@@ -15,12 +15,13 @@ from PIL import Image
 from torch import nn
 from toy import MICRO, NAMES, micro
 
-from seem_train import Predictor, postprocess
+from seem_train import Predictor
+from seem_train.data.image_scale import OBJECTS, Scale, scaled_mask
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import OBJECTS, Scale, scaled_mask
+from seem_train.model import postprocess
+from seem_train.model.postprocess import resize_masks
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
-from seem_train.postprocess import resize_masks
 from seem_train.prediction.answers import Objects
 
 HEIGHT, WIDTH, SIDE = 90, 140, 64
@@ -366,7 +367,7 @@ def test_results_too_large_for_memory_are_decided_smaller_and_enlarged(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = predictor.panoptic(object_threshold=0.0, overlap_threshold=0.1), predictor.semantic()
-    monkeypatch.setattr("seem_train.predictor._LARGEST_DECISION", HEIGHT * WIDTH * 5)
+    monkeypatch.setattr("seem_train.prediction.predictor._LARGEST_DECISION", HEIGHT * WIDTH * 5)
     small = predictor.panoptic(object_threshold=0.0, overlap_threshold=0.1), predictor.semantic()
     assert small[0].id_map.shape == exact[0].id_map.shape
     assert small[1].labels.shape == exact[1].labels.shape

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from seem_train.errors import UserError
-from seem_train.model.checkpoints import CHECKPOINTS
 from seem_train.model.complexity import count_parameters, measure_gflops
 from seem_train.model.draws import SeededDraws
-from seem_train.model.original_config import from_original
-from seem_train.model.presets import PRESETS, get_preset
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
-from seem_train.model.weights import official_state_dict
+from seem_train.weights.checkpoints import CHECKPOINTS
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.original_config import from_original
+from seem_train.weights.presets import PRESETS, get_preset
 
 #: preset → the original's configuration, and a digest of the sorted "name shape" lines of its state dict
 OFFICIAL = {

@@ -15,12 +15,12 @@ import pytest
 import torch
 import toy
 
-from seem_train import checkpoint, trainer
+from seem_train.adapters.strategies import STRATEGIES
 from seem_train.config import Config, to_yaml
 from seem_train.errors import UserError
-from seem_train.strategies import STRATEGIES
-from seem_train.trainer import Run
-from seem_train.training.examiner import Examiner
+from seem_train.training import checkpoint, trainer
+from seem_train.training.run_evaluation import Examiner
+from seem_train.training.trainer import Run
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,21 @@ import torch
 from timm.layers import DropPath
 from toy import answer, loss_of, micro, outputs, pictures
 
-from seem_train import strategies
+from seem_train.adapters import strategies
+from seem_train.adapters.layers import is_adapter_name
+from seem_train.adapters.strategies import (
+    STRATEGIES,
+    apply,
+    check_trainable,
+    count,
+    find,
+    placement,
+    trainable_share,
+)
 from seem_train.errors import UserError
-from seem_train.model.adapters import is_adapter_name
-from seem_train.model.presets import PRESETS
 from seem_train.model.seem import SEEM
-from seem_train.optim import build_optimizer, parameter_groups
-from seem_train.strategies import STRATEGIES, apply, check_trainable, count, find, placement, trainable_share
+from seem_train.training.optim import build_optimizer, parameter_groups
+from seem_train.weights.presets import PRESETS
 
 
 def prepared(name: str, rank: int = 4, **changes: tuple[str, ...]) -> tuple[SEEM, list[str]]:

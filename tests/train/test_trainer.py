@@ -12,18 +12,19 @@ import pytest
 import torch
 import toy
 
-from seem_train import checkpoint, finetune, load_model, trainer
+from seem_train import finetune, load_model
 from seem_train.errors import UserError
-from seem_train.loggers import Log
 from seem_train.losses.criterion import Criterion, LossTerms
 from seem_train.model.language import LanguageEncoder
-from seem_train.model.presets import PRESETS
 from seem_train.model.seem import SEEM
-from seem_train.model.weights import official_state_dict
 from seem_train.runtime import Runtime
-from seem_train.trainer import Run
+from seem_train.training import checkpoint, trainer
+from seem_train.training.loggers import Log
 from seem_train.training.run_folder import Place
 from seem_train.training.step import StepDraws
+from seem_train.training.trainer import Run
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.presets import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -290,8 +291,8 @@ def test_adapters_can_be_put_on_what_another_run_learned(dataset: Path, tmp_path
 
 
 def test_official_weights_can_be_fine_tuned_and_lora_folded_into_them(dataset: Path, tmp_path: Path) -> None:
-    from seem_train.model.adapters import merge
-    from seem_train.model.tensor_files import write_tensors
+    from seem_train.adapters.layers import merge
+    from seem_train.weights.tensor_files import write_tensors
 
     weights = tmp_path / "weights.safetensors"
     write_tensors(weights, official_state_dict(toy.micro()))

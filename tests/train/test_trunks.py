@@ -12,7 +12,6 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from seem_train.errors import UserError
-from seem_train.model.backbone import build_backbone
 from seem_train.model.config import (
     DecoderConfig,
     LanguageConfig,
@@ -20,13 +19,14 @@ from seem_train.model.config import (
     SEEMConfig,
     TrunkConfig,
 )
-from seem_train.model.deformable import DeformableAttention, DeformablePixelDecoder
-from seem_train.model.original_config import trunk_config
-from seem_train.model.pixel_decoder import build_pixel_decoder
+from seem_train.model.pixel_decoders.deformable import DeformableAttention, DeformablePixelDecoder
+from seem_train.model.pixel_decoders.fpn import build_pixel_decoder
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.davit import DaViTConfig, DaViTTrunk
+from seem_train.model.trunks.focal import build_backbone
 from seem_train.model.trunks.focal_dw import FocalDWConfig, FocalDWTrunk
 from seem_train.model.trunks.samvit import SamViTConfig, SamViTTrunk
+from seem_train.weights.original_config import trunk_config
 
 CASES = ("h2_trunk_focal_t", "h3_trunk_davit", "h4_trunk_samvit")
 TINY = {

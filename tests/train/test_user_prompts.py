@@ -10,8 +10,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from seem_train.data.image_scale import scaled_mask
 from seem_train.errors import UserError
-from seem_train.evaluation.image_scale import scaled_mask
 from seem_train.model.prompts import Marks
 from seem_train.prediction.user_prompts import read_prompts, scaled
 

@@ -18,14 +18,14 @@ from torch import Tensor
 
 import seem_train
 from seem_train.errors import UserError
-from seem_train.model import weights as weights_module
-from seem_train.model.checkpoints import CHECKPOINTS, find_weights, weights_folder
 from seem_train.model.config import DecoderConfig, LanguageConfig, PixelDecoderConfig, SEEMConfig
-from seem_train.model.presets import PRESETS
 from seem_train.model.seem import SEEM
-from seem_train.model.tensor_files import read_tensors, write_tensors
 from seem_train.model.trunks.samvit import SamViTConfig
-from seem_train.model.weights import load_model, load_official, official_state_dict, recognise
+from seem_train.weights import official as weights_module
+from seem_train.weights.checkpoints import CHECKPOINTS, find_weights, weights_folder
+from seem_train.weights.official import load_model, load_official, official_state_dict, recognise
+from seem_train.weights.presets import PRESETS
+from seem_train.weights.tensor_files import read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from seem_train.config import Config, from_settings
 from seem_train.model.config import DecoderConfig, FocalConfig, LanguageConfig, PixelDecoderConfig, SEEMConfig
 from seem_train.model.draws import SeededDraws
 from seem_train.model.predictions import Predictions
-from seem_train.model.presets import PRESETS, Preset
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
+from seem_train.weights.presets import PRESETS, Preset
 
 torch.set_num_threads(1)  # threads only wait for each other on models this small
 
@@ -191,6 +191,6 @@ def settings(dataset: Path, out: Path, **changes: object) -> Config:
 
 if __name__ == "__main__":  # python toy.py run …: the command line, with the small model
     register_micro()
-    from seem_train.cli import app
+    from seem_train.cli.app import app
 
     app()

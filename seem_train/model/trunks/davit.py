@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from seem_train.errors import UserError
-from seem_train.model.backbone import Trunk
+from seem_train.model.trunks.focal import Trunk
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from seem_train.model.backbone import Trunk
+from seem_train.model.trunks.focal import Trunk
 
 
 @dataclass(frozen=True)

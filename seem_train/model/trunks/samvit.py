@@ -20,7 +20,7 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from seem_train.model.backbone import Trunk
+from seem_train.model.trunks.focal import Trunk
 
 
 @dataclass(frozen=True)

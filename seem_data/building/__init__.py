@@ -1,0 +1,1 @@
+"""The build: find the images, make each one, put them in place."""

@@ -1,0 +1,295 @@
+"""One image of a dataset, checked: its three files against each other and against its rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from seem_data import images, layout
+from seem_data.categories import Categories
+from seem_data.encoding.panoptic import read_id_map
+from seem_data.encoding.segment_map import SegmentMap
+from seem_data.files import sha256_file
+from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment
+from seem_data.problems import DataError, Problem, Severity
+
+_LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json
+_BUILD_AGAIN = "Build the dataset again."
+_FIX = "seem-data validate --fix repairs it."
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All that the JSON files of a split say of one image."""
+
+    image: ImageRow
+    panoptic: PanopticRow
+    instances: list[InstanceRow] = field(default_factory=list)
+    grounding: list[GroundingRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found, and the SHA-256 of photo, panoptic and semantic PNG ("" for one that is not there)."""
+
+    image_id: int
+    problems: list[Problem]
+    sha256: tuple[str, str, str]
+
+
+def check_images(split: tuple[Path, Categories], rows: list[Rows]) -> list[Checked]:
+    """Check images of the split in a folder. What a worker does."""
+    return [_ImageCheck(*split, row).run() for row in rows]
+
+
+class _ImageCheck:
+    def __init__(self, root: Path, categories: Categories, rows: Rows) -> None:
+        self.root = root
+        self.categories = categories
+        self.rows = rows
+        self.problems: list[Problem] = []
+        self.photo = root / layout.IMAGES / rows.image.file_name
+        self.panoptic = root / layout.PANOPTIC / rows.panoptic.file_name
+        self.semantic = root / layout.SEMANTIC / rows.panoptic.file_name
+
+    def run(self) -> Checked:
+        self._check_photo()
+        self._check_segments()
+        id_map = self._read_panoptic()
+        if id_map is not None:
+            found = SegmentMap.of(id_map)
+            self._check_against_pixels(found)
+            self._check_semantic(found)
+            self._check_instances(found)
+            self._check_grounding(found)
+        hashes = [_sha256(path) for path in (self.photo, self.panoptic, self.semantic)]
+        return Checked(self.rows.image.id, self.problems, (hashes[0], hashes[1], hashes[2]))
+
+    def add(
+        self,
+        code: str,
+        file: Path | str,
+        message: str,
+        remedy: str = _FIX,
+        where: str = "",
+        severity: Severity = "error",
+    ) -> None:
+        file = self.root / file if isinstance(file, str) else file
+        self.problems.append(Problem(code, message, remedy, str(file), where, severity))
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.rows.image.width, self.rows.image.height
+
+    def _check_photo(self) -> None:
+        if not self.photo.is_file():
+            self.add("missing-photo", self.photo, "is missing.", _BUILD_AGAIN)
+            return
+        try:
+            header = images.read_header(self.photo)
+            images.check_complete(self.photo)
+        except DataError as error:
+            self.add("bad-photo", self.photo, error.problems[0].message, _BUILD_AGAIN)
+            return
+        if header.orientation != 1:
+            message = f"has the EXIF orientation {header.orientation}: viewers turn it, its masks stay."
+            self.add("turned-photo", self.photo, message, _BUILD_AGAIN)
+        if (found := (header.width, header.height)) != self._size:
+            self.add(
+                "photo-size", self.photo, f"has {_by(found)} pixels, not {_by(self._size)}.", _BUILD_AGAIN
+            )
+
+    def _read_panoptic(self) -> NDArray[np.int32] | None:
+        if not self.panoptic.is_file():
+            self.add("missing-panoptic", self.panoptic, "is missing.", _BUILD_AGAIN)
+            return None
+        try:
+            id_map = read_id_map(self.panoptic)
+        except DataError as error:
+            self.add("bad-panoptic", self.panoptic, error.problems[0].message, _BUILD_AGAIN)
+            return None
+        if (found := id_map.shape[::-1]) != self._size:
+            message = f"has {_by(found)} pixels, not {_by(self._size)}."
+            self.add("panoptic-size", self.panoptic, message, _BUILD_AGAIN)
+            return None
+        return id_map
+
+    def _check_segments(self) -> None:
+        """The rows of panoptic.json in themselves."""
+        stuff: Counter[tuple[int, int]] = Counter()
+        for number, count in Counter(segment.id for segment in self.rows.panoptic.segments_info).items():
+            if count > 1:
+                self._segment("duplicate-segment", number, f"is listed {count} times.")
+            if not 1 <= number <= layout.LARGEST_SEGMENT_ID:
+                self._segment("bad-segment-id", number, "is no id from 1 to 2^24 - 1 (0 is void).")
+        for segment in self.rows.panoptic.segments_info:
+            category = self.categories.by_id.get(segment.category_id)
+            if category is None:
+                message = f"has the category {segment.category_id}, which categories.json does not list."
+                self._segment("unknown-category", segment.id, message)
+            elif not category.isthing or segment.iscrowd == 1:
+                stuff[category.id, segment.iscrowd] += 1
+            if segment.iscrowd not in (0, 1):
+                self._segment("bad-iscrowd", segment.id, f"has iscrowd {segment.iscrowd}, not 0 or 1.")
+        for (category_id, iscrowd), count in stuff.items():
+            if count > 1:
+                name = self.categories.by_id[category_id].name
+                kind = "crowd" if iscrowd else "stuff"
+                message = f"has {count} segments of the {kind} {name!r}; an image has one at most."
+                self.add("split-stuff", self.panoptic, message, _BUILD_AGAIN)
+
+    def _segment(self, code: str, number: int, message: str, remedy: str = _FIX) -> None:
+        where = f"image {self.rows.image.file_name}, segment {number}"
+        self.add(code, layout.PANOPTIC_JSON, message, remedy, where)
+
+    def _check_against_pixels(self, found: SegmentMap) -> None:
+        told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
+        for number, fact in found.segments.items():
+            segment = told.pop(number, None)
+            if segment is None:
+                message = f"has {fact.area} pixels of segment {number}, which panoptic.json does not list."
+                self.add("unlisted-segment", self.panoptic, message)
+                continue
+            if segment.area != fact.area:
+                self._segment("wrong-area", number, f"has area {segment.area}; its pixels are {fact.area}.")
+            if tuple(segment.bbox) != fact.bbox:
+                message = f"has bbox {list(segment.bbox)}; its pixels have {list(fact.bbox)}."
+                self._segment("wrong-bbox", number, message)
+        for number in told:
+            self._segment("ghost-segment", number, "has no pixel in the PNG.")
+
+    def _check_semantic(self, found: SegmentMap) -> None:
+        if not self.semantic.is_file():
+            self.add("missing-semantic", self.semantic, "is missing.")
+            return
+        category_of = {segment.id: segment.category_id for segment in self.rows.panoptic.segments_info}
+        expected = found.semantic(category_of, self.categories)
+        pixels = _decoded(self.semantic)
+        if pixels is None or pixels.ndim != 2 or pixels.dtype != expected.dtype:
+            kind = f"{8 * expected.itemsize}-bit grey"
+            self.add("bad-semantic", self.semantic, f"is no {kind} PNG.")
+        elif pixels.shape != expected.shape:
+            found_size = _by(pixels.shape[::-1])
+            self.add("semantic-size", self.semantic, f"has {found_size} pixels, not {_by(self._size)}.")
+        elif wrong := int(np.count_nonzero(pixels != expected)):
+            message = f"disagrees with the panoptic PNG on {wrong} pixels."
+            self.add("semantic-differs", self.semantic, message)
+
+    def _check_instances(self, found: SegmentMap) -> None:
+        told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
+        seen: set[int] = set()
+        for row in self.rows.instances:
+            segment, fact = told.get(row.segment_id), found.segments.get(row.segment_id)
+            if segment is None or fact is None:
+                message = f"belongs to segment {row.segment_id}, which is not there."
+                self._instance("lost-instance", row, message)
+                continue
+            if row.segment_id in seen:
+                self._instance("duplicate-instance", row, f"is a second one of segment {row.segment_id}.")
+            seen.add(row.segment_id)
+            if (row.category_id, row.iscrowd) != (segment.category_id, segment.iscrowd):
+                message = f"has another category or iscrowd than segment {row.segment_id}."
+                self._instance("instance-differs", row, message)
+            if (row.area, tuple(row.bbox)) != (fact.area, fact.bbox):
+                message = f"has another area or bbox than segment {row.segment_id}."
+                self._instance("instance-differs", row, message)
+            if row.segmentation != fact.mask:
+                message = f"has another mask than segment {row.segment_id}."
+                self._instance("instance-mask", row, message)
+        things = {category.id for category in self.categories if category.isthing}
+        for segment in told.values():
+            if segment.category_id in things and segment.id in found.segments and segment.id not in seen:
+                self._segment("no-instance", segment.id, "is a thing and is not in instances.json.")
+
+    def _instance(self, code: str, row: InstanceRow, message: str) -> None:
+        self.add(code, layout.INSTANCES_JSON, message, where=f"annotation {row.id}")
+
+    def _check_grounding(self, found: SegmentMap) -> None:
+        told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
+        claims: defaultdict[str, set[int]] = defaultdict(set)
+        seen: set[int] = set()
+        for row in self.rows.grounding:
+            segment, fact = told.get(row.segment_id), found.segments.get(row.segment_id)
+            if segment is None or fact is None:
+                self._grounding("lost-grounding", row, f"means segment {row.segment_id}, which is not there.")
+                continue
+            if row.segment_id in seen:
+                self._grounding("duplicate-grounding", row, f"is a second one of segment {row.segment_id}.")
+            seen.add(row.segment_id)
+            for code, message in (
+                *_row_faults(row, segment),
+                *polygon_faults(row.segmentation, fact.mask, self._size),
+            ):
+                self._grounding(code, row, message)
+            for sentence in row.sentences:
+                if sentence.kind in layout.REFERRING_KINDS:
+                    claims[sentence.raw.casefold()].add(row.segment_id)
+        for raw, segments in claims.items():
+            if len(segments) > 1:
+                where = f"image {self.rows.image.file_name}"
+                message = f"{raw!r} should mean one segment, and is said of {len(segments)}."
+                self.add("ambiguous-sentence", layout.GROUNDING_JSON, message, _BUILD_AGAIN, where)
+
+    def _grounding(self, code: str, row: GroundingRow, message: str) -> None:
+        self.add(code, layout.GROUNDING_JSON, message, where=f"annotation {row.id}")
+
+
+def _row_faults(row: GroundingRow, segment: Segment) -> Iterator[tuple[str, str]]:
+    if row.category_id != segment.category_id:
+        yield "grounding-differs", f"has another category than segment {segment.id}."
+    if row.area != segment.area or tuple(row.bbox) != tuple(segment.bbox):
+        yield "grounding-differs", f"has another area or bbox than segment {segment.id}."
+    if not row.sentences or not all(sentence.raw.strip() for sentence in row.sentences):
+        yield "no-sentence", "has no sentence, or an empty one."
+    kinds = layout.SENTENCE_KINDS
+    if strange := [sentence.kind for sentence in row.sentences if sentence.kind not in kinds]:
+        yield "unknown-kind", f"has a sentence of kind {strange[0]!r}; there are {', '.join(kinds)}."
+
+
+def polygon_faults(
+    polygons: list[list[float]], mask: dict[str, Any], size: tuple[int, int]
+) -> Iterator[tuple[str, str]]:
+    """What the original's loaders need: polygons of at least 4 points (the fork drops an object whose first
+    is shorter), disjoint, together the segment."""
+    if not polygons or any(len(p) < 6 or len(p) % 2 for p in polygons) or len(polygons[0]) < 8:
+        yield "bad-polygon", "needs polygons of three points or more, four in the first."
+        return
+    if not all(np.isfinite(polygon).all() for polygon in polygons):
+        yield "bad-polygon", "has a polygon with infinite coordinates."
+        return
+    # The stubs of pycocotools know one polygon where its code takes a list of them.
+    parts: Any = coco_mask.frPyObjects(polygons, size[1], size[0])  # pyright: ignore
+    whole = coco_mask.merge(parts)
+    # One by one: of more than 255 masks at once pycocotools fails to tell the areas.
+    if sum(int(coco_mask.area(part)) for part in parts) != int(coco_mask.area(whole)):
+        yield "overlapping-polygons", "has polygons that overlap: loaders add them up."
+    iou = float(np.asarray(coco_mask.iou([whole], [mask], [0]))[0, 0])  # pyright: ignore
+    if iou < _LEAST_IOU:
+        yield "polygons-differ", f"has polygons that cover another area than the segment (IoU {iou:.3f})."
+
+
+def _decoded(path: Path) -> NDArray[Any] | None:
+    """The pixels as they are stored, or None where the file is no picture."""
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        return None
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return "×".join(map(str, size))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Regions ─▶ id map ─▶ outlines."""

@@ -1,0 +1,1 @@
+"""Id map ─▶ what the files of a dataset hold."""

@@ -1,0 +1,43 @@
+"""Segments and their sentences ─▶ grounding annotations that the original SEEM's loaders read.
+
+Those loaders take polygons only, rasterise each with pycocotools and add the masks up without clipping, and
+one of them drops an object whose first polygon has fewer than four points. So an annotation holds the
+disjoint parts of its segment, the largest first, each one closed line of at least four points with bridges to
+its holes; decoded as they do it, it is the segment's mask in the panoptic PNG to the pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from seem_data.annotations import Sentence
+from seem_data.drawing.outlines import trace
+from seem_data.encoding.panoptic import Panoptic
+
+
+def rows(panoptic: Panoptic, sentences: Sequence[Sequence[Sentence]]) -> list[dict[str, Any]]:
+    """One annotation per segment that has a sentence, in segment order.
+
+    Args:
+        sentences: of each segment of `panoptic.segments`.
+
+    Returns:
+        annotations without ``id`` and ``image_id``, which the writer counts over the split.
+    """
+    if not any(sentences):
+        return []
+    outlines = trace(panoptic.drawing.runs, panoptic.drawing.layers)
+    return [
+        {
+            "segment_id": segment.id,
+            "category_id": segment.category_id,
+            "bbox": list(segment.bbox),
+            "area": segment.area,
+            "iscrowd": segment.iscrowd,
+            "segmentation": [part.polygon().ravel().tolist() for part in parts],
+            "sentences": [{"raw": sentence.raw, "kind": sentence.kind} for sentence in said],
+        }
+        for segment, said, parts in zip(panoptic.segments, sentences, outlines, strict=True)
+        if said
+    ]

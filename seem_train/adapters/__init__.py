@@ -1,0 +1,1 @@
+"""Small trained branches beside frozen layers, and what each strategy trains."""

@@ -1,0 +1,211 @@
+"""Fine-tuning strategies as values: what each does to the parts of the model, and the table that shows it.
+
+Freezing goes by module, never by a piece of a name: upstream's substring rules froze adapters because they
+lie inside a frozen part, and trained others that were meant to be frozen. `apply` returns what it declared,
+and `check_trainable` holds the optimizer to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from seem_train.adapters.layers import Placement, inject, is_adapter_name
+from seem_train.errors import UserError
+
+Treatment = Literal["frozen", "adapters", "lora", "trained"]
+
+#: the parts of the model: name for users ─▶ attribute of `SEEM`
+PARTS = {
+    "backbone": "backbone",
+    "pixel-decoder": "pixel_decoder",
+    "language": "language",
+    "decoder": "decoder",
+}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What happens to each part. Text encoder and pixel decoder are frozen unless said otherwise."""
+
+    name: str
+    about: str
+    decoder: Treatment
+    backbone: Treatment = "frozen"
+    pixel_decoder: Treatment = "frozen"
+    language: Treatment = "frozen"
+
+    def treatment(self, part: str) -> Treatment:
+        return getattr(self, PARTS[part])
+
+    @property
+    def rank(self) -> int:
+        """The usual rank of its adapters."""
+        return 16 if "lora" in (self.decoder, self.backbone) else 64
+
+
+STRATEGIES = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy("head-adapter", "adapters in the decoder; smallest and fastest", decoder="adapters"),
+        Strategy(
+            "backbone-adapter+head-adapter",
+            "adapters in the decoder and in the late stages of the backbone (alias: adapter)",
+            decoder="adapters",
+            backbone="adapters",
+        ),
+        Strategy("head", "the whole decoder, as the original fine-tunes", decoder="trained"),
+        Strategy(
+            "backbone-adapter+head",
+            "the whole decoder, and adapters in the late stages of the backbone",
+            decoder="trained",
+            backbone="adapters",
+        ),
+        Strategy(
+            "lora",
+            "low-rank updates of the decoder's weights; can be merged into plain weights",
+            decoder="lora",
+        ),
+        Strategy(
+            "backbone-lora+lora",
+            "low-rank updates of the decoder's and the late backbone stages' weights",
+            decoder="lora",
+            backbone="lora",
+        ),
+        Strategy(
+            "full",
+            "every weight but the text encoder's; for large data or training from nothing",
+            decoder="trained",
+            backbone="trained",
+            pixel_decoder="trained",
+        ),
+    )
+}
+ALIASES = {"adapter": "backbone-adapter+head-adapter", "adapter-head": "backbone-adapter+head"}
+
+
+def find(name: str, freeze: Collection[str] = (), unfreeze: Collection[str] = ()) -> Strategy:
+    """The strategy of that name, with parts frozen or trained against it.
+
+    Raises:
+        UserError: unknown name, or a part frozen and trained at once.
+    """
+    strategy = STRATEGIES.get(ALIASES.get(name, name))
+    if strategy is None:
+        known = [*STRATEGIES, *ALIASES]
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
+        raise UserError(f"unknown strategy {name!r}. {hint}")
+    changes = {PARTS[part]: "frozen" for part in freeze} | {PARTS[part]: "trained" for part in unfreeze}
+    strategy = dataclasses.replace(strategy, **changes)
+    if all(strategy.treatment(part) == "frozen" for part in PARTS):
+        raise UserError(f"--strategy {name} with --freeze {','.join(freeze)} leaves nothing to train")
+    return strategy
+
+
+def placement(
+    strategy: Strategy, rank: int | None = None, backbone_stages: Sequence[int] = (3, 4)
+) -> Placement:
+    """Where the strategy's adapters go."""
+    kinds = {"adapters": "bottleneck", "lora": "lora"}
+    return Placement(
+        decoder=kinds.get(strategy.decoder, "none"),  # type: ignore[arg-type]
+        backbone=kinds.get(strategy.backbone, "none"),  # type: ignore[arg-type]
+        backbone_stages=tuple(backbone_stages),
+        rank=rank or strategy.rank,
+    )
+
+
+#: decoder parameters that only prompts of a kind reach
+INTERACTIVE_ONLY = ("mask_sptial_embed", "spatial_embed", "spatial_featured", "pn_indicator")
+
+
+def apply(
+    model: nn.Module, strategy: Strategy, where: Placement, tasks: Collection[str] | None = None
+) -> list[str]:
+    """Put the adapters in, freeze and thaw; returns the names of the parameters that will be trained.
+
+    Args:
+        tasks: what will be learned; without ``interactive`` the decoder's prompt embeddings stay frozen,
+        which
+            would otherwise only decay.
+    """
+    inject(model, where)
+    declared = []
+    for part, attribute in PARTS.items():
+        treatment = strategy.treatment(part)
+        for name, parameter in model.get_submodule(attribute).named_parameters(attribute):
+            unreached = (
+                tasks is not None and "interactive" not in tasks and any(n in name for n in INTERACTIVE_ONLY)
+            )
+            train = is_adapter_name(name) or (treatment == "trained" and not unreached)
+            parameter.requires_grad_(train)
+            if train:
+                declared.append(name)
+    set_modes(model)
+    return declared
+
+
+def set_modes(model: nn.Module) -> None:
+    """Train mode for modules that own trainable parameters and for what lies between them, eval mode for the
+    rest.
+
+    A frozen part under ``train()`` keeps dropping paths at random, as the original's frozen backbone does;
+    here a block is in train mode only where it is itself being trained.
+    """
+    model.eval()
+    for module in model.modules():
+        own = [p for name, p in module.named_parameters() if not is_adapter_name(name)]
+        if own and all(p.requires_grad for p in own):
+            module.train()
+
+
+def check_trainable(model: nn.Module, declared: Sequence[str], optimized: Sequence[str]) -> None:
+    """Raise RuntimeError unless the optimizer has exactly the declared tensors."""
+    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not set(trainable) == set(declared) == set(optimized) or len(optimized) != len(declared):
+        wrong = sorted(set(declared) ^ set(optimized) | set(declared) ^ set(trainable))
+        raise RuntimeError(f"the optimizer does not hold what the strategy declared: {', '.join(wrong[:5])}")
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """One row of the freeze table; numbers of parameters."""
+
+    part: str
+    treatment: Treatment
+    base: int
+    base_trained: int
+    adapters: int
+
+    @property
+    def trained(self) -> int:
+        return self.base_trained + self.adapters
+
+
+def count(model: nn.Module, strategy: Strategy) -> list[PartCount]:
+    """What is frozen, adapted and trained in each part, counted on the model itself."""
+    rows = []
+    for part, attribute in PARTS.items():
+        named = list(model.get_submodule(attribute).named_parameters(attribute))
+        base = [p for name, p in named if not is_adapter_name(name)]
+        rows.append(
+            PartCount(
+                part,
+                strategy.treatment(part),
+                sum(p.numel() for p in base),
+                sum(p.numel() for p in base if p.requires_grad),
+                sum(p.numel() for name, p in named if is_adapter_name(name) and p.requires_grad),
+            )
+        )
+    return rows
+
+
+def trainable_share(rows: Sequence[PartCount]) -> float:
+    """Trained parameters over those of the base model."""
+    return sum(row.trained for row in rows) / sum(row.base for row in rows)

@@ -1,0 +1,57 @@
+"""``seem-train``: mounts the commands, which have modules of their own; what users can mend is one line."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from seem_train.cli.evaluate import evaluate
+from seem_train.cli.export import export
+from seem_train.cli.predict import predict
+from seem_train.cli.run import bench, init, run, strategies
+from seem_train.cli.weights import models, weights
+from seem_train.errors import UserError
+
+
+class _OneLineErrors(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):  # RuntimeErrors, too
+            raise
+        except (UserError, RuntimeError, MemoryError, OSError) as error:
+            reason = _mendable(error)
+            if reason is None:
+                raise
+            print(f"error: {reason}", file=sys.stderr)
+            raise typer.Exit(2) from None
+
+
+def _mendable(error: Exception) -> str | None:
+    """What to tell whoever can mend it; None where the fault is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        return f"{error.filename or 'a file'} cannot be written: {error.strerror}" if full else None
+    from seem_train.runtime import allocator_error  # imports torch
+
+    detail = allocator_error(error)
+    return None if detail is None else f"out of memory ({detail}); try a smaller --size or --batch"
+
+
+app = typer.Typer(
+    name="seem-train",
+    cls=_OneLineErrors,
+    help="Fine-tune, evaluate and use SEEM.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (run, init, strategies, evaluate, predict, export, bench, models):
+    app.command(command.__name__)(command)
+app.add_typer(weights, name="weights")

@@ -1,0 +1,147 @@
+"""``seem-train run``, ``init``, ``strategies``, ``bench``: options from dataclasses, no logic."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from seem_train import config as settings
+from seem_train.errors import UserError
+
+_PANELS = {
+    "data": "Data",
+    "model": "Model",
+    "strategy": "Strategy",
+    "optim": "Optimizer",
+    "run": "Run",
+}
+
+
+def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for every setting that has a flag; they arrive as ``section__name``."""
+    signature = inspect.signature(function)
+    hints = get_type_hints(function, include_extras=True)
+    own = [
+        p.replace(annotation=hints[p.name])
+        for p in signature.parameters.values()
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    for section, item, kind in settings.fields():
+        flag = item.metadata["flag"]
+        if flag is None:
+            continue
+        plain = _plain_type(kind)
+        names = f"{flag}/--no-{flag[2:]}" if plain is bool else flag
+        option = typer.Option(
+            names, help=_help(item, kind), rich_help_panel=_PANELS[section], show_default=False
+        )
+        own.append(
+            inspect.Parameter(
+                f"{section}__{item.name}",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[plain | None, option],  # pyright: ignore[reportInvalidTypeForm]
+            )
+        )
+    function.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in own}
+    return function
+
+
+def _plain_type(kind: Any) -> Any:
+    """What the command line reads; `config` converts texts to lists and checks words."""
+    options = [part for part in get_args(kind) if part is not type(None)] or [kind]
+    return options[0] if len(options) == 1 and options[0] in (bool, int, float) else str
+
+
+def _help(item: Any, kind: Any) -> str:
+    words = settings.choices(kind)
+    listed = f" ({', '.join(words)})" if len(words) > 1 else ""
+    default = item.default
+    if isinstance(default, tuple):
+        default = ",".join(str(part) for part in default)
+    shown = f" \\[{default}]" if default not in (None, "", False) else ""
+    return f"{item.metadata['help']}{listed}{shown}"
+
+
+@_with_settings
+def run(
+    dataset: Annotated[
+        str | None, typer.Argument(help="folder that seem-data build wrote \\[dataset]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file of settings; see init")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="any setting, as section.key=value; may be repeated")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything, show the plan, stop")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="rows as JSON lines on standard output")] = False,
+    **flags: Any,
+) -> None:
+    """Fine-tune SEEM on a dataset. The same command continues a run that was stopped."""
+    chosen = {name.replace("__", ".", 1): value for name, value in flags.items()}
+    if dataset is not None:
+        chosen["data.dataset"] = dataset
+    resolved = settings.resolve(config, assignments or (), chosen)
+    from seem_train.runtime import launch, world_size
+
+    if resolved.run.devices > 1 and world_size() == 1:
+        command = [sys.executable, "-m", "seem_train", *sys.argv[1:]]
+        raise typer.Exit(launch(command, resolved.run.devices))
+    from seem_train.training import trainer
+
+    raise typer.Exit(trainer.run(resolved, as_json=as_json, dry_run=dry_run).status)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="file to write")] = Path("run.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
+) -> None:
+    """Write a commented file with every setting and its default."""
+    if file.exists() and not force:
+        raise UserError(f"{file} exists; name another file, or write over it with --force")
+    file.write_text(settings.commented_yaml(), encoding="utf-8")
+    print(f"Wrote {file}. Edit it, then: seem-train run --config {file}")
+
+
+def strategies(
+    model: Annotated[str, typer.Option("--model", help="preset to count on, e.g. focal-l")] = "focal-l",
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="checkpoint to tell the preset from")
+    ] = None,
+    rank: Annotated[int | None, typer.Option("--rank", help="width of adapters: 64, for lora 16")] = None,
+    backbone_stages: Annotated[
+        str, typer.Option("--backbone-stages", help="stages of the backbone that get adapters")
+    ] = "3,4",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show what each strategy freezes, adapts and trains."""
+    from seem_train.training import strategy_table
+
+    stages = settings.resolve(None, [f"strategy.backbone_stages={backbone_stages}"]).strategy.backbone_stages
+    rows = strategy_table.count_all(model, weights, rank, stages)
+    print(json.dumps(rows, indent=2) if as_json else strategy_table.text(rows))
+
+
+def bench(
+    model: Annotated[str, typer.Option("--model", help="preset; weights are random")] = "focal-l",
+    size: Annotated[int, typer.Option("--size", help="side of the images in pixels")] = 256,
+    batch: Annotated[int, typer.Option("--batch", help="images at once")] = 2,
+    categories: Annotated[int, typer.Option("--categories", help="names that are encoded")] = 133,
+    steps: Annotated[int, typer.Option("--steps", help="steps that are timed")] = 5,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Measure a training step beside one taken the original's way: images a second, memory, parts, waits."""
+    from seem_train.training import bench as measuring
+
+    found = measuring.compare(
+        measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
+    )
+    print(json.dumps(found, indent=2) if as_json else measuring.text(found))

@@ -1,1 +1,0 @@
-"""The commands of ``seem-train``, one module each; `seem_train.cli` mounts them."""

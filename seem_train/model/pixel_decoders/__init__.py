@@ -1,0 +1,1 @@
+"""From the levels of a trunk to mask features."""

@@ -1,0 +1,129 @@
+"""The pixel decoder: a transformer over the coarsest level, then a feature pyramid back up to stride 4."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seem_train.model.attention import Attention
+from seem_train.model.config import PixelDecoderConfig
+
+
+def build_pixel_decoder(config: PixelDecoderConfig, channels: dict[str, int]) -> nn.Module:
+    """`channels` are the trunk's ``out_channels``."""
+    if config.kind == "deformable":
+        from seem_train.model.pixel_decoders.deformable import DeformablePixelDecoder
+
+        return DeformablePixelDecoder(config, channels)
+    return FPNPixelDecoder(config, channels)
+
+
+def sine_position(
+    height: int, width: int, dim: int, device: torch.device | None = None, temperature: float = 10000.0
+) -> Tensor:
+    """[dim, height, width] sine embedding of the row (first half) and column, after DETR
+    (https://arxiv.org/abs/2005.12872): positions 1…n are scaled to end at 2π."""
+    half = dim // 2
+    exponent = 2 * torch.div(torch.arange(half, device=device), 2, rounding_mode="floor") / half
+    frequency = temperature**exponent
+
+    def axis(n: int) -> Tensor:
+        place = torch.arange(1, n + 1, dtype=torch.float32, device=device)
+        angle = (place / (n + 1e-6) * (2 * math.pi))[:, None] / frequency
+        return torch.stack((angle[:, 0::2].sin(), angle[:, 1::2].cos()), dim=2).flatten(1).T
+
+    rows = axis(height)[:, :, None].expand(half, height, width)
+    columns = axis(width)[:, None, :].expand(half, height, width)
+    return torch.cat((rows, columns))
+
+
+class NormedConv(nn.Conv2d):
+    """Convolution without bias, then GroupNorm with 32 groups (named ``norm`` inside the convolution)."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
+        super().__init__(channels_in, channels_out, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.GroupNorm(32, channels_out)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.norm(super().forward(input))
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm transformer layer; positions are added to queries and keys only."""
+
+    def __init__(self, dim: int, heads: int, ffn_dim: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, heads)
+        self.linear1 = nn.Linear(dim, ffn_dim)
+        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """[B, S, D], position [1, S, D]."""
+        placed = x + position
+        x = self.norm1(x + self.self_attn(placed, placed, x))
+        return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
+
+
+class _Encoder(nn.Module):
+    def __init__(self, config: PixelDecoderConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.conv_dim, config.heads, config.ffn_dim) for _ in range(config.encoder_layers)
+        )
+
+
+class _Transformer(nn.Module):
+    """Exists for the official names ``transformer.encoder.layers``."""
+
+    def __init__(self, config: PixelDecoderConfig) -> None:
+        super().__init__()
+        self.encoder = _Encoder(config)
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        for layer in self.encoder.layers:
+            x = layer(x, position)
+        return x
+
+
+class FPNPixelDecoder(nn.Module):
+    """res2…res5 to mask features [B, mask_dim, H/4, W/4] and levels [B, conv_dim, …] of strides 32, 16, 8.
+
+    ``adapter_k`` are the lateral convolutions; the name is the original's.
+    """
+
+    def __init__(self, config: PixelDecoderConfig, channels: dict[str, int]) -> None:
+        super().__init__()
+        dim = config.conv_dim
+        self.input_proj = nn.Conv2d(channels["res5"], dim, 1)
+        self.transformer = _Transformer(config)
+        self.layer_4 = NormedConv(dim, dim, 3)
+        self.adapter_3, self.layer_3 = NormedConv(channels["res4"], dim, 1), NormedConv(dim, dim, 3)
+        self.adapter_2, self.layer_2 = NormedConv(channels["res3"], dim, 1), NormedConv(dim, dim, 3)
+        self.adapter_1, self.layer_1 = NormedConv(channels["res2"], dim, 1), NormedConv(dim, dim, 3)
+        self.mask_features = nn.Conv2d(dim, config.mask_dim, 3, padding=1)
+
+    def encode(self, coarsest: Tensor) -> Tensor:
+        """res5 [B, C, h, w] to transformer features [B, conv_dim, h, w]."""
+        x = self.input_proj(coarsest)
+        _, dim, height, width = x.shape
+        position = sine_position(height, width, dim, x.device).flatten(1).T[None]
+        x = self.transformer(x.flatten(2).transpose(1, 2), position.to(x.dtype))
+        return x.transpose(1, 2).unflatten(2, (height, width))
+
+    def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+        y = F.relu(self.layer_4(self.encode(features["res5"])))
+        levels = [y]
+        for lateral, smooth, name in (
+            (self.adapter_3, self.layer_3, "res4"),
+            (self.adapter_2, self.layer_2, "res3"),
+            (self.adapter_1, self.layer_1, "res2"),
+        ):
+            side = lateral(features[name])
+            y = F.relu(smooth(side + F.interpolate(y, size=side.shape[-2:], mode="nearest")))
+            levels.append(y)
+        return self.mask_features(y), levels[:3]

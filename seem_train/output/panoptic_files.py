@@ -1,0 +1,110 @@
+"""Predictions as a COCO panoptic result (``panoptic.json``, ``panoptic/*.png``), as panopticapi reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from seem_data.layout import ImageRecord
+from seem_train.errors import UserError
+from seem_train.model.postprocess import PanopticSegment
+from seem_train.output.draw import shade
+from seem_train.training.checkpoint import write_text
+
+
+class PanopticFiles:
+    """Writes one PNG an image as they come, and at the end the JSON that lists them.
+
+    Args:
+        folder: made if it is not there.
+        categories: those of the dataset, a sequence of things with `id`, `isthing` and `color`.
+    """
+
+    def __init__(self, folder: Path, categories: Sequence[Any]) -> None:
+        self._folder = folder
+        self._categories = categories
+        try:
+            (folder / "panoptic").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: cannot be written to ({error.strerror}); name another folder"
+            ) from None
+
+    def write(
+        self, record: ImageRecord, id_map: np.ndarray, segments: Sequence[PanopticSegment]
+    ) -> dict[str, Any]:
+        """One image.
+
+        Args:
+            id_map: [H, W], 1 … N for the N segments in their order.
+
+        Returns:
+            its annotation row for `finish`.
+        """
+        ids = self._ids(segments)
+        values = np.array([0, *ids], np.int32)[id_map]
+        path = self._folder / "panoptic" / record.panoptic_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(path.name + ".new.png")
+        blue_green_red = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1).astype(np.uint8)
+        if not cv2.imwrite(str(new), blue_green_red):
+            raise UserError(f"{path}: cannot be written; is the disk full?")
+        new.replace(path)
+        rows = [
+            {
+                "id": id_,
+                "category_id": self._categories[segment.category_index].id,
+                "area": segment.area,
+                "bbox": _box(id_map == segment.id),
+                "iscrowd": 0,
+                "score": round(segment.score, 6),
+            }
+            for id_, segment in zip(ids, segments, strict=True)
+        ]
+        image = {"width": record.width, "height": record.height, "file_name": record.file_name}
+        return {
+            "image_id": record.id,
+            "file_name": record.panoptic_name,
+            "segments_info": rows,
+            "image": image,
+        }
+
+    def finish(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write panoptic.json from the rows of all images."""
+        rows = sorted(rows, key=lambda row: row["image_id"])
+        document = {
+            "images": [{"id": row["image_id"], **row["image"]} for row in rows],
+            "annotations": [
+                {key: row[key] for key in ("image_id", "file_name", "segments_info")} for row in rows
+            ],
+            "categories": [category.as_coco() for category in self._categories],
+        }
+        write_text(self._folder / "panoptic.json", json.dumps(document, ensure_ascii=False) + "\n")
+
+    def _ids(self, segments: Sequence[PanopticSegment]) -> list[int]:
+        """An id for each segment that, read as a colour, is a shade of its category's."""
+        taken: set[int] = {0}
+        ids = []
+        for segment in segments:
+            color = self._categories[segment.category_index].color
+            shades = (_packed(shade(color, number)) for number in range(40))
+            free = next((id_ for id_ in shades if id_ not in taken), None)
+            ids.append(next(id_ for id_ in count(1) if id_ not in taken) if free is None else free)
+            taken.add(ids[-1])
+        return ids
+
+
+def _packed(color: tuple[int, int, int]) -> int:
+    return color[0] + 256 * color[1] + 256 * 256 * color[2]
+
+
+def _box(mask: np.ndarray) -> list[int]:
+    """x, y, width, height."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return [int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]

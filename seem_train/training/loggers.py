@@ -1,0 +1,264 @@
+"""What a run tells: the screen, log.txt, metrics.jsonl and metrics.csv, TensorBoard and Weights & Biases.
+
+Numbers go into `metrics.jsonl` line by line as they arise, so nothing is lost with the process; the CSV is
+made of it whenever a reader might look. Only the main process has a `Log` that writes; others get a silent
+one.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from seem_train.errors import UserError
+from seem_train.training.checkpoint import write_text
+
+Row = dict[str, Any]
+
+
+class Log:
+    """Everything a run says. Use as a context manager.
+
+    Args:
+        folder: the run folder; None: nothing is written.
+        quiet: a process that is not the main one.
+        as_json: print events as JSON lines on standard output, and sentences on standard error.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        quiet: bool = False,
+        as_json: bool = False,
+        tensorboard: bool = False,
+        wandb: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.folder, self.quiet, self.as_json = folder, quiet, as_json
+        self.rows: list[Row] = []
+        self._sinks: list[Any] = []
+        self._files: dict[str, TextIO] = {}
+        self.console = Console(
+            file=stream or (sys.stderr if as_json else sys.stdout), highlight=False, soft_wrap=True
+        )
+        self._live: Live | None = None
+        if quiet or folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if tensorboard:
+            self._sinks.append(_TensorBoard(folder / "tb"))
+        if wandb:
+            self._sinks.append(_Wandb(folder, settings or {}))
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end_progress()
+        if not self.quiet and self.folder is not None and self.rows:
+            self.write_csv()
+        for sink in self._sinks:
+            sink.close()
+        for file in self._files.values():
+            file.close()
+
+    # Sentences ------------------------------------------------------------------------------------
+
+    def say(self, text: str = "", *, style: str = "") -> None:
+        """One or more lines for the reader; also into log.txt."""
+        if self.quiet:
+            return
+        self.console.print(Text(text, style=style))
+        self._append("log.txt", text + "\n")
+
+    def progress(self, text: str, *, plain: bool) -> None:
+        """The state of the run. A terminal has one changing line; elsewhere it is printed where `plain`."""
+        if self.quiet:
+            return
+        if not self.console.is_terminal:
+            if plain:
+                self.console.print(Text(text))
+        else:
+            if self._live is None:
+                self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+                self._live.start()
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"))
+        if plain:
+            self._append("log.txt", text + "\n")
+
+    def end_progress(self) -> None:
+        """Take the changing line away; the next progress brings it back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    # Numbers --------------------------------------------------------------------------------------
+
+    def row(self, row: Row) -> None:
+        """Numbers of a step (``split`` train) or of an evaluation (``split`` val); ``step`` is their time."""
+        if self.quiet:
+            return
+        self.rows.append(row)
+        self._append("metrics.jsonl", json.dumps(row, ensure_ascii=False) + "\n")
+        if self.as_json:
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+        prefix = row.get("split", "")
+        numbers = {
+            f"{prefix}/{k}": v
+            for k, v in row.items()
+            if isinstance(v, int | float) and k not in ("step", "epoch")
+        }
+        for sink in self._sinks:
+            sink.numbers(row["step"], numbers)
+
+    def picture(self, step: int, name: str, file: Path) -> None:
+        if not self.quiet:
+            for sink in self._sinks:
+                sink.picture(step, name, file)
+
+    def resume(self, step: int) -> None:
+        """Read back the rows up to a step; later ones belong to a past that a crash undid."""
+        if self.quiet or self.folder is None:
+            return
+        file = self.folder / "metrics.jsonl"
+        if not file.is_file():
+            return
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue  # the process died in the middle of this line
+            if row.get("step", 0) <= step:
+                self.rows.append(row)
+        write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+
+    def write_csv(self) -> None:
+        """metrics.csv: one line for each row, one column for each name that occurs."""
+        if self.quiet or self.folder is None:
+            return
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.folder / "metrics.csv", text.getvalue())
+
+    def _append(self, name: str, text: str) -> None:
+        if self.folder is None:
+            return
+        if name not in self._files:
+            self._files[name] = (self.folder / name).open("a", encoding="utf-8")
+        self._files[name].write(text)
+        self._files[name].flush()
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError(f"--tensorboard: {error}; pip install 'seem-tools[tensorboard]'") from None
+        self.writer = SummaryWriter(str(folder))
+
+    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, file: Path) -> None:
+        import numpy as np
+        from PIL import Image
+
+        self.writer.add_image(name, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _Wandb:
+    """Weights & Biases; offline where WANDB_MODE says so or no key is there."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            self.wandb: Any = importlib.import_module("wandb")
+        except ImportError as error:
+            raise UserError(f"--wandb: {error}; pip install 'seem-tools[wandb]'") from None
+        identity = folder / "wandb-id.txt"
+        known = identity.read_text(encoding="utf-8").strip() if identity.is_file() else None
+        self.run = self.wandb.init(
+            project="seem-train",
+            name=folder.name,
+            id=known,
+            resume="allow",
+            dir=str(folder),
+            config=dict(settings),
+            mode=None if self.wandb.api.api_key else "offline",
+        )
+        write_text(identity, self.run.id)
+
+    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
+        self.run.log(dict(numbers), step=step)
+
+    def picture(self, step: int, name: str, file: Path) -> None:
+        self.run.log({name: self.wandb.Image(str(file))}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+# How numbers look. ------------------------------------------------------------------------------------
+
+
+def count_text(number: int) -> str:
+    """``1,234``, ``2.4 M``, ``341 M``."""
+    if number < 10_000:
+        return f"{number:,}"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            value = number / size
+            return f"{value:.3g} {unit}"
+    raise AssertionError
+
+
+def size_text(number: float) -> str:
+    """Bytes as ``10 MB`` or ``1.37 GB``."""
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f} B"
+
+
+def time_text(seconds: float) -> str:
+    """``42s``, ``11m 40s``, ``2h 05m``."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m {seconds % 60:02d}s"
+    return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
+
+
+def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), indent: str = "") -> str:
+    """Columns of text; those named in `left` start at the left, the others end at the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return "\n".join(lines)

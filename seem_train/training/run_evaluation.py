@@ -1,0 +1,202 @@
+"""Evaluation during a run: the rows a user watches, pictures, the best weights, the closing table."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seem_data import __version__
+from seem_train.adapters import files as adapter_files
+from seem_train.adapters.files import Base, Card
+from seem_train.config import Config
+from seem_train.data.dataset import SegmentationSet
+from seem_train.data.image_scale import Scale
+from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
+from seem_train.evaluation.result import EvaluationResult, gains, shown_number
+from seem_train.model.seem import SEEM
+from seem_train.runtime import Runtime, Stop
+from seem_train.training import checkpoint, run_folder
+from seem_train.training.curves import draw_curves
+from seem_train.training.loggers import table, time_text
+from seem_train.training.previews import chosen, draw_previews
+
+if TYPE_CHECKING:
+    from seem_train.training.session import Session
+
+SHOWN = ("PQ", "SQ", "RQ", "mIoU", "AP", "cIoU", "NoC@0.85", "IoU@1")  #: numbers of a row
+NEEDS = {"grounding": "grounding", "interactive": "interactive"}  #: evaluation ─▶ the task it measures
+
+
+class Interrupted(Exception):
+    """A signal came during an evaluation; what was learned is already saved."""
+
+
+class Examiner:
+    """Evaluates the validation split with the same settings each time."""
+
+    def __init__(self, config: Config, val_set: SegmentationSet) -> None:
+        self.config = config
+        self.val_set = val_set
+        self.size = config.run.eval_size or max(32, round(config.data.size * 800 / 1024))
+        self.shown = chosen(len(val_set), config.run.previews)
+        self.best: dict[str, Any] = {}
+
+    def tasks(self, thorough: bool) -> list[str]:
+        learned = set(self.config.data.tasks)
+        wanted = [t for t in self.config.run.eval_tasks if NEEDS.get(t, "panoptic") in learned]
+        if not self.val_set.split.has_grounding:
+            wanted = [t for t in wanted if t != "grounding"]
+        if not thorough and len(wanted) > 1:
+            wanted = [t for t in wanted if t != "interactive"]
+        return wanted or ["panoptic"]
+
+    def evaluate(self, model: SEEM, runtime: Runtime, stop: Stop, thorough: bool) -> EvaluationResult:
+        """
+        Raises:
+            Interrupted: a signal came, and this process is alone (several would wait for each other).
+        """
+
+        def look(_done: int, _all: int) -> None:
+            if stop.signal is not None and runtime.world == 1:
+                raise Interrupted
+
+        return evaluate(
+            model,
+            self.config.data.dataset,
+            self.config.data.val_split,
+            self.tasks(thorough),  # pyright: ignore[reportArgumentType]
+            EvaluationSettings(size=self.size, limit=self.config.run.eval_limit),
+            runtime=runtime,
+            progress=look,
+        )
+
+    def write(self, session: Session, result: EvaluationResult, moment: str, better: bool) -> None:
+        """Row, pictures and curves of one evaluation."""
+        progress, log, folder = session.progress, session.log, session.place.folder
+        headline = result.headline()
+        epoch = progress.step / session.steps_per_epoch
+        label = f"epoch {epoch:5.1f}" if moment == "epoch" else moment
+        log.say(
+            _row(label, headline, progress.zero_shot if progress.step else {}, better and progress.step > 0)
+        )
+        numbers = {n: v * (1 if n.startswith("NoC") else 100) for n, v in headline.items()}
+        log.row({"split": "val", "step": progress.step, "epoch": round(epoch, 4), **numbers})
+        log.write_csv()
+        if self.shown:
+            picture = folder / "previews" / f"step_{progress.step:06d}.jpg"
+            draw_previews(session.model, self.val_set, self.shown, Scale.of(self.size), picture)
+            log.picture(progress.step, "previews", picture)
+        draw_curves(log.rows, folder / "curves.png")
+        report = run_folder.read_summary(folder)
+        report |= {
+            "finished": False,
+            "step": progress.step,
+            "zero_shot": progress.zero_shot,
+            "last": headline,
+        }
+        if better:
+            report |= {"best": headline, "best_step": progress.step, "per_class": result.per_class()}
+        run_folder.write_json(folder / run_folder.SUMMARY, report)
+
+    def keep(self, session: Session, headline: dict[str, float]) -> None:
+        """Write best/: an adapter folder that stands for the run."""
+        folder = session.place.folder / run_folder.BEST
+        new = folder.with_name(folder.name + ".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        base = session.source.base
+        if base is None:
+            kept = session.place.folder / run_folder.BASE
+            run_folder.share_file(kept, new / adapter_files.BASE)
+            base = Base(adapter_files.BASE, checkpoint.sha256(kept))
+        else:
+            base = Base(str(Path(base.path).resolve()), base.sha256)
+        config = session.model.config
+        card = Card(
+            model=session.source.preset,
+            strategy=session.strategy.name,
+            placement=session.placement,
+            base=base,
+            categories=tuple(self.val_set.categories.as_coco()),
+            preprocessing={
+                "size": self.config.data.size,
+                "eval_size": self.size,
+                "pixel_mean": list(config.pixel_mean),
+                "pixel_std": list(config.pixel_std),
+            },
+            metrics=headline,
+            step=session.progress.step,
+            parameters=sum(p.numel() for p in session.trained.values()),
+            tool=f"seem-tools {__version__}",
+        )
+        adapter_files.write(new, session.trained, card)
+        (new / "README.md").write_text(_card_text(card, self.config), encoding="utf-8")
+        checkpoint.put_in_place(new, folder)
+
+    def finish(self, session: Session) -> None:
+        """summary.json, the closing table and the next command."""
+        folder, progress, log = session.place.folder, session.progress, session.log
+        report = run_folder.read_summary(folder)
+        rows = [row for row in log.rows if row.get("split") == "train"]
+        speed = sum(row["img_s"] for row in rows) / len(rows) if rows else None
+        report |= {
+            "finished": True,
+            "steps": progress.step,
+            "seconds": session.seconds,
+            "img_s": speed,
+            "peak_memory_gb": session.runtime.peak_memory() / 1e9,
+            "strategy": session.strategy.name,
+            "model": session.source.preset,
+        }
+        run_folder.write_json(folder / run_folder.SUMMARY, report)
+        log.say(closing(report, session.seconds, folder, self._example()))
+
+    def _example(self) -> str:
+        """A sentence of the validation split to try."""
+        first = next(iter(self.val_set.split.grounding()), None)
+        return first.sentences[0].raw if first and first.sentences else self.val_set.names[0]
+
+
+def _row(label: str, headline: dict[str, float], before: dict[str, float], star: bool) -> str:
+    return f"{label:<12} {_cells(headline, before)}" + ("  ★ best" if star else "")
+
+
+def _cells(headline: dict[str, float], before: dict[str, float]) -> str:
+    gained = gains(headline, before)
+    cells = []
+    for name in SHOWN:
+        if name in headline:
+            gain = f" ({shown_number(name, gained[name], signed=True)})" if name in gained else ""
+            cells.append(f"{name} {shown_number(name, headline[name])}{gain}")
+    return "  ".join(cells)
+
+
+def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str) -> str:
+    """The last words of a run."""
+    best, before = report.get("best", {}), report.get("zero_shot", {})
+    step = report.get("best_step", 0)
+    when = f"step {step:,}" if step else "before training; no later weights were better"
+    lines = ["", f"Done in {time_text(seconds)} · best ({when}): {_cells(best, before if step else {})}"]
+    rows: list[tuple[str, ...]] = [("class", "PQ", "SQ", "RQ", "IoU", "AP")]
+    for row in report.get("per_class", []):
+        numbers = [shown_number("", row.get(key)) for key in ("pq", "sq", "rq", "iou", "ap")]
+        rows.append((row["name"], *numbers))
+    used = [i for i in range(len(rows[0])) if i == 0 or any(r[i] != "–" for r in rows[1:])]
+    if len(used) > 1:
+        lines.append(table([[row[i] for i in used] for row in rows], indent="  "))
+    lines.append(f'  next:  seem-train predict {folder / run_folder.BEST} photo.jpg --text "{sentence}"')
+    return "\n".join(lines)
+
+
+def _card_text(card: Card, config: Config) -> str:
+    metrics = "\n".join(f"| {n} | {shown_number(n, v)} |" for n, v in card.metrics.items())
+    names = ", ".join(str(c["name"]) for c in card.categories)
+    return (
+        f"# {card.model} fine-tuned: {card.strategy}\n\n"
+        f"{card.parameters:,} trained parameters after {card.step:,} steps on `{config.data.dataset}`; "
+        f"they stand on `{Path(card.base.path).name}` (SHA-256 `{card.base.sha256}`).\n\n"
+        f"Categories: {names}\n\n"
+        f"| {config.data.val_split} | |\n|---|---|\n{metrics}\n\n"
+        '```python\nimport seem_train\nmodel = seem_train.load_model("this/folder")\n```\n'
+    )

@@ -1,0 +1,113 @@
+"""The released models by name, and `tiny` for machines without a GPU.
+
+A preset is a configuration; its weights come from `checkpoints.py`. v1 and v0 have the same tensors and
+differ in what an interactive object gets: in v1 three drawn object queries, for any number of objects; in v0
+a copy of all object queries, for the one object it allows. `focal-l-v0` and `focal-t-v0` say so by
+`queries_per_prompt`. Sizes: the original's configuration files, SEEM.md section 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+
+from seem_train.errors import UserError
+from seem_train.model.config import (
+    DecoderConfig,
+    FocalConfig,
+    LanguageConfig,
+    PixelDecoderConfig,
+    PostprocessConfig,
+    SEEMConfig,
+)
+from seem_train.model.trunks.davit import DaViTConfig
+from seem_train.model.trunks.focal_dw import FocalDWConfig
+from seem_train.model.trunks.samvit import SamViTConfig
+from seem_train.weights.original_config import DEFORMABLE_FFN
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration.
+
+    `gflops`: 1e9 floating-point operations (a multiplication and an addition are two) to encode and decode a
+    512 × 512 image without prompts, as `complexity.measure_gflops` counts them. The samvit presets pad it to
+    1024 × 1024.
+    """
+
+    name: str
+    description: str
+    config: SEEMConfig
+    gflops: float
+
+
+_DEFORMABLE = PixelDecoderConfig(kind="deformable", ffn_dim=DEFORMABLE_FFN)
+_FOCAL_L = SEEMConfig()
+_FOCAL_T = SEEMConfig(trunk=FocalDWConfig())
+_V0 = DecoderConfig(queries_per_prompt=DecoderConfig.queries)
+
+#: Learns synthetic scenes from scratch on two CPU cores: 3.4 M parameters besides the token embedding.
+_TINY = SEEMConfig(
+    trunk=FocalConfig(
+        embed_dim=32,
+        depths=(1, 1, 2, 1),
+        focal_levels=(3, 2, 2, 2),
+        focal_windows=(3, 3, 3, 3),
+        drop_path_rate=0.0,
+    ),
+    pixel_decoder=PixelDecoderConfig(conv_dim=128, mask_dim=128, encoder_layers=1, heads=4, ffn_dim=256),
+    language=LanguageConfig(width=64, layers=2, heads=2, projection=128),
+    decoder=DecoderConfig(dim=128, heads=4, ffn_dim=256, layers=3, queries=40, memories=8),
+    # What has learned for minutes is less sure of itself than what has learned for weeks.
+    postprocess=PostprocessConfig(object_threshold=0.4, overlap_threshold=0.6),
+)
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("focal-l", "FocalNet-L, v1: any number of interactive objects", _FOCAL_L, 602.4),
+        Preset("focal-t", "FocalNet-T with extra depthwise convolutions, v1", _FOCAL_T, 275.7),
+        Preset("davit-d3", "DaViT-d3, v1", SEEMConfig(trunk=DaViTConfig()), 395.0),
+        Preset(
+            "davit-d5",
+            "DaViT-d5, v1",
+            SEEMConfig(
+                trunk=DaViTConfig(
+                    dims=(256, 512, 1024, 2048),
+                    heads=(8, 16, 32, 64),
+                    groups=(8, 16, 32, 64),
+                    down_kernel=3,
+                )
+            ),
+            910.6,
+        ),
+        Preset(
+            "samvit-b",
+            "SAM's ViT-B with a deformable pixel decoder, v1; made for 1024 × 1024 pixels",
+            SEEMConfig(trunk=SamViTConfig(), pixel_decoder=_DEFORMABLE, size_divisor=1024),
+            1924.2,
+        ),
+        Preset(
+            "samvit-l",
+            "SAM's ViT-L with a deformable pixel decoder, v1; made for 1024 × 1024 pixels",
+            SEEMConfig(
+                trunk=SamViTConfig(embed_dim=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+                pixel_decoder=_DEFORMABLE,
+                size_divisor=1024,
+            ),
+            3971.6,
+        ),
+        Preset("focal-l-v0", "FocalNet-L, v0: one interactive object", replace(_FOCAL_L, decoder=_V0), 602.4),
+        Preset("focal-t-v0", "FocalNet-T, v0: one interactive object", replace(_FOCAL_T, decoder=_V0), 275.7),
+        Preset("tiny", "for CPU, tests and examples; no official weights", _TINY, 15.1),
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """The preset of that name; a UserError lists them all and suggests the nearest."""
+    if name in PRESETS:
+        return PRESETS[name]
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), PRESETS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    raise UserError(f"there is no model named {name!r}{hint} There are {', '.join(PRESETS)}")

@@ -1,0 +1,147 @@
+"""Files of named tensors, `.pt` and `.safetensors`: read without running code, written atomically."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from seem_train.errors import UserError
+from seem_train.weights.checkpoints import CHECKPOINTS
+
+#: what trainers put around a state dict, and before every name in it
+_CONTAINERS = ("model", "state_dict", "module")
+_PREFIXES = ("module.", "model.")
+
+_AGAIN = "download it again (seem-train weights get continues where it stopped)"
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Name → tensor on the CPU, without wrappers and common prefixes; memory-mapped where the format allows.
+
+    The format is told by the content, not by the suffix. Raises UserError, one sentence, for a folder, an
+    empty or incomplete file, a web page saved as a checkpoint, and a pickle that holds more than tensors.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name the .pt or .safetensors file itself")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    size = path.stat().st_size
+    if size == 0:
+        raise UserError(f"{path} is empty (0 bytes); {_AGAIN}")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
+        return _without_prefixes(_read_safetensors(path))
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        return _without_prefixes(_tensors_in(_read_torch(path, head), path))
+    raise UserError(f"{path} {_what_it_is(head)}")
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write `.safetensors` or `.pt`, under a temporary name first; `metadata` goes into safetensors only."""
+    if path.suffix not in (".safetensors", ".pt"):
+        raise UserError(f"{path}: the name must end in .safetensors or .pt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Safetensors stores no views: every tensor gets memory of its own.
+    layout = torch.contiguous_format if path.suffix == ".safetensors" else torch.preserve_format
+    owned = {name: tensor.clone(memory_format=layout) for name, tensor in tensors.items()}
+    try:
+        with writing(path):
+            if path.suffix == ".pt":
+                torch.save(owned, part)
+            else:
+                save_file(owned, part, dict(metadata or {}))
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Failures to write `path` as OSError; safetensors and torch have a type of their own each."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if "No space left" in str(error) or "unexpected pos" in str(error):  # torch: bytes are missing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise OSError(errno.EIO, str(error), str(path)) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} is incomplete or damaged ({error}){_expected_size(path)}; {_AGAIN}"
+        ) from None
+
+
+def _read_torch(path: Path, head: bytes) -> object:
+    zipped = head[:2] == b"PK"
+    try:
+        if zipped and not zipfile.is_zipfile(path):
+            raise EOFError("its end is missing")
+        with warnings.catch_warnings():  # about pickle protocols that are refused below anyhow
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL\s+([\w.]+)|Unsupported (?:operand|class)", str(error))
+        if refused is None:
+            raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
+        what = refused[1] or "a plain pickle"
+        raise UserError(
+            f"{path} holds more than tensors ({what}) and is not opened, since that could run code; "
+            "ask its author for a plain state dict or a .safetensors file"
+        ) from None
+    except (EOFError, RuntimeError, ValueError, KeyError, OSError, AttributeError):
+        raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
+
+
+def _expected_size(path: Path) -> str:
+    known = CHECKPOINTS.get(path.name)
+    if known is None or known.size is None or path.stat().st_size == known.size:
+        return ""
+    return f": {path.stat().st_size:,} of {known.size:,} bytes"
+
+
+def _what_it_is(head: bytes) -> str:
+    text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").lower()
+    if text.startswith(("<!doctype", "<html", "<?xml", "<head")):
+        return "is a web page, not a checkpoint: the address answered with a page; fetch the file itself"
+    if text.startswith("version https://git-lfs"):
+        return (
+            "is a Git LFS pointer, not the file it points to; run `git lfs pull`, or download the file itself"
+        )
+    return "is neither a PyTorch nor a safetensors file"
+
+
+def _tensors_in(loaded: object, path: Path) -> dict[str, Tensor]:
+    while isinstance(loaded, Mapping):
+        tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
+        loaded = next((loaded[name] for name in _CONTAINERS if name in loaded), None)
+    raise UserError(f"{path} holds no state dict (a mapping of names to tensors)")
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES:
+        while tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors

@@ -1,0 +1,219 @@
+"""One recorded training step of the original, with our model and losses: the work behind `losses.parity`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seem_train.data.clicks import next_click
+from seem_train.losses.criterion import Criterion, LossConfig, LossTerms, TaskWeights
+from seem_train.losses.matcher import MatchCosts
+from seem_train.losses.points import GridPoints, PointSource, Task
+from seem_train.losses.targets import GroundingTargets, ObjectTargets, SpatialTargets, Targets
+from seem_train.model.draws import ReplayDraws
+from seem_train.model.language import TextEmbeddings
+from seem_train.model.predictions import Predictions
+from seem_train.model.prompts import ImagePrompts
+from seem_train.model.seem import SEEM, ImageFeatures
+from tests.parity.golden import Case
+
+#: What the original calls the matching of a task, and the function that draws its points.
+MODES: dict[Task, str] = {"objects": "default", "spatial": "spatial", "grounding": "grounding"}
+_MATCHERS: dict[Task, str] = {
+    "objects": "memory_efficient_forward",
+    "spatial": "spatial_forward",
+    "grounding": "grounding_forward",
+}
+_POINT_CALLERS = ("matcher.py:", "point_features.py:")
+
+
+def of_images(case: Case, name: str) -> list[Tensor]:
+    """The inputs ``in.0.<name>``, ``in.1.<name>``, …"""
+    count = sum(n.startswith("in.") and n.endswith(".image") for n in case.tensors)
+    return [case.tensors[f"in.{b}.{name}"] for b in range(count)]
+
+
+@dataclass(frozen=True)
+class RecordedPoints:
+    """Points as the original drew them, by task and layer (0 is the final one)."""
+
+    matching: dict[tuple[Task, int], Tensor]  #: [B, P, 2]
+    losses: dict[tuple[Task, int], Tensor]  #: [M, P, 2]
+
+    @classmethod
+    def of(cls, case: Case) -> RecordedPoints:
+        """The recording is in call order: for each layer, final first, the matching of one task image by
+        image (or only of images with targets) and then the points of its losses; tasks that were not
+        computed are absent."""
+        matching: dict[tuple[Task, int], Tensor] = {}
+        images = len(of_images(case, "image"))
+        busy = [b for b, classes in enumerate(of_images(case, "gt_classes")) if len(classes)]
+        layers = sum(m["mode"] == MODES["objects"] for m in case.info["matching"])
+        for task, function in _MATCHERS.items():
+            drawn = [
+                case.tensors[d["key"]]
+                for d in case.info["random_draws"]
+                if d["caller"] == f"matcher.py:{function}"
+            ]
+            each = len(drawn) // layers
+            for layer in range(layers if each else 0):
+                points = torch.cat(drawn[layer * each : (layer + 1) * each])
+                everywhere = points.new_zeros(images, *points.shape[1:])
+                everywhere[busy if each < images else slice(None)] = points
+                matching[task, layer] = everywhere
+        order: list[Task] = [task for task in MODES if (task, 0) in matching]
+        recorded = sorted((n for n in case.tensors if n.startswith("loss_points.")), key=_number)
+        losses: dict[tuple[Task, int], Tensor] = {}
+        for place, name in enumerate(recorded):
+            losses[order[place % len(order)], place // len(order)] = case.tensors[name]
+        return cls(matching, losses)
+
+    def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:
+        found = torch.stack([self.matching[task, layer] for layer in range(layers)]).to(device)
+        if found.shape[1] != images:
+            raise ValueError(f"{task}: points are recorded for {found.shape[1]} images, asked for {images}")
+        return found
+
+    def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:
+        return torch.cat([self.losses[task, layer] for layer in layers]).to(logits.device)
+
+
+def loss_config(decoder: dict[str, Any]) -> LossConfig:
+    """The losses that MODEL.DECODER of the original's configuration describes, as its code executes it."""
+
+    def weights(prefix: str) -> TaskWeights:
+        return TaskWeights(
+            ce=decoder[f"{prefix}CLASS_WEIGHT"],
+            bce=decoder[f"{prefix}MASK_WEIGHT"],
+            dice=decoder[f"{prefix}DICE_WEIGHT"],
+        )
+
+    objects, spatial, grounding = weights(""), decoder["COST_SPATIAL"], decoder["GROUNDING"]
+    return LossConfig(
+        objects=objects,
+        grounding=weights("G"),
+        spatial=weights("S"),
+        costs=MatchCosts(objects.ce, objects.bce, objects.dice),
+        spatial_costs=MatchCosts(spatial["CLASS_WEIGHT"], spatial["MASK_WEIGHT"], spatial["DICE_WEIGHT"]),
+        no_object=decoder["NO_OBJECT_WEIGHT"],
+        mode_weights={"text": grounding["TEXT_WEIGHT"], "class": grounding["CLASS_WEIGHT"]},
+    ).as_executed()
+
+
+def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:
+    """The forward half of the recorded training step, with our model and losses."""
+    draws = ReplayDraws(_drawn(case, lambda caller: not caller.startswith(_POINT_CALLERS)))
+    features = model.encode_image(of_images(case, "image"))
+    categories = model.language.category_embeddings(
+        case.info["class_names"][:-1], prompts=case.info["prompts"]
+    )
+    texts = [model.encode_text(g["texts"]) for g in case.info["groundings"]]
+    spoken = [model.encode_text(_first_of_each_group(g)) for g in case.info["groundings"]]
+    prompts = _prompts(case, model, features, spoken, draws)
+    predictions = model.decode(features, prompts, categories, draws=draws, every_layer=True)
+    if draws.used != len(draws.recorded):
+        raise ValueError(f"only {draws.used} of {len(draws.recorded)} recorded draws were used")
+    targets = _targets(case, texts, features.padded)
+    decoder = json.loads(case.path("config").read_text(encoding="utf-8"))["MODEL"]["DECODER"]
+    source: PointSource = GridPoints(*case.info["grid"]) if case.info["grid"] else RecordedPoints.of(case)
+    criterion = Criterion(loss_config(decoder), source)
+    return criterion(predictions, targets, model.language.logit_scale), targets, predictions
+
+
+def _prompts(
+    case: Case, model: SEEM, features: ImageFeatures, texts: list[TextEmbeddings], draws: ReplayDraws
+) -> list[ImagePrompts]:
+    """The prompts of the last forward pass, after the recorded number of refinement rounds.
+
+    All images get as many objects as the one with most, the rest without marks, as in the original, where
+    memories carry the masks of such objects too.
+    """
+    most = max(len(shapes) for shapes in of_images(case, "spatial_rand_shape"))
+    positive = [_padded(shapes, features.padded, most) for shapes in of_images(case, "spatial_rand_shape")]
+    truth = [_padded(masks, features.padded) for masks in of_images(case, "spatial_gt_masks")]
+    negative = [torch.zeros_like(p) for p in positive]
+    previous: list[Tensor | None] = [None] * len(positive)
+    for _ in range(case.info["rand_iter_num"]):
+        given = [
+            ImagePrompts(positive=p, negative=n, previous=before)
+            for p, n, before in zip(positive, negative, previous, strict=True)
+        ]
+        refined = model.refine(features, given, draws)
+        for b, (masks, known) in enumerate(zip(refined, truth, strict=True)):
+            previous[b], real = masks, len(known)
+            clicked = next_click(masks[:real], known, positive[b][:real], negative[b][:real])
+            positive[b][:real], negative[b][:real] = clicked
+    return [
+        ImagePrompts(texts=t, positive=p, negative=n, previous=before)
+        for t, p, n, before in zip(texts, positive, negative, previous, strict=True)
+    ]
+
+
+def _targets(case: Case, texts: list[TextEmbeddings], padded: tuple[int, int]) -> Targets:
+    masks = [_padded(m, padded) for m in of_images(case, "gt_masks")]
+    spatial = [_padded(m, padded) for m in of_images(case, "spatial_gt_masks")]
+    # An image without phrases has an empty tensor of any shape.
+    phrases = [
+        _padded(m, padded) if m.numel() else torch.zeros(0, *padded, dtype=torch.bool)
+        for m in of_images(case, "grounding_masks")
+    ]
+    counts = tuple(len(m) for m in phrases)
+    described = case.info["groundings"]
+    return Targets(
+        ObjectTargets(
+            torch.cat(masks), torch.cat(of_images(case, "gt_classes")), tuple(len(m) for m in masks)
+        ),
+        GroundingTargets(
+            torch.cat(phrases),
+            torch.cat([t.vectors[:count] for t, count in zip(texts, counts, strict=True)]),
+            torch.cat(
+                [torch.tensor(g["hash"][:count]) for g, count in zip(described, counts, strict=True)]
+            ).long(),
+            tuple(g["mode"] for g in described),
+            counts,
+        ),
+        SpatialTargets(
+            torch.cat(spatial),
+            tuple(bool(mask.any()) for mask in torch.cat(spatial)),
+            tuple(len(m) for m in spatial),
+        ),
+    )
+
+
+def official_gradients(model: SEEM) -> dict[str, Tensor]:
+    """Gradients under the official names and shapes; zero where a parameter got none."""
+    result: dict[str, Tensor] = {}
+    for ours, theirs in SEEM.OFFICIAL_PREFIX.items():
+        part: Any = getattr(model, ours.rstrip("."))
+        tensors = {name: torch.zeros_like(tensor) for name, tensor in part.state_dict().items()}
+        tensors.update({n: p.grad for n, p in part.named_parameters() if p.grad is not None})
+        tensors = part.to_official(tensors) if hasattr(part, "to_official") else tensors
+        result.update({theirs + name: tensor for name, tensor in tensors.items()})
+    return result
+
+
+def _first_of_each_group(grounding: dict[str, Any]) -> list[str]:
+    """The texts whose tokens the queries see: phrases that count as equal are said once."""
+    first = dict(zip(reversed(grounding["hash"]), reversed(range(len(grounding["hash"]))), strict=True))
+    return [grounding["texts"][place] for place in sorted(first.values())]
+
+
+def _padded(masks: Tensor, size: tuple[int, int], count: int = 0) -> Tensor:
+    """Masks [N, H, W] as bool, zero-padded right and below, and with empty masks to at least `count`."""
+    missing = max(count - len(masks), 0)
+    return F.pad(masks != 0, (0, size[1] - masks.shape[-1], 0, size[0] - masks.shape[-2], 0, missing))
+
+
+def _drawn(case: Case, wanted: Callable[[str], bool]) -> list[Tensor]:
+    """The recorded draws of some callers, in their order."""
+    return [case.tensors[d["key"]] for d in case.info["random_draws"] if wanted(d["caller"])]
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit(".", 1)[1])
