@@ -168,10 +168,10 @@ def init(
     """Print a colour map of the labels found, to look over and keep: seem-data init ann/ > cats.json"""
     with _errors(json):
         from seem_data.init import colour_map
-        from seem_data.readers import Source
+        from seem_data.readers import Input
 
         problems: list[Problem] = []
-        categories = colour_map(Source(polys, images), format, problems)
+        categories = colour_map(Input(polys, images), format, problems)
     show_problems(problems)
     rows = [_row(category.as_coco()) for category in categories]
     print("[\n  " + ",\n  ".join(rows) + "\n]")

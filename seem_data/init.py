@@ -12,7 +12,7 @@ import numpy as np
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Category, Color, parse_color
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Reader, Source, detect, get
+from seem_data.readers import Input, Reader, detect, get
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
 _STUFF = frozenset((
@@ -25,7 +25,7 @@ _GRID = 12  #: levels per channel among which colours are chosen
 
 
 def colour_map(
-    source: Source, format: str | Reader = "auto", problems: list[Problem] | None = None
+    source: Input, format: str | Reader = "auto", problems: list[Problem] | None = None
 ) -> Categories:
     """The labels of an input as categories.
 
@@ -65,7 +65,7 @@ def colour_map(
 
 @runtime_checkable
 class _Knowing(Protocol):
-    def known_categories(self, source: Source) -> list[dict[str, Any]]: ...
+    def known_categories(self, source: Input) -> list[dict[str, Any]]: ...
 
 
 def _described(labels: dict[str, str], told: dict[str, dict[str, Any]]) -> Categories:

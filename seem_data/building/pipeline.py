@@ -31,7 +31,7 @@ from seem_data.engines.choose import Casualty, Engine, InProcess, check_engine, 
 from seem_data.files import sha256, write_atomically, writing
 from seem_data.layout import DATASET_JSON, PROBLEMS_JSON, Counts
 from seem_data.problems import DataError, Problem, attempt
-from seem_data.readers import Reader, Source
+from seem_data.readers import Input, Reader
 from seem_data.sentences.file import SentencesFile
 from seem_data.splits import assign as splits
 from seem_data.splits.plan import Plan
@@ -252,9 +252,9 @@ class _Inputs:
         problems: list[Problem],
     ) -> list[Job]:
         """All images of the input in its order, each with its mask and its sentences."""
-        items = reader.scan(Source(self.polys, self.images), problems) if reader and self.polys else ()
+        items = reader.scan(Input(self.polys, self.images), problems) if reader and self.polys else ()
         grounds = (
-            mask_reader.scan(Source(self.masks, self.images), problems) if mask_reader and self.masks else ()
+            mask_reader.scan(Input(self.masks, self.images), problems) if mask_reader and self.masks else ()
         )
         names, jobs = Names(), []
         for position, (item, ground) in enumerate(pair(items, grounds, problems)):

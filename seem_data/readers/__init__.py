@@ -23,7 +23,7 @@ from seem_data.problems import DataError, Problem, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Input:
     """Where the input lies. `images` is the photos' folder when it is not the annotations' own."""
 
     polys: Path
@@ -71,7 +71,7 @@ class Reader(Protocol):
         """Whether the file or folder looks like this format. Cheap: names and a first file's head."""
         ...
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]: ...
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]: ...
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation: ...
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers._files import first, read_bytes, some_files
+from seem_data.readers._walk import first, read_bytes, some_files
 
 T = TypeVar("T")
 Number = float | None

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 
 
@@ -82,17 +82,17 @@ class Coco:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        files = _files.first(_files.some_files(path, (".json",)))
-        return any(_is_coco(file) and not _files.of_dataset(file) for file in files)
+        files = _walk.first(_walk.some_files(path, (".json",)))
+        return any(_is_coco(file) and not _walk.of_dataset(file) for file in files)
 
-    def known_categories(self, source: Source) -> list[dict[str, Any]]:
+    def known_categories(self, source: Input) -> list[dict[str, Any]]:
         return _json.categories_in(_chosen(source, []))
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
         chosen = _chosen(source, problems)
         for path in chosen:
             with collecting(problems, str(path)):
@@ -101,7 +101,7 @@ class Coco:
                     yield from self._items(file, path, photos, problems)
 
     def _items(
-        self, file: _File, path: Path, photos: _files.Photos, problems: list[Problem]
+        self, file: _File, path: Path, photos: _photos.Photos, problems: list[Problem]
     ) -> Iterator[Item]:
         known = {image.id for image in file.images}
         of_image: dict[Id, list[msgspec.Raw]] = defaultdict(list)
@@ -117,14 +117,14 @@ class Coco:
                 of_image[image_id].append(raw)
         names = list(_json.names_by_id(file.categories).items())
         shared = _json.SharedIds(file.images)
-        split = _files.split_by_name(path)
+        split = _walk.split_by_name(path)
         for image in file.images:
             with collecting(problems, str(path), f"image {image.id}"):
                 shared.check(image.id)
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
                 payload = msgspec.json.encode(_Payload(image, names, of_image.pop(image.id, [])))
-                yield Item(name, payload, photo, path, _files.split_by_folder(name) or split)
+                yield Item(name, payload, photo, path, _walk.split_by_folder(name) or split)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None
@@ -143,11 +143,11 @@ class Coco:
         return annotation
 
 
-def _chosen(source: Source, problems: list[Problem]) -> list[Path]:
+def _chosen(source: Input, problems: list[Problem]) -> list[Path]:
     """The files to read: the one given, or a folder's instances*.json, or all its COCO files."""
     if not source.polys.is_dir():
         return [source.polys]
-    files = [path for path in _files.annotation_files(source, (".json",), problems) if _is_coco(path)]
+    files = [path for path in _walk.annotation_files(source, (".json",), problems) if _is_coco(path)]
     return [path for path in files if path.name.lower().startswith("instances")] or files
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from seem_data.annotations import ImageAnnotation, Region
 from seem_data.categories import Categories, Category, Color
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Item, Reader, Source, _files, _paint
+from seem_data.readers import Input, Item, Reader, _paint, _photos, _walk
 
 _COLOURS_TOLD = 5
 
@@ -55,19 +55,19 @@ class ColorMask:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return next(_files.some_files(path, _paint.SUFFIXES), None) is not None
+        return next(_walk.some_files(path, _paint.SUFFIXES), None) is not None
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
-        for path in _files.annotation_files(source, _paint.SUFFIXES, problems):
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, _paint.SUFFIXES, problems):
             inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
             with collecting(problems, str(path)):
                 photo = photos.find_like(path, inner.with_suffix("")) if source.images is not None else None
                 name = photos.name_of(photo) if photo else inner.as_posix()
-                yield Item(name, path, photo, path, _files.split_by_folder(name))
+                yield Item(name, path, photo, path, _walk.split_by_folder(name))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path)

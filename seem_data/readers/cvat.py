@@ -24,7 +24,7 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes, _xml
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _xml
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
 _SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
@@ -52,22 +52,22 @@ class Cvat:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_cvat(file) for file in _files.first(_files.some_files(path, (".xml",))))
+        return any(_is_cvat(file) for file in _walk.first(_walk.some_files(path, (".xml",))))
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
-        for path in _files.annotation_files(source, (".xml",), problems):
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".xml",), problems):
             if path == source.polys or _is_cvat(path):
                 with collecting(problems, str(path)):
                     yield from self._items(path, photos, problems)
 
-    def _items(self, path: Path, photos: _files.Photos, problems: list[Problem]) -> Iterator[Item]:
+    def _items(self, path: Path, photos: _photos.Photos, problems: list[Problem]) -> Iterator[Item]:
         texts: set[tuple[str, str]] = set()  #: (label, attribute) of input type "text"
         frames: dict[int, list[_Shape]] = defaultdict(list)
-        split = _files.split_by_name(path)
+        split = _walk.split_by_name(path)
         for where, element in _xml.elements(path, *_LABELS, "image", "track"):
             if where == "image":
                 name = element.get("name", "")
@@ -75,7 +75,7 @@ class Cvat:
                     shapes = [_shape(child, texts) for child in element if child.tag != "tag"]
                     tags = [child.get("label", "") for child in element if child.tag == "tag"]
                     payload = _Payload(_size(element), shapes, tags)
-                    subset = _files.split_by_word(element.get("subset", ""))
+                    subset = _walk.split_by_word(element.get("subset", ""))
                     yield self._item(photos.find(name, path.parent), payload, path, photos, subset or split)
             elif where == "track":
                 for child in element:
@@ -93,12 +93,12 @@ class Cvat:
                 yield self._item(photo, _Payload(None, frames[frame]), path, photos, split)
 
     def _item(
-        self, photo: Path, payload: _Payload, path: Path, photos: _files.Photos, split: str | None
+        self, photo: Path, payload: _Payload, path: Path, photos: _photos.Photos, split: str | None
     ) -> Item:
         name = photos.name_of(photo)
-        return Item(name, msgspec.json.encode(payload), photo, path, split or _files.split_by_folder(name))
+        return Item(name, msgspec.json.encode(payload), photo, path, split or _walk.split_by_folder(name))
 
-    def _frame(self, photos: _files.Photos, path: Path, frame: int) -> Path:
+    def _frame(self, photos: _photos.Photos, path: Path, frame: int) -> Path:
         for name in (f"frame_{frame:06d}.png", f"frame_{frame:06d}.jpg", f"frame_{frame:06d}.jpeg"):
             try:
                 return photos.find(name, path.parent / "images")

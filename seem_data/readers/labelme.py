@@ -22,7 +22,7 @@ import msgspec
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 
 _NULL = msgspec.Raw(b"null")
@@ -65,12 +65,12 @@ class LabelMe:
             for kind, keys in _json.outlines(path)
         )
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
-        for path in _files.annotation_files(source, (".json",), problems):
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".json",), problems):
             with collecting(problems, str(path)):
                 if path != source.polys and _json.outline(path)[0] == "[":
                     raise _no_labelme()
@@ -87,9 +87,9 @@ class LabelMe:
                     photo = None
                     ending = PurePosixPath((head.imagePath or "").replace("\\", "/")).suffix or ".png"
                     name = inner.with_suffix(ending).as_posix()
-                yield Item(name, path, photo, path, _files.split_by_folder(name))
+                yield Item(name, path, photo, path, _walk.split_by_folder(name))
 
-    def _photo(self, photos: _files.Photos, path: Path, mirrored: Path, name: str | None) -> Path:
+    def _photo(self, photos: _photos.Photos, path: Path, mirrored: Path, name: str | None) -> Path:
         if name:
             return photos.find(name, path.parent, mirrored)
         raise DataError(

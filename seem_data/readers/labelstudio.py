@@ -25,7 +25,7 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._brush import decode_brush
 from seem_data.readers._json import Id, Number
 
@@ -80,12 +80,12 @@ class LabelStudio:
     def recognises(self, path: Path) -> bool:
         return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
-        for path in _files.annotation_files(source, (".json",), problems):
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".json",), problems):
             if path != source.polys and not _fits(*_json.outline(path)):
                 continue
             with collecting(problems, str(path)):
@@ -96,7 +96,7 @@ class LabelStudio:
                         photo = _photo(task, photos, path.parent)
                         name = photos.name_of(photo)
                         payload = msgspec.json.encode(annotation)
-                        yield Item(name, payload, photo, path, _files.split_by_folder(name))
+                        yield Item(name, payload, photo, path, _walk.split_by_folder(name))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None
@@ -125,7 +125,7 @@ def _chosen(task: _Task) -> _Annotation:
     return max(done, key=lambda row: (bool(row.ground_truth), row.updated_at or ""))
 
 
-def _photo(task: _Task, photos: _files.Photos, beside: Path) -> Path:
+def _photo(task: _Task, photos: _photos.Photos, beside: Path) -> Path:
     addresses = [value for value in task.data.values() if isinstance(value, str)]
     names = [task.file_upload, *map(_path_in, addresses)]
     names = [name for name in names if name and _IMAGE.search(name)]

@@ -24,7 +24,7 @@ from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.categories import Categories
 from seem_data.layout import IMAGES, Split
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _paint, _shapes
+from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk
 from seem_data.readers._json import Id
 
 
@@ -73,30 +73,30 @@ class Panoptic:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_panoptic(file) for file in _files.first(_files.some_files(path, (".json",))))
+        return any(_is_panoptic(file) for file in _walk.first(_walk.some_files(path, (".json",))))
 
-    def known_categories(self, source: Source) -> list[dict[str, Any]]:
+    def known_categories(self, source: Input) -> list[dict[str, Any]]:
         return _json.categories_in(_chosen(source, []))
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
         for path in _chosen(source, problems):
             with collecting(problems, str(path)):
                 yield from self._items(path, source, photos, problems)
 
     def _items(
-        self, path: Path, source: Source, photos: _files.Photos, problems: list[Problem]
+        self, path: Path, source: Input, photos: _photos.Photos, problems: list[Problem]
     ) -> Iterator[Item]:
         file = _json.read(path, _File)
         names = list(_json.names_by_id(file.categories).items())
         shared = _json.SharedIds(file.images)
         photo_names = {image.id: image.file_name for image in file.images}
-        masks = _files.Photos(Source(path.parent, path.parent))
-        split = _files.split_by_name(path)
-        sentences = _sentences(path) if (own := _files.of_dataset(path)) else {}
+        masks = _photos.Photos(Input(path.parent, path.parent))
+        split = _walk.split_by_name(path)
+        sentences = _sentences(path) if (own := _walk.of_dataset(path)) else {}
         for index, raw in enumerate(file.annotations):
             with collecting(problems, str(path), f"annotations[{index}]"):
                 row = _json.decode(raw, _Row, str(path))
@@ -109,7 +109,7 @@ class Panoptic:
                     for segment in row.segments_info:
                         segment.sentences = sentences.get((row.image_id, segment.id), [])
                 elif self.is_ground and source.images is None:
-                    photo, name = None, _files.plain_name(photo_name or row.file_name)
+                    photo, name = None, _walk.plain_name(photo_name or row.file_name)
                 elif photo_name:
                     photo = photos.find(photo_name, path.parent)
                     name = photos.name_of(photo)
@@ -117,7 +117,7 @@ class Panoptic:
                     photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
                     name = photos.name_of(photo)
                 payload = msgspec.json.encode(_Payload(names, row.segments_info))
-                where = path.parent.name if own else _files.split_by_folder(name) or split
+                where = path.parent.name if own else _walk.split_by_folder(name) or split
                 yield Item(name, payload, photo, path, where, files=(mask,))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
@@ -179,8 +179,8 @@ def _sentences(path: Path) -> dict[tuple[Id, int], list[str]]:
     }
 
 
-def _chosen(source: Source, problems: list[Problem]) -> list[Path]:
-    files = _files.annotation_files(source, (".json",), problems)
+def _chosen(source: Input, problems: list[Problem]) -> list[Path]:
+    files = _walk.annotation_files(source, (".json",), problems)
     return [path for path in files if path == source.polys or _is_panoptic(path)]
 
 

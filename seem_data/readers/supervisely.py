@@ -20,7 +20,7 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 
 _Points = list[tuple[Number, Number]]
@@ -71,12 +71,12 @@ class Supervisely:
     def recognises(self, path: Path) -> bool:
         return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
-        for path in _files.annotation_files(source, (".json",), problems):
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".json",), problems):
             if path != source.polys and not _fits(*_json.outline(path)):
                 continue  # meta.json and the like
             with collecting(problems, str(path)):
@@ -84,7 +84,7 @@ class Supervisely:
                 beside = path.parent.parent / "img"
                 photo = photos.find(path.stem, beside, path.parent, photos.root / inner)
                 name = photos.name_of(photo)
-                yield Item(name, path, photo, path, _files.split_by_folder(name))
+                yield Item(name, path, photo, path, _walk.split_by_folder(name))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path) and item.image is not None

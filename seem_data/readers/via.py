@@ -24,7 +24,7 @@ import msgspec
 
 from seem_data.annotations import ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number, text_of
 
 _LABEL = re.compile(r"(label|class|category|name|type|object)(_?name)?s?", re.IGNORECASE)
@@ -96,23 +96,23 @@ class Via:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_via(file) for file in _files.first(_files.some_files(path, (".json",))))
+        return any(_is_via(file) for file in _walk.first(_walk.some_files(path, (".json",))))
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        photos = _files.Photos(source)
-        for path in _files.annotation_files(source, (".json",), problems):
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".json",), problems):
             if path != source.polys and not _is_via(path):
                 continue
             with collecting(problems, str(path)):
-                for place, raw in _photos(path, problems):
+                for place, raw in _rows(path, problems):
                     with collecting(problems, str(path), place):
                         name = _json.decode(raw, _Photo, str(path)).filename
                         photo = photos.find(name, path.parent)
                         name = photos.name_of(photo)
-                        yield Item(name, bytes(raw), photo, path, _files.split_by_folder(name))
+                        yield Item(name, bytes(raw), photo, path, _walk.split_by_folder(name))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None
@@ -137,11 +137,11 @@ def _is_via(path: Path) -> bool:
     )
 
 
-def _photos(path: Path, problems: list[Problem]) -> Iterator[tuple[str, msgspec.Raw | bytes]]:
+def _rows(path: Path, problems: list[Problem]) -> Iterator[tuple[str, msgspec.Raw | bytes]]:
     """The photos of a file in any version's form, each as version 2 writes it, with its place."""
     top = _json.read(path, dict[str, msgspec.Raw])
     if "metadata" in top and "view" in top:
-        yield from _photos_of_version_3(_json.read(path, _Version3), str(path), problems)
+        yield from _rows_of_version_3(_json.read(path, _Version3), str(path), problems)
         return
     if "_via_img_metadata" in top:
         top = _json.decode(top["_via_img_metadata"], dict[str, msgspec.Raw], str(path))
@@ -149,7 +149,7 @@ def _photos(path: Path, problems: list[Problem]) -> Iterator[tuple[str, msgspec.
         yield f"[{key!r}]", raw
 
 
-def _photos_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
+def _rows_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
     """Version 3 keeps regions in one list for all photos, as ``[shape number, coordinates…]``."""
     regions: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, raw in file.metadata.items():

@@ -24,7 +24,7 @@ from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Color
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _paint, _shapes, _xml
+from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk, _xml
 
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
             "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
@@ -47,13 +47,13 @@ class Voc:
     def recognises(self, path: Path) -> bool:
         if path.is_dir() and next(_roots(path), None) is not None:
             return True
-        xml = _files.first(_files.some_files(path, (".xml",)))
+        xml = _walk.first(_walk.some_files(path, (".xml",)))
         return any(re.search(r"<annotation[\s/>]", _xml.head(file)) for file in xml)
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         roots = list(_roots(source.polys)) if source.polys.is_dir() else []
         if not roots:
             raise DataError(
@@ -67,7 +67,7 @@ class Voc:
         for root in roots:
             with collecting(problems, str(root)):
                 own = root / "JPEGImages"
-                photos = _files.Photos(Source(root, source.images or (own if own.is_dir() else None)))
+                photos = _photos.Photos(Input(root, source.images or (own if own.is_dir() else None)))
                 payload = msgspec.json.encode(_Payload(_classes(root)))
                 prefix = f"{root.name}/" if len(roots) > 1 else ""
                 for stem, split, listed in _listed(root, problems):
@@ -114,11 +114,11 @@ class Voc:
 
 
 def _item(
-    root: Path, stem: str, split: str | None, photos: _files.Photos, payload: bytes, prefix: str
+    root: Path, stem: str, split: str | None, photos: _photos.Photos, payload: bytes, prefix: str
 ) -> Item:
     classes = root / "SegmentationClass" / f"{stem}.png"
     photo = photos.find_like(classes, Path(stem))
-    if not _files.is_file(classes):
+    if not _walk.is_file(classes):
         raise DataError(
             Problem(
                 "no-mask",
@@ -128,7 +128,7 @@ def _item(
             )
         )
     objects = root / "SegmentationObject" / classes.name
-    files = (classes, objects) if _files.is_file(objects) else (classes,)
+    files = (classes, objects) if _walk.is_file(objects) else (classes,)
     name = prefix + photos.name_of(photo)
     return Item(name, payload, photo, classes, split, files)
 
@@ -145,7 +145,7 @@ def _classes(root: Path) -> list[tuple[str, Color]]:
     if not labelmap.is_file():
         return [(name, _palette(number)) for number, name in enumerate(_CLASSES)][1:]
     classes = []
-    for line in _files.read_text(labelmap).splitlines():
+    for line in _walk.read_text(labelmap).splitlines():
         if match := _LABELMAP.match(line.strip()):
             color = int(match[2]) & 255, int(match[3]) & 255, int(match[4]) & 255
             classes.append((match[1].strip(), color))
@@ -167,16 +167,16 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
     if len(lists) > 1:
         lists = [path for path in lists if path.stem.lower() != "trainval"]
     if not lists:
-        for path in _files.walk(root / "SegmentationClass", (".png",), problems):
+        for path in _walk.walk(root / "SegmentationClass", (".png",), problems):
             yield path.stem, None, path
     for path in lists:
         with collecting(problems, str(path)):
-            for line in _files.read_text(path).splitlines():
+            for line in _walk.read_text(path).splitlines():
                 if line.strip():
                     stem = line.split()[0]
                     if re.search(r"[\\/:\0]|^\.\.?$", stem):
                         raise _shapes.fault("unsafe-path", f"lists {stem!r}.", "List names without folder.")
-                    yield stem, _files.split_by_name(path), path
+                    yield stem, _walk.split_by_name(path), path
 
 
 def _read_classes(path: Path, classes: list[tuple[str, Color]]) -> tuple[np.ndarray, list[tuple[Color, int]]]:

@@ -25,7 +25,7 @@ import yaml
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Item, Source, _files, _json, _shapes
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 
 _YAML = (".yaml", ".yml")
 _SPLITS = ("train", "val", "valid", "test")
@@ -45,10 +45,10 @@ class Yolo:
     def recognises(self, path: Path) -> bool:
         return _config(path) is not None
 
-    def scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
-        return _files.unique(self._scan(source, problems), problems)
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
 
-    def _scan(self, source: Source, problems: list[Problem]) -> Iterator[Item]:
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         path = _config(source.polys)
         if path is None:
             raise DataError(
@@ -66,11 +66,11 @@ class Yolo:
             )
         names = _names(config, path)
         root = source.polys if source.polys.is_dir() else source.polys.parent
-        photos = _files.Photos(Source(root, source.images or root))
+        photos = _photos.Photos(Input(root, source.images or root))
         payload = msgspec.json.encode(_Payload(names))
         if source.images is not None:
             config = {}  # the splits' paths are of photos elsewhere
-        for split, photo in _photos(config, path, root, photos, problems):
+        for split, photo in _photos_by_split(config, path, root, photos, problems):
             label = _label_file(photo, root, photos.name_of(photo))
             files = (label,) if label is not None else ()
             yield Item(photos.name_of(photo), payload, photo, label or photo, split, files)
@@ -80,7 +80,7 @@ class Yolo:
         names = _json.decode(item.payload, _Payload, str(item.source)).names
         size = images.read_header(item.image).size("applied")
         annotation = ImageAnnotation(item.image, item.name, item.source, exif="applied", split=item.split)
-        text = _files.read_text(item.files[0]) if item.files else ""
+        text = _walk.read_text(item.files[0]) if item.files else ""
         boxes = 0
         for number, line in enumerate(text.splitlines(), start=1):
             words = line.split()
@@ -123,12 +123,12 @@ def _head(path: Path) -> str:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    text = _files.read_text(path)
+    text = _walk.read_text(path)
     if path.name == "obj.data":
         pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
         config: Any = {key.strip(): value.strip() for key, value in pairs}
         names = images.resolve_inside(path.parent, Path(config.get("names", "")).name or "obj.names")
-        config["names"] = _files.read_text(names).split("\n")
+        config["names"] = _walk.read_text(names).split("\n")
         return config
     try:
         config = yaml.safe_load(text)
@@ -151,8 +151,8 @@ def _names(config: dict[str, Any], path: Path) -> dict[str, str]:
     return known
 
 
-def _photos(
-    config: dict[str, Any], path: Path, root: Path, photos: _files.Photos, problems: list[Problem]
+def _photos_by_split(
+    config: dict[str, Any], path: Path, root: Path, photos: _photos.Photos, problems: list[Problem]
 ) -> Iterator[tuple[str | None, Path]]:
     """Split and photo. Without usable split entries: every photo below the root."""
     told = [key for key in _SPLITS if config.get(key)]
@@ -161,14 +161,14 @@ def _photos(
         for index, entry in enumerate(entries):
             with collecting(problems, str(path), f"{key}[{index}]"):
                 for photo in _photos_of(str(entry), config, root, photos, problems):
-                    yield _files.split_by_word(key), photo
+                    yield _walk.split_by_word(key), photo
     if not told:
-        for photo in _files.walk(photos.root, images.SUFFIXES, problems):
-            yield _files.split_by_folder(photos.name_of(photo)), photo
+        for photo in _walk.walk(photos.root, images.SUFFIXES, problems):
+            yield _walk.split_by_folder(photos.name_of(photo)), photo
 
 
 def _photos_of(
-    entry: str, config: dict[str, Any], root: Path, photos: _files.Photos, problems: list[Problem]
+    entry: str, config: dict[str, Any], root: Path, photos: _photos.Photos, problems: list[Problem]
 ) -> Iterator[Path]:
     """The photos that one entry means: a folder, a photo, or a text file with one photo a line."""
     base = str(config.get("path") or "")
@@ -178,9 +178,9 @@ def _photos_of(
         if not _lies_in(place, root) or not os.path.exists(place):  # noqa: PTH110  (false for impossible names)
             continue
         if place.is_dir():
-            yield from _files.walk(place, images.SUFFIXES, problems)
+            yield from _walk.walk(place, images.SUFFIXES, problems)
         elif place.suffix.lower() == ".txt":
-            for line in _files.read_text(place).splitlines():
+            for line in _walk.read_text(place).splitlines():
                 if line.strip():
                     with collecting(problems, str(place), repr(line.strip())):
                         yield photos.find(line.strip(), place.parent)
@@ -209,7 +209,7 @@ def _label_file(photo: Path, root: Path, name: str) -> Path | None:
         if parts[place] == "images"
     ]
     found = (*answers, photo, root / "labels" / name, root / name, root / "labels" / photo.name)
-    return next((file for path in found if _files.is_file(file := path.with_suffix(".txt"))), None)
+    return next((file for path in found if _walk.is_file(file := path.with_suffix(".txt"))), None)
 
 
 def _region(words: list[str], names: dict[str, str], size: tuple[int, int], where: str) -> Region:

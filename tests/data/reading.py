@@ -12,7 +12,7 @@ from PIL import Image
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region
 from seem_data.problems import Problem
-from seem_data.readers import Reader, Source, get
+from seem_data.readers import Input, Reader, get
 
 
 def make_photo(path: Path, size: tuple[int, int] = (40, 30), **options: Any) -> Path:
@@ -34,7 +34,7 @@ def read(
     reader = get(reader) if isinstance(reader, str) else reader
     problems: list[Problem] = []
     annotations = {}
-    for item in reader.scan(Source(polys, images), problems):
+    for item in reader.scan(Input(polys, images), problems):
         annotation = reader.load(item, problems)
         assert annotation.name == item.name and annotation.split == item.split
         annotations[item.name] = annotation

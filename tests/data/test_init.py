@@ -12,7 +12,7 @@ from reading import make_photo, write_json
 from seem_data import categories, init
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.problems import DataError
-from seem_data.readers import Source
+from seem_data.readers import Input
 
 
 def annotate(folder, *labels, name="a"):
@@ -26,7 +26,7 @@ def annotate(folder, *labels, name="a"):
 def test_every_label_is_a_category_once(tmp_path):
     annotate(tmp_path, "cup", "Wall", "cup ", VOID)
     annotate(tmp_path, "CUP", "brick wall", "plate", UNLABELED, "", name="b")
-    found = init.colour_map(Source(tmp_path))
+    found = init.colour_map(Input(tmp_path))
     assert [(c.id, c.name, c.isthing) for c in found] == [
         (1, "brick wall", False), (2, "cup", True), (3, "plate", True), (4, "Wall", False)
     ]  # fmt: skip
@@ -34,7 +34,7 @@ def test_every_label_is_a_category_once(tmp_path):
 
 def test_the_colour_map_is_one_that_the_builder_accepts(tmp_path):
     annotate(tmp_path, *(f"label {number}" for number in range(40)))
-    found = init.colour_map(Source(tmp_path), "labelme")
+    found = init.colour_map(Input(tmp_path), "labelme")
     assert categories.parse(json.loads(json.dumps(found.as_coco()))).names == found.names
 
 
@@ -69,16 +69,16 @@ def test_stuff_is_guessed_from_the_name(name, stuff):
 def test_a_format_or_folder_that_is_not_there_is_told(tmp_path):
     annotate(tmp_path, "cup")
     with pytest.raises(DataError, match=r"--format: is 'labelmee'.*'labelme'"):
-        init.colour_map(Source(tmp_path), "labelmee")
+        init.colour_map(Input(tmp_path), "labelmee")
     with pytest.raises(DataError, match=r"nowhere --images: there is no such"):
-        init.colour_map(Source(tmp_path, tmp_path / "nowhere"))
+        init.colour_map(Input(tmp_path, tmp_path / "nowhere"))
 
 
 def test_an_input_without_labels_is_refused_with_its_problems(tmp_path):
     annotate(tmp_path, "cup")
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(DataError) as caught:
-        init.colour_map(Source(tmp_path))
+        init.colour_map(Input(tmp_path))
     assert [problem.code for problem in caught.value.problems] == ["no-labels", "missing-image"]
 
 
@@ -86,18 +86,18 @@ def test_problems_are_handed_over(tmp_path):
     annotate(tmp_path, "cup")
     annotate(tmp_path, "jug", name="b").write_text("{")
     problems = []
-    assert init.colour_map(Source(tmp_path), "auto", problems).names == ["cup"]
+    assert init.colour_map(Input(tmp_path), "auto", problems).names == ["cup"]
     assert [problem.code for problem in problems] == ["bad-json"]
 
 
 def test_real_labels(shared_real):
-    found = init.colour_map(Source(shared_real / "labelme_semantic"))
+    found = init.colour_map(Input(shared_real / "labelme_semantic"))
     assert found.names == ["bottle", "bus", "car", "chair", "person", "sofa"]
 
 
 def test_what_an_input_says_about_its_categories_is_kept(shared_real):
     sample = shared_real / "panopticapi_sample"
-    found = init.colour_map(Source(sample), "panoptic")
+    found = init.colour_map(Input(sample), "panoptic")
     told = {
         record["name"]: record
         for record in json.loads((sample / "panoptic_coco_categories.json").read_text())
@@ -127,6 +127,6 @@ def test_what_cannot_be_used_is_replaced(tmp_path, told):
     rows = [{"image_id": 1, "category_id": row["id"], "segmentation": square} for row in told]
     images = [{"id": 1, "file_name": "a.jpg"}]
     write_json(tmp_path / "x.json", {"images": images, "annotations": rows, "categories": told})
-    found = init.colour_map(Source(tmp_path))
+    found = init.colour_map(Input(tmp_path))
     assert {(c.name, c.isthing) for c in found} == {("cup", True), ("wall", False)}
     assert categories.parse(found.as_coco()).names == found.names

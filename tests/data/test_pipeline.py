@@ -19,7 +19,7 @@ from seem_data.checking.validate import validate
 from seem_data.init import colour_map
 from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem
-from seem_data.readers import Source
+from seem_data.readers import Input
 from tests.data.scenes import (
     CATEGORIES,
     HEIGHT,
@@ -198,7 +198,7 @@ def test_a_dataset_keeps_its_splits_and_gives_its_colour_map(colors: Path, tmp_p
     build(colors, tmp_path / "ann", tmp_path / "first", split="day=1,night=1")
     again = build(tmp_path / "first" / "categories.json", tmp_path / "first", tmp_path / "second")
     assert {name: counts.images for name, counts in again.splits.items()} == {"day": 2, "night": 2}
-    categories = colour_map(Source(tmp_path / "first"))
+    categories = colour_map(Input(tmp_path / "first"))
     assert categories.as_coco() == Dataset(tmp_path / "first").categories.as_coco()
 
 

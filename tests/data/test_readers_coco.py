@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from reading import area, codes, full_mask, make_photo, read, write_json
 
 from seem_data.problems import DataError
-from seem_data.readers import Item, Source, detect, get
+from seem_data.readers import Input, Item, detect, get
 
 SQUARE = [1, 2, 11, 2, 11, 12, 1, 12]
 
@@ -130,7 +130,7 @@ def test_only_what_an_image_needs_travels_with_its_item(folder):
     make_photo(folder / "b.jpg")
     images = [{"id": 2, "file_name": "b.jpg"}, {"id": 1, "file_name": "a.jpg"}]
     coco(folder / "x.json", row(), row(image_id=2), images=images)
-    items = list(get("coco").scan(Source(folder / "x.json"), []))
+    items = list(get("coco").scan(Input(folder / "x.json"), []))
     assert [item.name for item in items] == ["b.jpg", "a.jpg"]
     assert all(isinstance(item, Item) and item.payload.count(b"segmentation") == 1 for item in items)
 

@@ -11,7 +11,7 @@ from reading import area, codes, full_mask, make_photo, read
 
 from seem_data.categories import Categories, Category
 from seem_data.problems import DataError
-from seem_data.readers import Source
+from seem_data.readers import Input
 from seem_data.readers._paint import GROUND_Z
 from seem_data.readers.colormask import ColorMask, open_masks
 
@@ -109,7 +109,7 @@ def test_masks_are_joined_to_photos_of_the_same_place_or_name(tmp_path):
 def test_masks_that_lost_colours_are_refused(tmp_path):
     paint(tmp_path / "a.jpg", [[P, X]])
     (tmp_path / "a.jpg").rename(tmp_path / "a.png")
-    (item,) = ColorMask(CATEGORIES).scan(Source(tmp_path), [])
+    (item,) = ColorMask(CATEGORIES).scan(Input(tmp_path), [])
     with pytest.raises(DataError) as caught:
         ColorMask(CATEGORIES).load(item, [])
     assert caught.value.problems[0].code == "lossy-mask"

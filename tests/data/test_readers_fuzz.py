@@ -38,7 +38,7 @@ from test_readers_yolo import TRIANGLE, yolo
 
 from seem_data.annotations import Bitmap, ImageAnnotation
 from seem_data.problems import DataError, Problem
-from seem_data.readers import FORMATS, Reader, Source, get
+from seem_data.readers import FORMATS, Input, Reader, get
 from seem_data.readers.colormask import ColorMask
 
 VALUES: list[Any] = [
@@ -115,7 +115,7 @@ def read_all(reader: Reader, folder: Path) -> None:
     problems: list[Problem] = []
     reader.recognises(folder)
     with contextlib.suppress(DataError):
-        for item in reader.scan(Source(folder), problems):
+        for item in reader.scan(Input(folder), problems):
             assert item.image is None or item.image.resolve().is_relative_to(folder.resolve())
             assert ".." not in item.name.split("/") and "\\" not in item.name
             with contextlib.suppress(DataError):
@@ -220,7 +220,7 @@ def good_input(request, tmp_path_factory) -> tuple[Reader, Path, Path]:
     folder = tmp_path_factory.mktemp(request.param)
     make(request.param, folder / "good")
     reader = READERS[request.param]
-    found = list(reader.scan(Source(folder / "good"), []))
+    found = list(reader.scan(Input(folder / "good"), []))
     assert found and all(reader.load(item, []).regions for item in found)
     shutil.copytree(folder / "good", folder / "work")
     return reader, folder / "good", folder / "work"
@@ -287,5 +287,5 @@ def test_files_of_nonsense_end_in_problems(tmp_path, name, content):
     path.write_bytes(content)
     problems: list[Problem] = []
     with contextlib.suppress(DataError):
-        for item in get(name).scan(Source(path), problems):
+        for item in get(name).scan(Input(path), problems):
             get(name).load(item, problems)

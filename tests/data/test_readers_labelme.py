@@ -303,10 +303,10 @@ def test_other_json_among_the_annotations_is_noted(tmp_path, content):
 
 
 def test_a_file_that_became_bad_after_the_scan_stops_that_image(tmp_path):
-    from seem_data.readers import Source, get
+    from seem_data.readers import Input, get
 
     path = labelme(tmp_path, shape())
-    (item,) = get("labelme").scan(Source(tmp_path), [])
+    (item,) = get("labelme").scan(Input(tmp_path), [])
     path.unlink()
     with pytest.raises(DataError, match="cannot be read"):
         get("labelme").load(item, [])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from reading import area, codes, full_mask, make_photo, read, write_json
 
-from seem_data.readers import Source, detect, get
+from seem_data.readers import Input, detect, get
 
 
 def panoptic(folder: Path, ids: np.ndarray, segments, **fields) -> Path:
@@ -46,7 +46,7 @@ def test_segments_become_regions(tmp_path):
 
 def test_the_png_belongs_to_what_is_hashed(tmp_path):
     panoptic(tmp_path, IDS, [])
-    (item,) = get("panoptic").scan(Source(tmp_path), [])
+    (item,) = get("panoptic").scan(Input(tmp_path), [])
     assert item.files == (tmp_path / "panoptic_train" / "a.png",)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from reading import area, codes, full_mask, make_photo, read
 
 from seem_data.annotations import VOID
-from seem_data.readers import Source, detect, get
+from seem_data.readers import Input, detect, get
 
 #: The first colours of VOC's palette, as its development kit lists them, and that of 255.
 PALETTE = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 5: (128, 0, 128), 8: (64, 0, 0),
@@ -119,7 +119,7 @@ def test_several_years_in_one_devkit(tmp_path):
 
 def test_both_pngs_belong_to_what_is_hashed_and_must_be_of_one_size(tmp_path):
     voc(tmp_path, objects=OBJECTS[:2])
-    (item,) = get("voc").scan(Source(tmp_path), [])
+    (item,) = get("voc").scan(Input(tmp_path), [])
     assert [path.parent.name for path in item.files] == ["SegmentationClass", "SegmentationObject"]
     with pytest.raises(Exception, match="5×2 pixels"):
         get("voc").load(item, [])

@@ -8,7 +8,7 @@ import pytest
 from reading import area, codes, make_photo, read
 
 from seem_data.problems import DataError
-from seem_data.readers import Source, detect, get
+from seem_data.readers import Input, detect, get
 
 YAML = "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: cup\n  1: plate\n"
 TRIANGLE = "0 0.1 0.1 0.6 0.1 0.6 0.6"
@@ -90,7 +90,7 @@ def test_without_splits_every_photo_is_read(tmp_path):
 
 def test_the_label_file_belongs_to_what_is_hashed(tmp_path):
     yolo(tmp_path, TRIANGLE)
-    (item,) = get("yolo").scan(Source(tmp_path), [])
+    (item,) = get("yolo").scan(Input(tmp_path), [])
     assert item.files == (tmp_path / "labels/train/1.txt",)
 
 

@@ -1,169 +1,25 @@
-"""Files of an input: walked in a stable order, read with errors told, photos found by the names given."""
+"""Photos of an input: found by the names that annotation files give, and named."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from seem_data import images
-from seem_data.building.journal import FOLDER as BUILD
-from seem_data.building.journal import JOURNAL
-from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, ROW_FILES
 from seem_data.problems import DataError, Problem
-from seem_data.readers import Item, Source
+from seem_data.readers import Input, Item
+from seem_data.readers._walk import is_file, walk
 
-_SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 #: Folders that tools put photos into, beside the one with the annotations.
 _PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; false, not an error, for names that no file system takes."""
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-def read_bytes(path: Path) -> bytes:
-    """
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without byte order mark.
-
-    Raises:
-        DataError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            Problem(
-                "bad-encoding",
-                f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}).",
-                "Save it with UTF-8 encoding.",
-                str(path),
-            )
-        ) from None
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    reason = error.strerror or str(error)
-    return DataError(
-        Problem(
-            "unreadable",
-            f"cannot be read ({reason}).",
-            "Check that it is there and that you may read it.",
-            str(path),
-        )
-    )
-
-
-def walk(
-    folder: Path, suffixes: Iterable[str], problems: list[Problem] | None = None, ordered: bool = True
-) -> Iterator[Path]:
-    """The files below a folder with one of these endings, in any letter case; sorted, hidden ones left out.
-
-    Symbolic links are followed, but no folder is entered twice, so loops end. Datasets that we built are not
-    entered, unless the walk begins at one: their photos are copies of some that were annotated.
-    """
-    endings = tuple(suffix.lower() for suffix in suffixes)
-    entered: set[tuple[int, int]] = set()
-
-    def note(error: OSError) -> None:
-        if problems is not None:
-            problems.extend(_unreadable(Path(error.filename or folder), error).problems)
-
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=note):
-        try:
-            status = os.stat(root)  # noqa: PTH116  (walk yields strings; millions of folders are possible)
-        except OSError:
-            folders.clear()
-            continue
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        if Path(root) != folder and _is_dataset(root, folders, files):
-            folders.clear()
-            continue
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        if ordered:
-            folders.sort()
-            files.sort()
-        for name in files:
-            if name.lower().endswith(endings) and not name.startswith("."):
-                yield Path(root, name)
-
-
-def _is_dataset(root: str, folders: list[str], files: list[str]) -> bool:
-    """Whether a folder is a dataset, or will be: dataset.json is the last file that a build writes."""
-    if DATASET_JSON in files and CATEGORIES_JSON in files:
-        return True
-    return BUILD in folders and is_file(Path(root, BUILD, JOURNAL))
-
-
-def of_dataset(path: Path) -> bool:
-    """Whether a JSON file is one of those of a split that we built."""
-    return path.name in ROW_FILES and all(is_file(path.with_name(name)) for name in ROW_FILES)
-
-
-def some_files(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:
-    """The file itself if it ends so, or a folder's files in no particular order: to recognise formats."""
-    if path.is_dir():
-        yield from walk(path, suffixes, ordered=False)
-    elif path.name.lower().endswith(tuple(suffixes)):
-        yield path
-
-
-def first(files: Iterator[Path]) -> Iterator[Path]:
-    """As many of them as a format is recognised by."""
-    return islice(files, 20)
-
-
-def annotation_files(source: Source, suffixes: Iterable[str], problems: list[Problem]) -> list[Path]:
-    """The annotation files of an input in stable order: the file itself, or those of the folder."""
-    if source.polys.is_dir():
-        return list(walk(source.polys, suffixes, problems))
-    return [source.polys]
-
-
-def plain_name(name: str) -> str:
-    """A name from an annotation file with forward slashes and without detours."""
-    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-
-
-def split_by_word(word: str) -> str | None:
-    """train, val or test, if the word is one of those or means one ("Validation")."""
-    return _SPLITS.get(word.strip().lower())
-
-
-def split_by_folder(name: str) -> str | None:
-    """The split that a folder of the path tells: ``"kitchen/val/001.jpg"`` is of val."""
-    return next((_SPLITS[part] for part in name.lower().split("/")[:-1] if part in _SPLITS), None)
-
-
-def split_by_name(path: Path) -> str | None:
-    """The split that a word of the file's name tells: ``instances_val2017.json`` is of val."""
-    return next((_SPLITS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _SPLITS), None)
 
 
 class Photos:
     """The folder the photos lie in: finds them by the names that annotation files give, and names them."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Input) -> None:
         self._own = source.polys if source.polys.is_dir() else source.polys.parent
         self.root = source.images or self._own
         if source.images is None and not _holds_photo(source.polys):
