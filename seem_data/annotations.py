@@ -7,6 +7,8 @@ x to the right and y down; (0, 0) is the outer corner of the top-left pixel, so 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,6 +48,16 @@ class Sentence:
 
     raw: str
     kind: str = "own"
+
+
+#: A line of a description that tells how sure a model was: no sentence. `MarkedSegment.remark` writes it.
+_REMARK = re.compile(r"\[score [01]\.\d.*\]")
+
+
+def sentences_of(lines: Iterable[str]) -> tuple[Sentence, ...]:
+    """What an annotator wrote about a region, each line once, without those that are a model's remarks."""
+    stripped = dict.fromkeys(line.strip() for line in lines)
+    return tuple(Sentence(line) for line in stripped if line and not _REMARK.fullmatch(line))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ pixels, the origin is the photo's outer corner. LabelMe turns photos upright by 
 Read: polygon, rectangle (two corners in any order, or four), circle (centre and a point of the rim; becomes
 a polygon within a fiftieth of a pixel), mask (a PNG in the box from ``points[0]`` on). Shapes with equal
 label and ``group_id`` are parts of one object. The lines of ``description`` and the flags that are set become
-sentences ("red" on a cup: "red cup"), the photo's own flags tags. ``imagePath`` may use backslashes; where
+sentences ("red" on a cup: "red cup"), except that the flag ``crowd`` makes a crowd and a line
+``[score 0.93]`` is a model's; the photo's own flags become tags. ``imagePath`` may use backslashes; where
 that photo is missing, the embedded ``imageData`` is used. ``__ignore__`` is void, ``_background_`` the
 unlabelled ground. Left out, with a note: line, linestrip, point, points: they enclose no area.
 """
@@ -19,12 +20,13 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence, sentences_of
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 
+_CROWD = "crowd"  #: the flag of many objects that nobody separated
 _NULL = msgspec.Raw(b"null")
 
 
@@ -129,6 +131,7 @@ def _region(shape: _Shape, where: str) -> Region:
         shape.label.strip(),
         (_part(shape),),
         group=shape.group_id,
+        iscrowd=bool((shape.flags or {}).get(_CROWD)),
         sentences=_sentences(shape),
         where=where,
     )
@@ -164,10 +167,11 @@ def _part(shape: _Shape) -> Polygon | Bitmap:
 
 
 def _sentences(shape: _Shape) -> tuple[Sentence, ...]:
-    lines = [line.strip() for line in (shape.description or "").splitlines()]
     flags = [flag.replace("_", " ").strip() for flag, is_set in (shape.flags or {}).items() if is_set]
-    named = [flag if shape.label in flag else f"{flag} {shape.label}" for flag in flags if flag]
-    return tuple(Sentence(words) for words in dict.fromkeys(lines + named) if words)
+    named = [
+        flag if shape.label in flag else f"{flag} {shape.label}" for flag in flags if flag not in ("", _CROWD)
+    ]
+    return sentences_of([*(shape.description or "").splitlines(), *named])
 
 
 READER = LabelMe()

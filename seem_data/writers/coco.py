@@ -1,0 +1,120 @@
+"""COCO instances JSON: one file for many photos.
+
+A segment without holes is a list of polygons, one with holes or a crowd compressed RLE, which is exact.
+``score`` is COCO's own field of results; sentences stand in ``sentences`` as RefCOCO has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from seem_data.annotations import Polygon
+from seem_data.categories import Category
+from seem_data.files import make_folder, write_atomically
+from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers._photos import Places, place
+from seem_data.writers.outlines import outlines
+
+ANNOTATIONS_JSON = "annotations.json"
+IMAGES = "images"
+
+
+def encode(
+    photos: Iterable[tuple[Photo, Sequence[MarkedSegment]]],
+    categories: Sequence[Category],
+    tolerance: float = TOLERANCE,
+) -> bytes:
+    """The JSON file of photos and their segments.
+
+    Args:
+        categories: all that the segments have.
+        tolerance: of polygons, in pixels; 0 follows every pixel.
+    """
+    ids = {category.name: category.id for category in categories}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (photo, segments) in enumerate(photos, start=1):
+        images.append(_image(number, photo))
+        annotations += _rows(number, photo, segments, ids, tolerance)
+    return _document(images, annotations, categories)
+
+
+def _image(number: int, photo: Photo) -> dict[str, Any]:
+    return {"id": number, "file_name": photo.name, "width": photo.size[0], "height": photo.size[1]}
+
+
+def _rows(
+    image_id: int, photo: Photo, segments: Sequence[MarkedSegment], ids: Mapping[str, int], tolerance: float
+) -> list[dict[str, Any]]:
+    """Annotations without ``id``, which `_document` counts."""
+    rows = []
+    for segment, parts in zip(segments, outlines(segments, photo.size, tolerance), strict=True):
+        if not parts:
+            continue
+        x, y, width, height = cv2.boundingRect(segment.mask.astype(np.uint8))
+        row: dict[str, Any] = {
+            "image_id": image_id,
+            "category_id": ids[segment.category],
+            "segmentation": _segmentation(segment, parts, photo.size),
+            "area": int(np.count_nonzero(segment.mask)),
+            "bbox": [segment.left + x, segment.top + y, width, height],
+            "iscrowd": int(segment.iscrowd),
+        }
+        if segment.score is not None:
+            row["score"] = round(segment.score, 4)
+        if segment.sentences:
+            row["sentences"] = [{"raw": sentence} for sentence in segment.sentences]
+        rows.append(row)
+    return rows
+
+
+def _segmentation(segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[int, int]) -> Any:
+    if not segment.iscrowd and not any(part.holes for part in parts):
+        return [part.outer.ravel().tolist() for part in parts]
+    full = np.zeros((size[1], size[0]), np.uint8, order="F")
+    height, width = segment.mask.shape
+    full[segment.top : segment.top + height, segment.left : segment.left + width] = segment.mask
+    packed: Any = coco_mask.encode(full)
+    return {"size": list(packed["size"]), "counts": packed["counts"].decode("ascii")}
+
+
+def _document(
+    images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]], categories: Sequence[Category]
+) -> bytes:
+    document = {
+        "images": images,
+        "annotations": [{"id": number, **row} for number, row in enumerate(annotations, start=1)],
+        "categories": [category.as_coco() for category in categories],
+    }
+    return msgspec.json.encode(document) + b"\n"
+
+
+class Writer:
+    """``annotations.json``, and the photos in ``images/``, upright: COCO's tools never look at EXIF."""
+
+    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
+        self.left_out = 0
+        self._folder, self._tolerance, self._categories = folder, tolerance, categories
+        self._ids = {category.name: category.id for category in categories}
+        self._places = Places(folder / IMAGES)
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
+        named = Photo(f"{split}/{photo.name}" if split else photo.name, photo.size)
+        path = self._places.take(named)
+        place(photo, self._folder / IMAGES / path, upright=True)
+        number = len(self._images) + 1
+        self._images.append(_image(number, Photo(path.as_posix(), photo.size)))
+        self._annotations += _rows(number, photo, segments, self._ids, self._tolerance)
+
+    def close(self) -> None:
+        content = _document(self._images, self._annotations, self._categories)
+        write_atomically(make_folder(self._folder) / ANNOTATIONS_JSON, content)

@@ -1,0 +1,181 @@
+"""Masks ─▶ polygons with few points, each checked by drawing it.
+
+A polygon along the pixels' edges is the mask exactly, but has two points for every step of a slope. So each
+part is simplified (shapely's topology-preserving Douglas-Peucker) until no side lies farther from the mask's
+edge than a tolerance, drawn again by the rule that our own build uses, and compared. Where mask and polygon
+have an IoU below `LEAST_IOU`, alone or as the photo's segments cover one another, the tolerance is halved,
+and in the end the outline is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from seem_data.annotations import Polygon, Ring
+from seem_data.drawing.keyholes import keyhole
+from seem_data.drawing.layers import Layers
+from seem_data.drawing.outlines import trace
+from seem_data.drawing.runs import runs_of
+from seem_data.drawing.scan import edges_of, scan_edges
+from seem_data.writers import MarkedSegment
+
+#: What a mask and its polygons have at least in common, as a share of what either covers.
+LEAST_IOU = 0.98
+_FINEST = 0.25  #: smaller tolerances are none: the outline is then exact
+
+
+Unit = list[Polygon]  #: polygons that are drawn together, overlapping by the even-odd rule
+Ints = NDArray[np.int64]
+
+
+def outlines(
+    segments: Sequence[MarkedSegment], size: tuple[int, int], tolerance: float, joined: bool = False
+) -> list[list[Polygon]]:
+    """The parts of each segment, largest first; none for a segment without a pixel.
+
+    Args:
+        segments: later ones lie on top.
+        size: (width, height) of the photo.
+        tolerance: in pixels; 0 gives polygons that fill to exactly the mask.
+        joined: all rings of a segment will be one line (see `one_line`).
+
+    Raises:
+        ValueError: a window does not lie in the photo.
+    """
+    exact: list[Unit] = []
+    bounds = [0]
+    for segment in segments:
+        parts = _traced(segment, size)
+        exact += [parts] if joined and parts else [[part] for part in parts]
+        bounds.append(len(exact))
+    if tolerance >= _FINEST and exact:
+        exact = _simplified(exact, bounds, size, tolerance)
+    return [[part for unit in exact[a:b] for part in unit] for a, b in pairwise(bounds)]
+
+
+def one_line(parts: Sequence[Polygon]) -> Ring:
+    """[N, 2] all rings of a segment's parts as one closed line, joined by bridges that cover no pixel."""
+    first, *others = (ring for part in parts for ring in (part.outer, *part.holes))
+    return keyhole(first, others)
+
+
+def _traced(segment: MarkedSegment, size: tuple[int, int]) -> list[Polygon]:
+    """The parts of a segment's exact outline in pixels of the photo."""
+    height, width = segment.mask.shape
+    left, top = segment.left, segment.top
+    if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
+        raise ValueError(f"a window of {width}×{height} at {left},{top} does not lie in a photo of {size}")
+    x, y, w, h = cv2.boundingRect(segment.mask.astype(np.uint8))
+    if not w:
+        return []
+    columns = np.ascontiguousarray(segment.mask[y : y + h, x : x + w].T, np.uint8)
+    corner = left + x, top + y
+    return [
+        Polygon(part.outer + corner, tuple(hole + corner for hole in part.holes))
+        for part in trace(runs_of(columns, 1))[0]
+    ]
+
+
+def _simplified(
+    exact: Sequence[Unit], bounds: Sequence[int], size: tuple[int, int], tolerance: float
+) -> list[Unit]:
+    """Units with fewer points; those from ``bounds[k]`` up to ``bounds[k + 1]`` are segment k's."""
+    segment_of = np.repeat(np.arange(1, len(bounds)), np.diff(bounds))
+    boxes = [_box(exact[a:b]) for a, b in pairwise(bounds)]
+    alone = [_drawn(exact[a:b], box) for (a, b), box in zip(pairwise(bounds), boxes, strict=True)]
+    together = _drawn(exact, (0, 0, *size))
+    allowed = np.full(len(exact), tolerance)
+    found = list(exact)
+    todo = np.arange(len(exact))
+    while len(todo):
+        for unit in todo.tolist():
+            found[unit] = [_simple(part, float(allowed[unit])) for part in exact[unit]]
+        failing = np.zeros(len(exact), np.bool_)
+        for segment in np.unique(segment_of[todo]).tolist():
+            a, b = bounds[segment - 1 : segment + 1]
+            drawn = _drawn(found[a:b], boxes[segment - 1])
+            failing[a:b] = _failing(alone[segment - 1], drawn, np.ones(b - a, np.int64), allowed[a:b])
+        if not failing.any():
+            failing = _failing(together, _drawn(found, (0, 0, *size)), segment_of, allowed)
+        todo = np.flatnonzero(failing)
+        allowed[todo] = np.where(allowed[todo] < 2 * _FINEST, 0, allowed[todo] / 2)
+    return found
+
+
+def _simple(part: Polygon, tolerance: float) -> Polygon:
+    if not tolerance:
+        return part
+    smooth = shapely.Polygon(_smooth(part.outer), [_smooth(hole) for hole in part.holes])
+    shape = shapely.simplify(smooth, tolerance, preserve_topology=True)
+    outer, *holes = (shapely.get_coordinates(ring)[:-1] for ring in (shape.exterior, *shape.interiors))
+    return Polygon(outer, tuple(holes))
+
+
+def _smooth(ring: Ring) -> Ring:
+    """A ring along pixel edges with the middle of each step of one pixel in the place of its two ends, so
+    that slopes are met in their middle and not at their outermost corners."""
+    following = np.roll(ring, -1, axis=0)
+    is_step = np.abs(following - ring).sum(axis=1) == 1
+    corner = ~(is_step | np.roll(is_step, 1))
+    points = np.stack([ring, (ring + following) / 2], axis=1).reshape(-1, 2)
+    kept = points[np.stack([corner, is_step], axis=1).ravel()]
+    return kept if len(kept) >= 4 else ring
+
+
+def _box(units: Sequence[Unit]) -> tuple[int, int, int, int]:
+    """left, top, width, height of exact outlines, and so of what becomes of them."""
+    if not units:
+        return 0, 0, 0, 0
+    outers = np.concatenate([part.outer for unit in units for part in unit])
+    (left, top), (right, bottom) = outers.min(axis=0), outers.max(axis=0)
+    return int(left), int(top), int(right - left), int(bottom - top)
+
+
+def _drawn(units: Sequence[Unit], box: tuple[int, int, int, int]) -> Ints:
+    """[W · H] which unit the build sees at each pixel of a box, column by column, counted from 1; 0: none."""
+    left, top, width, height = box
+    rings = [
+        (number, ring - (left, top))
+        for number, unit in enumerate(units)
+        for part in unit
+        for ring in (part.outer, *part.holes)
+    ]
+    edges, ring_of_edge = edges_of([ring for _, ring in rings])
+    toggle, edge = scan_edges(edges, width, height)
+    layer = np.array([number for number, _ in rings], np.int64)[ring_of_edge[edge]]
+    layers = Layers(np.arange(1, len(units) + 1), toggle, layer, edge, edges)
+    return layers.seen((width, height)).columns().ravel()
+
+
+def _failing(wanted: Ints, drawn: Ints, owner: Ints, allowed: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which units to draw more exactly: of the segments that are too far from what they should be those
+    units that are; or, where these are exact, those that stand in their places or no longer cover them.
+
+    Args:
+        owner: [units] whose each unit is, counted from 1.
+        allowed: [units] the tolerance of each; those of 0 are exact.
+    """
+    count, owner_of = len(owner) + 1, np.append(0, owner)
+    differs = np.flatnonzero(owner_of[wanted] != owner_of[drawn])
+    should, does = wanted[differs], drawn[differs]
+    wrong = np.bincount(should, minlength=count) + np.bincount(does, minlength=count)
+    right = np.bincount(wanted, minlength=count) - np.bincount(should, minlength=count)
+    bad = _too_far(np.bincount(owner_of, right), np.bincount(owner_of, wrong))
+    bad[0] = False
+    inexact = np.append(False, allowed > 0)
+    failing = _too_far(right, wrong) & bad[owner_of] & inexact
+    stuck = bad & ~np.isin(np.arange(len(bad)), owner_of[failing])
+    failing[does[stuck[owner_of[should]]]] = True
+    failing[should[stuck[owner_of[does]]]] = True
+    return (failing & inexact)[1:]
+
+
+def _too_far(right: NDArray[Any], wrong: NDArray[Any]) -> NDArray[np.bool_]:
+    return right < LEAST_IOU * (right + wrong)
