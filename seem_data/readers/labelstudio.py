@@ -7,7 +7,8 @@ orientation.
 Read: polygon, brush (see `_brush`), rectangle (turned by ``rotation`` about its top-left corner) and ellipse
 (x and y are its centre), with labels of their own or of a separate control. Texts that belong to a region
 (``meta.text``, per-region text areas) become sentences. Of several annotations of a task the ground truth,
-or else the newest that was not cancelled, is used; predictions are not. Photos are found by what is left of
+or else the newest that was not cancelled, is used. Predictions are read, with a note, where a file has no
+annotation at all; lines such as ``[score 0.93]`` are no sentences. Photos are found by what is left of
 their address: ``/data/local-files/?d=kitchen/001.jpg``, ``s3://bucket/kitchen/001.jpg``, and uploads also
 without the eight digits Label Studio puts before their name. Left out, with a note: key points, vectors;
 reported: regions drawn while the photo was turned in the tool.
@@ -23,7 +24,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, sentences_of
 from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._brush import decode_brush
@@ -67,6 +68,7 @@ class _Task(msgspec.Struct):
     data: dict[str, Any] = {}
     annotations: list[_Annotation] | None = None
     completions: list[_Annotation] | None = None  #: so called before version 1.0
+    predictions: list[_Annotation] | None = None
     file_upload: str | None = None
 
 
@@ -89,10 +91,13 @@ class LabelStudio:
             if path != source.polys and not _fits(*_json.outline(path)):
                 continue
             with collecting(problems, str(path)):
-                for index, raw in enumerate(_json.read(path, list[msgspec.Raw])):
+                tasks = _json.read(path, list[msgspec.Raw])
+                if proposed := _are_proposals(tasks):
+                    problems.append(_not_looked_at(path))
+                for index, raw in enumerate(tasks):
                     with collecting(problems, str(path), f"[{index}]"):
                         task = _json.decode(raw, _Task, str(path))
-                        annotation = _chosen(task)
+                        annotation = _chosen(task, proposed)
                         photo = _photo(task, photos, path.parent)
                         name = photos.name_of(photo)
                         payload = msgspec.json.encode(annotation)
@@ -118,8 +123,34 @@ def _fits(kind: str, keys: set[str]) -> bool:
     )
 
 
-def _chosen(task: _Task) -> _Annotation:
-    done = [row for row in task.annotations or task.completions or [] if not row.was_cancelled]
+def _are_proposals(tasks: list[msgspec.Raw]) -> bool:
+    """Whether a model has predicted on some of the tasks, and nobody has annotated any."""
+    proposed = False
+    for raw in tasks:
+        with collecting([]):
+            task = _json.decode(raw, _Task, "")
+            if _done(task):
+                return False
+            proposed |= bool(task.predictions)
+    return proposed
+
+
+def _not_looked_at(path: Path) -> Problem:
+    return Problem(
+        "predictions",
+        "holds predictions of a model and no annotation; the predictions are read.",
+        "Correct them in Label Studio first, and export the annotations.",
+        str(path),
+        severity="note",
+    )
+
+
+def _done(task: _Task) -> list[_Annotation]:
+    return [row for row in task.annotations or task.completions or [] if not row.was_cancelled]
+
+
+def _chosen(task: _Task, proposed: bool) -> _Annotation:
+    done = (task.predictions or []) if proposed else _done(task)
     if not done:
         raise DataError(Problem("not-annotated", "is a task without annotation.", severity="note"))
     return max(done, key=lambda row: (bool(row.ground_truth), row.updated_at or ""))
@@ -185,14 +216,14 @@ def _region(shape: _Result, rows: list[_Result], size: tuple[int, int], where: s
                 labels += [label for label in value if isinstance(label, str)]
         for text in (values.get("text"), (row.meta or {}).get("text")):
             texts = text if isinstance(text, list) else [text]
-            sentences += [line.strip() for line in texts if isinstance(line, str) and line.strip()]
+            sentences += [line for line in texts if isinstance(line, str)]
     if len(labels) != 1:
         raise _shapes.fault(
             "no-label",
             f"has the labels {', '.join(labels)} where one belongs." if labels else "has no label.",
             "Give it exactly one label.",
         )
-    return Region(labels[0], (part,), sentences=tuple(map(Sentence, dict.fromkeys(sentences))), where=where)
+    return Region(labels[0], (part,), sentences=sentences_of(sentences), where=where)
 
 
 def _part(row: _Result, size: tuple[int, int]) -> Polygon | Bitmap:

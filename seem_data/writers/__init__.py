@@ -89,7 +89,7 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-FORMATS = ("labelme", "coco")
+FORMATS = ("labelme", "coco", "labelstudio", "cvat", "yolo")
 
 
 def open_writer(

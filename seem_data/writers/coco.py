@@ -17,13 +17,9 @@ from pycocotools import mask as coco_mask
 
 from seem_data.annotations import Polygon
 from seem_data.categories import Category
-from seem_data.files import make_folder, write_atomically
 from seem_data.writers import TOLERANCE, MarkedSegment, Photo
-from seem_data.writers._photos import Places, place
+from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import outlines
-
-ANNOTATIONS_JSON = "annotations.json"
-IMAGES = "images"
 
 
 def encode(
@@ -96,25 +92,22 @@ def _document(
     return msgspec.json.encode(document) + b"\n"
 
 
-class Writer:
+class Writer(FolderWriter):
     """``annotations.json``, and the photos in ``images/``, upright: COCO's tools never look at EXIF."""
 
+    upright = True
+    knows_crowds = True
+
     def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        self.left_out = 0
-        self._folder, self._tolerance, self._categories = folder, tolerance, categories
+        super().__init__(folder, categories, tolerance)
         self._ids = {category.name: category.id for category in categories}
-        self._places = Places(folder / IMAGES)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
-    def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
-        named = Photo(f"{split}/{photo.name}" if split else photo.name, photo.size)
-        path = self._places.take(named)
-        place(photo, self._folder / IMAGES / path, upright=True)
+    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         number = len(self._images) + 1
-        self._images.append(_image(number, Photo(path.as_posix(), photo.size)))
-        self._annotations += _rows(number, photo, segments, self._ids, self._tolerance)
+        self._images.append(_image(number, photo))
+        self._annotations += _rows(number, photo, segments, self._ids, self.tolerance)
 
     def close(self) -> None:
-        content = _document(self._images, self._annotations, self._categories)
-        write_atomically(make_folder(self._folder) / ANNOTATIONS_JSON, content)
+        self.write_file("annotations.json", _document(self._images, self._annotations, self.categories))

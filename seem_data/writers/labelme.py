@@ -8,16 +8,14 @@ number itself, which LabelMe keeps. A crowd has the flag ``crowd``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
 from seem_data.annotations import Polygon
-from seem_data.categories import Category
-from seem_data.files import make_folder, write_atomically
 from seem_data.writers import TOLERANCE, MarkedSegment, Photo
-from seem_data.writers._photos import Places, place
+from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import one_line, outlines
 
 #: LabelMe warns of files whose major version is another than its own.
@@ -64,20 +62,12 @@ def _shapes(
             yield shape
 
 
-class Writer:
+class Writer(FolderWriter):
     """``NAME.jpg`` and ``NAME.json`` in one folder, of a split in a folder of its own."""
 
-    def __init__(self, folder: Path, _: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        self.left_out = 0
-        self._folder, self._tolerance = folder, tolerance
-        self._places = Places(folder)
+    photos = ""
+    knows_crowds = True
 
-    def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
-        named = Photo(f"{split}/{photo.name}" if split else photo.name, photo.size, photo.content)
-        path = self._folder / self._places.take(named)
-        place(photo, path)
-        content = encode(Photo(path.name, photo.size), segments, self._tolerance)
-        write_atomically(make_folder(path.parent) / f"{path.stem}.json", content)
-
-    def close(self) -> None:
-        """Nothing is left to write."""
+    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
+        name = PurePosixPath(photo.name).with_suffix("").as_posix() + ".json"
+        self.write_file(name, encode(photo, segments, self.tolerance))

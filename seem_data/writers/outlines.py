@@ -23,7 +23,7 @@ from seem_data.drawing.keyholes import keyhole
 from seem_data.drawing.layers import Layers
 from seem_data.drawing.outlines import trace
 from seem_data.drawing.runs import runs_of
-from seem_data.drawing.scan import edges_of, scan_edges
+from seem_data.drawing.scan import FINE, edges_of, scan_edges
 from seem_data.writers import MarkedSegment
 
 #: What a mask and its polygons have at least in common, as a share of what either covers.
@@ -124,7 +124,8 @@ def _smooth(ring: Ring) -> Ring:
     following = np.roll(ring, -1, axis=0)
     is_step = np.abs(following - ring).sum(axis=1) == 1
     corner = ~(is_step | np.roll(is_step, 1))
-    points = np.stack([ring, (ring + following) / 2], axis=1).reshape(-1, 2)
+    middle = np.floor(FINE * (ring + following) / 2 + 0.5) / FINE  # on the grid that drawing rounds to
+    points = np.stack([ring, middle], axis=1).reshape(-1, 2)
     kept = points[np.stack([corner, is_step], axis=1).ravel()]
     return kept if len(kept) >= 4 else ring
 

@@ -188,3 +188,19 @@ def test_tasks_that_are_no_tasks(tmp_path):
     annotations, problems = read("labelstudio", tmp_path / "export.json")
     assert list(annotations) == ["a.jpg"] and codes(problems) == ["bad-field"] * 2
     assert [problem.where for problem in problems] == ["[1]", "[2].data"]
+
+
+def test_predictions_are_read_with_a_note_where_nobody_has_annotated(tmp_path):
+    export(tmp_path, {"data": {"image": "a.jpg"}, "annotations": [], "predictions": [{"result": [result()]}]})
+    annotation, problems = only(tmp_path)
+    assert [region.label for region in annotation.regions] == ["cup"]
+    assert [(problem.code, problem.severity) for problem in problems] == [("predictions", "note")]
+
+
+def test_predictions_beside_annotations_are_not_read(tmp_path):
+    make_photo(tmp_path / "b.jpg")
+    guess = {"data": {"image": "b.jpg"}, "annotations": [], "predictions": [{"result": [result()]}]}
+    export(tmp_path, task(result()), guess)
+    annotations, problems = read("labelstudio", tmp_path)
+    assert list(annotations) == ["a.jpg"]
+    assert [problem.code for problem in problems] == ["not-annotated"]

@@ -94,10 +94,8 @@ def test_objects_of_one_category_stay_apart_and_their_parts_together(form: str, 
     assert len(whole) == 2
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "yolo"])  # its labels hold no words
 def test_words_come_back_as_sentences_and_scores_do_not(form: str, tmp_path: Path) -> None:
-    if form == "yolo":
-        pytest.skip("YOLO's labels hold no words")
     photo = make_photo(tmp_path / "photo.png", (200, 200))
     writer = open_writer(form, tmp_path / "out", CATEGORIES)
     said = ("the red ball", "the ball on the left")

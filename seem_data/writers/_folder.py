@@ -1,32 +1,76 @@
-"""Names and photos of what is written: unique, inside the folder, with the photo's own file beside."""
+"""What the writers of all formats share: a folder that fills photo by photo, under unique and safe names."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
+from seem_data.categories import Category
 from seem_data.files import make_folder, write_atomically
 from seem_data.images import opening, read_header, read_rgb, resolve_inside
 from seem_data.problems import DataError, Problem
-from seem_data.writers import Photo
+from seem_data.writers import TOLERANCE, MarkedSegment, Photo
 
 _JPEG_QUALITY = 95
 
 
-class Places:
+class FolderWriter:
+    """A `Writer`; formats say what differs.
+
+    Attributes:
+        photos: the folder of the photos below the writer's own.
+        upright: whether coordinates mean the pixels as stored, so that photos must be stored upright.
+        knows_crowds: whether the format can tell a crowd; segments that are one are left out otherwise.
+    """
+
+    photos = "images"
+    upright = False
+    knows_crowds = False
+
+    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
+        self.folder, self.categories, self.tolerance = folder, categories, tolerance
+        self.left_out = 0
+        self._places = _Places(folder / self.photos)
+
+    def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
+        """See `Writer.add`."""
+        path = self._places.take(f"{split}/{photo.name}" if split else photo.name)
+        _place(photo, self.folder / self.photos / path, self.upright)
+        kept = [segment for segment in segments if self.knows_crowds or not segment.iscrowd]
+        self.left_out += len(segments) - len(kept)
+        self.write(Photo(path.as_posix(), photo.size), kept, split)
+
+    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:
+        """Write down, or keep for `close`, what is on a photo; its name is the path below `photos`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write the files that span photos."""
+
+    def write_file(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        make_folder(path.parent)
+        write_atomically(path, content)
+
+
+class _Places:
     """Where photos go in a folder, and which names their annotations get."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken: set[str] = set()
 
-    def take(self, photo: Photo) -> PurePosixPath:
-        """A path for the photo whose stem no other has, so that ``a.jpg`` and ``a.png`` do not share a file
+    def take(self, name: str) -> PurePosixPath:
+        """A path for a photo whose stem no other has, so that ``a.jpg`` and ``a.png`` do not share a file
         of annotations.
 
         Raises:
             DataError: the name leaves the folder.
         """
-        inside = resolve_inside(self._folder, photo.name).relative_to(self._folder)
+        inside = resolve_inside(self._folder, name).relative_to(self._folder)
         path = PurePosixPath(inside.as_posix())
         stem, number = path.stem, 1
         while path.with_suffix("").as_posix().casefold() in self._taken:
@@ -36,7 +80,7 @@ class Places:
         return path
 
 
-def place(photo: Photo, target: Path, upright: bool = False) -> None:
+def _place(photo: Photo, target: Path, upright: bool) -> None:
     """The photo's own bytes at `target`; nothing for a photo that lies elsewhere.
 
     Args:
@@ -55,10 +99,10 @@ def place(photo: Photo, target: Path, upright: bool = False) -> None:
     elif isinstance(photo.content, bytes):
         write_atomically(target, photo.content)
     else:
-        copy(photo.content, target)
+        _copy(photo.content, target)
 
 
-def copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
     """
     Raises:
         DataError: the source cannot be read, or the copy not be written.
@@ -73,10 +117,6 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _upright(content: Path | bytes, shown: str) -> bytes:
-    import io
-
-    from PIL import Image
-
     encoded = io.BytesIO()
     with opening(content, shown) as opened:
         kind = "JPEG" if opened.format in ("JPEG", "MPO") else "PNG"
