@@ -34,7 +34,8 @@ class Photos:
         """The photo that an annotation file calls `name`.
 
         Looked for in `folders` (the annotation file's own, for formats whose names are relative to it), then
-        in the photos' folder, then anywhere below that by its file name, if that is unique there.
+        in the photos' folder, then anywhere below that by its file name, if that is unique there or lies in
+        a folder such as ``images``.
 
         Raises:
             DataError: no such photo, several, or a name that leaves the folder.
@@ -51,6 +52,9 @@ class Photos:
         found = self._index().get(base.casefold(), []) if base else []
         ending = re.sub(r"^(\.{0,2}/)+", "", name.replace("\\", "/")).casefold()
         found = [path for path in found if path.as_posix().casefold().endswith("/" + ending)] or found
+        if len(found) > 1:  # of a.jpg and deep/a.jpg in images/, "a.jpg" means the first
+            usual = {f"{folder}/{ending}".casefold() for folder in _PHOTO_FOLDERS}
+            found = [path for path in found if self.name_of(path).casefold() in usual] or found
         if len(found) == 1:
             return found[0]
         if unsafe is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +67,14 @@ class MarkedSegment:
         if self.score is None:
             return ""
         return f"[score {self.score:.2f}{', ' if self.prompt else ''}{self.prompt}]"
+
+    def cropped(self) -> MarkedSegment:
+        """The same with the smallest window, which is light to keep; without a pixel, one of no size."""
+        import cv2
+
+        x, y, width, height = cv2.boundingRect(self.mask.astype(np.uint8))
+        window = self.mask[y : y + height, x : x + width].copy()
+        return replace(self, mask=window, left=self.left + x, top=self.top + y)
 
 
 class Writer(Protocol):

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -54,13 +53,13 @@ def _rows(
     for segment, parts in zip(segments, outlines(segments, photo.size, tolerance), strict=True):
         if not parts:
             continue
-        x, y, width, height = cv2.boundingRect(segment.mask.astype(np.uint8))
+        window = segment.cropped()
         row: dict[str, Any] = {
             "image_id": image_id,
             "category_id": ids[segment.category],
             "segmentation": _segmentation(segment, parts, photo.size),
             "area": int(np.count_nonzero(segment.mask)),
-            "bbox": [segment.left + x, segment.top + y, width, height],
+            "bbox": [window.left, window.top, *reversed(window.mask.shape)],
             "iscrowd": int(segment.iscrowd),
         }
         if segment.score is not None:

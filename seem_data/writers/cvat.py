@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -90,14 +89,14 @@ def _points(part: Polygon) -> str:
 
 def _mask(segment: MarkedSegment) -> dict[str, str]:
     """The run lengths of a mask row by row in its own box, zeros first."""
-    x, y, width, height = cv2.boundingRect(segment.mask.astype(np.uint8))
-    pixels = segment.mask[y : y + height, x : x + width].ravel()
-    changes = np.flatnonzero(np.diff(pixels, prepend=False))
-    runs = np.diff(changes, prepend=0, append=pixels.size)
+    window = segment.cropped()
+    changes = np.flatnonzero(np.diff(window.mask.ravel(), prepend=False))
+    runs = np.diff(changes, prepend=0, append=window.mask.size)
+    height, width = window.mask.shape
     return {
         "rle": ", ".join(map(str, runs.tolist())),
-        "left": str(segment.left + x),
-        "top": str(segment.top + y),
+        "left": str(window.left),
+        "top": str(window.top),
         "width": str(width),
         "height": str(height),
     }

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -72,11 +71,11 @@ def _traced(segment: MarkedSegment, size: tuple[int, int]) -> list[Polygon]:
     left, top = segment.left, segment.top
     if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
         raise ValueError(f"a window of {width}×{height} at {left},{top} does not lie in a photo of {size}")
-    x, y, w, h = cv2.boundingRect(segment.mask.astype(np.uint8))
-    if not w:
+    window = segment.cropped()
+    if not window.mask.size:
         return []
-    columns = np.ascontiguousarray(segment.mask[y : y + h, x : x + w].T, np.uint8)
-    corner = left + x, top + y
+    columns = np.ascontiguousarray(window.mask.T, np.uint8)
+    corner = window.left, window.top
     return [
         Polygon(part.outer + corner, tuple(hole + corner for hole in part.holes))
         for part in trace(runs_of(columns, 1))[0]

@@ -72,6 +72,14 @@ def predict(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("predictions"),
+    annotations: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="annotations to correct, in OUT/FORMAT: labelme, coco, labelstudio, cvat or yolo",
+            metavar="FORMAT",
+        ),
+    ] = None,
     min_score: Annotated[float, typer.Option(help="of instances, 0 to 1", rich_help_panel=_HOW)] = 0.3,
     object_threshold: Annotated[
         float | None,
@@ -116,7 +124,12 @@ def predict(
     from seem_train.prediction.many import Wanted
     from seem_train.prediction.many import predict as run
     from seem_train.prediction.photo import find_photos, open_mask, open_photo
+    from seem_train.prediction.proposals import check_format
 
+    if annotations is not None:
+        check_format(annotations, out / annotations)
+        if sum((panoptic, semantic, instances, bool(prompts or reference))) > 1:
+            raise UserError("--as writes one kind of answer: panoptic, semantic, instances or prompts")
     photos = find_photos(images)
     if reference:
         pairs = [_pair(value) for value in reference]
@@ -140,6 +153,7 @@ def predict(
         object_threshold=object_threshold,
         overlap_threshold=overlap_threshold,
         min_score=min_score,
+        annotations=annotations,
     )
     console = Console(stderr=True)
     columns = TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -161,6 +175,8 @@ def predict(
         )
     else:
         _print(outcome, out)
+        if annotations is not None and outcome.rows:
+            print(f"to correct: {out / annotations}")
     if not outcome.rows:
         raise UserError("\n".join(outcome.problems))
     if outcome.problems:

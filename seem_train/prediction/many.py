@@ -7,6 +7,7 @@
       panoptic.json  panoptic/       COCO panoptic, as panopticapi reads it
       semantic/  categories.json     a PNG of category indices for each photo
       instances.json  prompts.json   COCO: masks as run lengths, with scores
+      labelme/ (or coco/ …)          annotations to correct in that tool, if they are wanted
       contact_sheet.png              all overlays at a glance, if there is more than one photo
 """
 
@@ -39,7 +40,8 @@ from seem_train.prediction.answers import (
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.photo import open_photo
-from seem_train.prediction.predictor import Predictor
+from seem_train.prediction.predictor import UNNAMED, Predictor
+from seem_train.prediction.proposals import Proposals
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.training.checkpoint import write_text
 
@@ -58,6 +60,7 @@ class Wanted:
     object_threshold: float | None = None
     overlap_threshold: float | None = None
     min_score: float = 0.3  #: of instances
+    annotations: str | None = None  #: also write what is found as annotations of this format
 
 
 @dataclass
@@ -84,7 +87,7 @@ def predict(
         UserError: the folder cannot be written to.
     """
     outcome = Outcome()
-    with _Writer(out, predictor, len(photos)) as writer:
+    with _Writer(out, predictor, len(photos), wanted) as writer:
         names = _names(photos)
         done = 0
         for chunk in _chunks(_read(photos, wanted), batch):
@@ -101,6 +104,7 @@ def predict(
                 except UserError as error:
                     outcome.problems.append(_of(photos[place], error))
                     continue
+                writer.propose(photos[place], names[place][0], answers)
                 outcome.rows.append(writer.write(place + 1, names[place], answers, wanted.prompts))
             done += len(chunk)
             if progress is not None:
@@ -127,8 +131,14 @@ def _answer(predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted) -> di
 class _Writer:
     """Files of one run; lists that span photos are written when it closes, also after an error."""
 
-    def __init__(self, out: Path, predictor: Predictor, photos: int) -> None:
+    def __init__(self, out: Path, predictor: Predictor, photos: int, wanted: Wanted) -> None:
         self._out, self._categories, self._photos = out, predictor.categories, photos
+        self._proposals: Proposals | None = None
+        if form := wanted.annotations:
+            names = [text or UNNAMED for text in wanted.prompts.get("text") or ("",)]
+            self._proposals = Proposals(
+                form, out / form, predictor.categories, names if wanted.prompts else ()
+            )
         self._panoptic: tuple[PanopticFiles, list[dict[str, Any]]] | None = None
         self._objects: dict[str, list[tuple[ImageRecord, Objects]]] = {}
         self._is_semantic = False
@@ -151,6 +161,8 @@ class _Writer:
             pictures, captions = zip(*self._sheet, strict=True)
             sheet = draw.contact_sheet(pictures, captions, height=SHEET_HEIGHT)
             write_picture(self._out / "contact_sheet.png", sheet)
+        if self._proposals is not None:
+            self._proposals.close()
 
     def write(
         self,
@@ -176,6 +188,16 @@ class _Writer:
                 small = answer.draw(longest=max(1, round(share * max(picture.shape[:2]))))
                 self._sheet.append((small, f"{file_name} · {task}" if len(answers) > 1 else file_name))
         return row
+
+    def propose(self, photo: Path, name: str, answers: Mapping[str, Prediction]) -> None:
+        """What was found as annotations, where they are wanted.
+
+        Raises:
+            UserError: the photo cannot be read again, or nothing be written.
+        """
+        if self._proposals is not None:
+            for answer in answers.values():
+                self._proposals.add(photo, name, answer)
 
     def _keep(self, task: str, answer: Prediction, record: ImageRecord) -> None:
         if isinstance(answer, Panoptic):

@@ -230,3 +230,12 @@ def test_real_polygons_crowds_and_boxes(shared_real):
     assert crowd.iscrowd
     assert annotations["images/train/a.jpg"].regions == [] and problem.code == "no-segmentation"
     assert [a.split for a in annotations.values()] == ["train", "val"]
+
+
+def test_a_name_means_the_photo_right_in_the_folder_images_before_those_deeper_in_it(tmp_path):
+    for name in ("images/a.jpg", "images/deep/a.jpg"):
+        make_photo(tmp_path / name)
+    images = [{"id": i, "file_name": name} for i, name in enumerate(("a.jpg", "deep/a.jpg"), start=1)]
+    coco(tmp_path / "x.json", row(), images=images)
+    annotations, problems = read("coco", tmp_path / "x.json")
+    assert list(annotations) == ["images/a.jpg", "images/deep/a.jpg"] and not problems

@@ -1,0 +1,108 @@
+"""Answers ─▶ annotations that people correct in the tool they know, and that seem-data reads again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from seem_data.layout import DataError
+from seem_data.writers import FORMATS, MarkedSegment, Photo, open_writer
+from seem_train.errors import UserError
+from seem_train.prediction.answers import Objects, Panoptic, Prediction, Semantic
+from seem_train.prediction.vocabulary import Category, as_categories
+
+__all__ = ["FORMATS", "Proposals", "check_format", "marked_segments"]
+
+
+def check_format(name: str, folder: Path) -> None:
+    """
+    Raises:
+        UserError: there is no such format, or its folder holds something, which may be corrected by now.
+    """
+    if name not in FORMATS:
+        raise UserError(f"--as {name!r}: there are {', '.join(FORMATS)}")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: holds annotations, and they may be corrected by now; name another --out")
+
+
+class Proposals:
+    """The annotations of one run.
+
+    Args:
+        folder: a new one.
+        categories: what the model was asked for.
+        texts: prompts in words, which become categories where they name none.
+
+    Raises:
+        UserError: see `check_format`.
+    """
+
+    def __init__(self, form: str, folder: Path, categories: Sequence[Category], texts: Sequence[str]) -> None:
+        check_format(form, folder)
+        known = {category.name.casefold() for category in categories}
+        labels = {label.casefold(): label for label in (label_of(text, categories) for text in texts)}
+        added = [label for folded, label in labels.items() if folded not in known]
+        self._categories = as_categories([*categories, *added])
+        self._writer = open_writer(form, folder, self._categories)
+
+    def add(self, photo: Path, name: str, answer: Prediction) -> None:
+        """
+        Args:
+            name: of the photo, relative to the folder that all photos share.
+
+        Raises:
+            UserError: the photo cannot be read again, or nothing be written.
+        """
+        height, width = answer.size
+        with _told():
+            segments = marked_segments(answer, self._categories)
+            self._writer.add(Photo(name, (width, height), photo), segments)
+
+    def close(self) -> None:
+        with _told():
+            self._writer.close()
+
+
+def marked_segments(answer: Prediction, categories: Sequence[Category]) -> list[MarkedSegment]:
+    """What was found, the surest on top."""
+    if isinstance(answer, Panoptic):
+        return [
+            MarkedSegment(answer.name(segment), answer.mask(segment), score=segment.score).cropped()
+            for segment in sorted(answer.segments, key=lambda segment: segment.score)
+        ]
+    if isinstance(answer, Semantic):
+        found = np.unique(answer.labels).tolist()
+        return [
+            MarkedSegment(answer.categories[index].name, answer.labels == index).cropped() for index in found
+        ]
+    assert isinstance(answer, Objects)
+    segments = []
+    for index in np.argsort(answer.scores, kind="stable").tolist():
+        name = answer.names[index]
+        label = label_of(name, categories)
+        sentences = () if label.casefold() == name.casefold() else (name,)
+        segment = MarkedSegment(
+            label, answer.mask(index), score=float(answer.scores[index]), sentences=sentences
+        )
+        segments.append(segment.cropped())
+    return segments
+
+
+def label_of(text: str, categories: Sequence[Category]) -> str:
+    """The category that a text names: itself, or the longest one that is a word of it, or else the text."""
+    names = sorted((category.name for category in categories), key=len, reverse=True)
+    same = [name for name in names if name.casefold() == text.casefold()]
+    within = [name for name in names if re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE)]
+    return (same or within or [text])[0]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise UserError(str(error)) from None
