@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from seem_data.problems import DataError, Problem
 
 #: Marks files in the making; whoever finds one may delete it.
 TEMPORARY_SUFFIX = ".part"
+
+_FICLONE = 0x40049409  #: Linux's request to let one file share the blocks of another
 
 _REMEDIES = {
     errno.ENOSPC: (
@@ -94,6 +97,29 @@ def write_atomically(path: Path | str, data: bytes) -> None:
     """
     with atomic_file(path) as file:
         file.write(data)
+
+
+def copy(source: Path, target: Path | str) -> None:
+    """Put a copy of `source` at `target`: one that shares its blocks until either is changed, where the file
+    system can do that, else one of its own.
+
+    Raises:
+        OSError: the source cannot be read.
+        OutputError: the target cannot be written.
+    """
+    with source.open("rb") as file, atomic_file(target) as new:
+        if not _cloned(file, new):
+            shutil.copyfileobj(file, new, 1 << 20)
+
+
+def _cloned(source: BinaryIO, target: BinaryIO) -> bool:
+    try:
+        import fcntl
+
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def link_or_copy(source: Path, target: Path | str) -> None:

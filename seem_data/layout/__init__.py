@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -203,6 +204,21 @@ def read_json(path: Path, type: Any) -> Any:
     raise DataError(problem)
 
 
+def check_name(name: str, file: Path) -> None:
+    """A name that a dataset's file gives, before it is joined to a folder: whoever made the dataset, it leads
+    to nothing outside.
+
+    Raises:
+        DataError: it is empty or absolute, climbs out of its folder, or is no name to some system.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not {"", ".", ".."} & set(parts) and not re.match(r"[A-Za-z]:", name) and "\0" not in name:
+        return
+    message = f"names the file {name!r}, which is not a name within its folder."
+    remedy = "Do not use this dataset unless you know where it comes from; build it again."
+    raise DataError(Problem("unsafe-path", message, remedy, str(file)))
+
+
 class Split:
     """One split on disk. Rows are read once, on first use; pixels only when asked for."""
 
@@ -217,7 +233,8 @@ class Split:
         """The images in the order of panoptic.json.
 
         Raises:
-            DataError: panoptic.json is missing or malformed, or an annotation names an unknown image.
+            DataError: panoptic.json is missing or malformed, an image has no annotation, or a name leads out
+                of its folder.
         """
         if self._images is None:
             file: PanopticFile = read_json(self.root / PANOPTIC_JSON, PanopticFile)
@@ -232,6 +249,9 @@ class Split:
                         str(self.root / PANOPTIC_JSON),
                     )
                 )
+            for image in file.images:
+                for name in (image.file_name, rows[image.id].file_name):
+                    check_name(name, self.root / PANOPTIC_JSON)
             self._images = [
                 ImageRecord(
                     image.id,

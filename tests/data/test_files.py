@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seem_data.files import OutputError, atomic_file, link_or_copy, write_atomically
+from seem_data.files import OutputError, atomic_file, copy, link_or_copy, write_atomically
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -65,3 +65,14 @@ def test_a_photo_is_copied_where_links_cannot_be_made(
     link_or_copy(tmp_path / "photo", tmp_path / "placed")
     assert (tmp_path / "placed").read_bytes() == b"x"
     assert not (tmp_path / "placed").samefile(tmp_path / "photo")
+
+
+def test_a_copy_is_a_file_of_its_own(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"old")
+    copy(source, tmp_path / "b")
+    source.write_bytes(b"new")
+    assert (tmp_path / "b").read_bytes() == b"old"
+    with pytest.raises(FileNotFoundError):
+        copy(tmp_path / "nowhere", tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

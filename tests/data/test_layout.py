@@ -135,3 +135,19 @@ def test_an_image_without_annotation_is_told(tmp_path: Path) -> None:
     path.write_text(json.dumps(file))
     with pytest.raises(DataError, match=r"1\.jpg"):
         _ = Dataset(tmp_path).split("train").images
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.png", "a/../../x.png", "/etc/x.png", "..\\x.png", "C:\\x.png", "", "a\0.png"]
+)
+@pytest.mark.parametrize("field", ["images", "annotations"])
+def test_a_name_that_leads_out_of_a_dataset_is_refused(tmp_path: Path, name: str, field: str) -> None:
+    write_categories(tmp_path, CATS)
+    with SplitWriter(tmp_path / "train", CATS) as writer:
+        writer.add(record(1), [], [], 0, HASHES)
+    path = tmp_path / "train" / "panoptic.json"
+    content = json.loads(path.read_text())
+    content[field][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"panoptic\.json: names the file .*not a name within its folder"):
+        assert Dataset(tmp_path).split("train").images
