@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,7 @@ ECHO_SECONDS = 1.0  #: signals closer together are one
 GRACE_SECONDS = 30.0  #: how long the other processes may take to end after one of them failed
 
 Precision = Literal["fp32", "bf16", "fp16"]
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass
@@ -118,6 +119,14 @@ def start(device: str = "auto", precision: str = "auto", deterministic: bool = F
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """
+    Raises:
+        UserError: a kind of device that is not known here, or one that is not there.
+    """
+    if name not in DEVICES:
+        raise UserError(
+            f"device {name!r}: SEEM runs on {' and '.join(DEVICES[1:])} here; auto takes cuda if there is one"
+        )
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -129,6 +138,12 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
+    """
+    Raises:
+        UserError: a precision that is not known here, or that the device does not have.
+    """
+    if name not in ("auto", *get_args(Precision)):
+        raise UserError(f"precision {name!r}: there are auto, {', '.join(get_args(Precision))}")
     if name == "auto":
         if device.type == "cpu":
             return "fp32"

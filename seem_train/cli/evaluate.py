@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from seem_train.cli.numbers import check_numbers
+from seem_train.cli import options
+from seem_train.cli.early import check_dataset, check_model
+from seem_train.cli.options import argument, option, with_options
+from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
+from seem_train.ranges import check_ranges
 
 if TYPE_CHECKING:
     from seem_train.evaluation.comparison import Comparison, Findings
+    from seem_train.evaluation.evaluate import EvaluationSettings
     from seem_train.evaluation.result import EvaluationResult
 
 _SHOWN = 6  #: worst images in the report, and as many best ones
@@ -38,115 +42,116 @@ GLOSSARY = {
 }
 
 
-def evaluate(
-    model: Annotated[
-        str | None, typer.Argument(help="run folder, weights file, or a model such as focal-l")
-    ] = None,
-    dataset: Annotated[Path, typer.Argument(help="folder that seem-data build wrote")] = Path("dataset"),
-    split: Annotated[str, typer.Option(help="which split")] = "val",
-    tasks: Annotated[
-        str, typer.Option(help="some of panoptic,semantic,instance,grounding,interactive, or all")
-    ] = "all",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="compare with: 'base' (what the run started from), weights, or an earlier evaluation.json"
-        ),
-    ] = None,
-    base_dataset: Annotated[
-        Path | None, typer.Option(help="another dataset, on which to measure what was forgotten")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for evaluation.json and report.html")] = None,
-    predictions: Annotated[
-        bool, typer.Option("--predictions", help="also write a COCO panoptic result into OUT/predictions")
-    ] = False,
-    preset: Annotated[
-        str | None, typer.Option("--model", help="model of a weights file that does not tell")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="shorter side of the photos; default: the run's, else the original's (800, phrases 512)"
-        ),
-    ] = None,
-    object_threshold: Annotated[
-        float | None, typer.Option(help="least score of a panoptic segment, 0 to 1 (the original: 0.8)")
-    ] = None,
-    overlap_threshold: Annotated[
-        float | None, typer.Option(help="least share of itself that a segment must keep, 0 to 1 (0.8)")
-    ] = None,
-    max_clicks: Annotated[int | None, typer.Option(help="clicks of the simulated user (20)")] = None,
-    all_sentences: Annotated[
-        bool, typer.Option("--all-sentences", help="ask every sentence, not the first of each segment")
-    ] = False,
-    limit: Annotated[int | None, typer.Option(help="only the first N images")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16")] = "auto",
-    devices: Annotated[int, typer.Option(help="processes on this machine, one for each GPU")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="say what the numbers mean, and stop")] = False,
-) -> None:
+@dataclass(frozen=True)
+class EvaluateOptions:
+    model: str | None = argument(options.MODEL, None)
+    dataset: Path = argument("folder that seem-data build wrote", Path("dataset"))
+    split: str = option("val", "which split")
+    tasks: str = option("all", "some of panoptic,semantic,instance,grounding,interactive, or all")
+    against: str | None = option(
+        None, "compare with: 'base' (what the run started from), weights, or an earlier evaluation.json"
+    )
+    base_dataset: Path | None = option(None, "another dataset, on which to measure what was forgotten")
+    out: Path | None = option(None, "folder for evaluation.json and report.html")
+    predictions: bool = option(
+        False, "also write a COCO panoptic result into OUT/predictions", "--predictions"
+    )
+    preset: str | None = option(None, options.PRESET, "--model")
+    size: int | None = option(
+        None, f"{options.SIZE}; default: the run's, else the original's (800, phrases 512)"
+    )
+    object_threshold: float | None = option(None, options.OBJECT_THRESHOLD)
+    overlap_threshold: float | None = option(None, options.OVERLAP_THRESHOLD)
+    max_clicks: int | None = option(None, "clicks of the simulated user (20)")
+    all_sentences: bool = option(
+        False, "ask every sentence, not the first of each segment", "--all-sentences"
+    )
+    limit: int | None = option(None, "only the first N images")
+    device: str = options.device_option()
+    precision: str = options.precision_option()
+    devices: int = option(1, "processes on this machine, one for each GPU")
+    as_json: bool = option(False, options.AS_JSON, "--json")
+    explain: bool = option(False, "say what the numbers mean, and stop", "--explain")
+
+
+@with_options(EvaluateOptions)
+def evaluate(chosen: EvaluateOptions) -> None:
     """Score a model on a split: panoptic, semantic, instances, phrases, clicks."""
-    if explain:
+    if chosen.explain:
         for name, meaning in GLOSSARY.items():
             print(f"{name:15} {meaning}")
         return
-    if model is None:
-        raise UserError("name what to evaluate: a run folder, a weights file, or a model such as focal-l")
-    if predictions and out is None:
-        raise UserError("--predictions needs --out, a folder to write them to")
-    check_numbers(
-        {"--object-threshold": object_threshold, "--overlap-threshold": overlap_threshold},
-        {"--size": size, "--max-clicks": max_clicks, "--limit": limit, "--devices": devices},
-    )
+    model = _checked(chosen)
+    say(f"loading {model} …", chosen.as_json)
     from seem_train import runtime as runtimes
-    from seem_train.evaluation.comparison import Examination
-    from seem_train.evaluation.evaluate import TASKS, EvaluationSettings
+    from seem_train.evaluation.comparison import Comparator
+    from seem_train.evaluation.evaluate import TASKS
     from seem_train.weights.opening import open_model
 
-    if devices > 1 and runtimes.world_size() == 1:
-        raise typer.Exit(runtimes.launch([sys.executable, "-m", "seem_train", *sys.argv[1:]], devices))
-    asked: Any = TASKS if tasks == "all" else [task.strip() for task in tasks.split(",") if task.strip()]
-    with runtimes.start(device, precision) as runtime, _progress(as_json or not runtime.is_main) as progress:
-        opened = open_model(model, preset, runtime.device)
-        settings = EvaluationSettings(
-            size=size or opened.size,
-            object_threshold=object_threshold,
-            overlap_threshold=overlap_threshold,
-            max_clicks=max_clicks,
-            all_sentences=all_sentences,
-            limit=limit,
-        )
-        findings = Examination(runtime, split, asked, settings, progress).of(
+    if chosen.devices > 1 and runtimes.world_size() == 1:
+        command = [sys.executable, "-m", "seem_train", *sys.argv[1:]]
+        raise typer.Exit(runtimes.launch(command, chosen.devices))
+    words = [task.strip() for task in chosen.tasks.split(",") if task.strip()]
+    asked: Any = TASKS if chosen.tasks == "all" else words
+    out = chosen.out
+    with (
+        runtimes.start(chosen.device, chosen.precision) as runtime,
+        progress(chosen.as_json or not runtime.is_main) as show,
+    ):
+        opened = open_model(model, chosen.preset, runtime.device)
+        comparator = Comparator(runtime, chosen.split, asked, _settings(chosen, opened.size), show)
+        findings = comparator.of(
             opened,
-            dataset,
-            against,
-            base_dataset,
-            predictions=out / "predictions" if out is not None and predictions else None,
+            chosen.dataset,
+            chosen.against,
+            chosen.base_dataset,
+            predictions=out / "predictions" if out is not None and chosen.predictions else None,
             show=_SHOWN if out is not None else 0,
         )
     if not runtime.is_main:
         return
     if out is not None:
-        _write(out, findings, dataset)
-    if as_json:
+        _write(out, findings, chosen.dataset)
+    if chosen.as_json:
         print(json.dumps(findings.as_dict(), ensure_ascii=False))
     else:
         _print(findings, out)
 
 
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        tasks: dict[str, TaskID] = {}
+def _checked(chosen: EvaluateOptions) -> str:
+    """What to evaluate, after all that can be told at once."""
+    if chosen.model is None:
+        raise UserError("name what to evaluate: a run folder, a weights file, or a model such as focal-l")
+    if chosen.predictions and chosen.out is None:
+        raise UserError("--predictions needs --out, a folder to write them to")
+    check_ranges(
+        {
+            "--object-threshold": chosen.object_threshold,
+            "--overlap-threshold": chosen.overlap_threshold,
+        },
+        {
+            "--size": chosen.size,
+            "--max-clicks": chosen.max_clicks,
+            "--limit": chosen.limit,
+            "--devices": chosen.devices,
+        },
+    )
+    check_model(chosen.model)
+    check_dataset(chosen.dataset, chosen.split)
+    return chosen.model
 
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=done, total=total)
 
-        yield show
+def _settings(chosen: EvaluateOptions, size_of_run: int | None) -> EvaluationSettings:
+    from seem_train.evaluation.evaluate import EvaluationSettings
+
+    return EvaluationSettings(
+        size=chosen.size or size_of_run,
+        object_threshold=chosen.object_threshold,
+        overlap_threshold=chosen.overlap_threshold,
+        max_clicks=chosen.max_clicks,
+        all_sentences=chosen.all_sentences,
+        limit=chosen.limit,
+    )
 
 
 def _write(out: Path, findings: Findings, dataset: Path) -> None:

@@ -3,59 +3,58 @@
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from seem_train.cli import options
+from seem_train.cli.early import check_model
+from seem_train.cli.options import argument, option, with_options
+from seem_train.cli.progress import say
 from seem_train.errors import UserError
+from seem_train.ranges import check_ranges
 
 _WEIGHTS = (".safetensors", ".pt")
 _GRAPHS = ("onnx", "pt2")
 
 
-def export(
-    model: Annotated[str, typer.Argument(help="run folder, weights file, or a model such as focal-l")],
-    out: Annotated[
-        Path, typer.Option("--out", help="a .safetensors or .pt file for weights; a folder for graphs")
-    ],
-    merge: Annotated[
-        bool, typer.Option("--merge", help="weights: fold LoRA into the weights it belongs to")
-    ] = False,
-    form: Annotated[
-        str, typer.Option("--format", help="graphs: onnx, or pt2 (a program of torch.export)")
-    ] = "onnx",
-    preset: Annotated[
-        str | None, typer.Option("--model", help="model of a weights file that does not tell")
-    ] = None,
-    categories: Annotated[
-        str | None,
-        typer.Option(help="graphs: names, as 'mug,table'; default: the run's, else COCO's 133"),
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="graphs: shorter side of photos; default: the run's, else 800")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
+@dataclass(frozen=True)
+class ExportOptions:
+    model: str = argument(options.MODEL)
+    out: Path = option(MISSING, "a .safetensors or .pt file for weights; a folder for graphs")
+    merge: bool = option(False, "weights: fold LoRA into the weights it belongs to", "--merge")
+    form: str = option("onnx", "graphs: onnx, or pt2 (a program of torch.export)", "--format", words=_GRAPHS)
+    preset: str | None = option(None, options.PRESET, "--model")
+    categories: str | None = option(None, f"graphs: {options.CATEGORIES}")
+    size: int | None = option(None, f"graphs: {options.SIZE}; default: the run's, else 800")
+    as_json: bool = option(False, options.AS_JSON, "--json")
+
+
+@with_options(ExportOptions)
+def export(chosen: ExportOptions) -> None:
     """Write plain weights under the official names, or image encoder and prompt decoder as graphs.
 
     Graphs take photos of any size and any number of prompts, and are checked against the model.
     """
+    out = chosen.out
     if out.suffix and out.suffix not in _WEIGHTS:
         raise UserError(
             f"--out {out}: give a file {' or '.join(_WEIGHTS)} for weights, or a folder for graphs"
         )
-    if form not in _GRAPHS:
-        raise UserError(f"--format {form}: there are {' and '.join(_GRAPHS)}")
+    if chosen.form not in _GRAPHS:
+        raise UserError(f"--format {chosen.form}: there are {' and '.join(_GRAPHS)}")
+    check_ranges({}, {"--size": chosen.size})
+    check_model(chosen.model)
+    say(f"loading {chosen.model} …", chosen.as_json)
     from seem_train.exporting import export as exporting
     from seem_train.prediction.predictor import Predictor
     from seem_train.weights.opening import open_model
 
-    run = open_model(model, preset)
+    run = open_model(chosen.model, chosen.preset)
     opened = run.model
     if out.suffix:
         habits = Predictor(opened)
-        exporting.export_weights(opened, out, merge)
+        exporting.export_weights(opened, out, chosen.merge)
         report: dict[str, Any] = {"out": str(out), "bytes": out.stat().st_size}
         said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
         if run.folder is not None:  # plain weights know neither the size of photos nor the names
@@ -63,14 +62,14 @@ def export(
             said += f"\n  next:  seem-train predict {out} photo.jpg --size {habits.scale.short}"
             said += f' --categories "{names}"'
     else:
-        settings = Predictor(opened, categories, size=size)
+        settings = Predictor(opened, chosen.categories, size=chosen.size)
         checks = exporting.export_graphs(
             opened,
             out,
             settings.categories,
             settings.scale,
-            form,  # type: ignore[arg-type]
-            None if as_json else lambda name: print(f"{name} … (a minute or two)"),
+            chosen.form,  # type: ignore[arg-type]
+            None if chosen.as_json else lambda name: print(f"{name} … (a minute or two)"),
         )
         report = {"out": str(out), "checks": [vars(check) for check in checks]}
         said = "\n".join(
@@ -78,4 +77,4 @@ def export(
             for check in checks
         )
         said += f"\nWrote {out}; {out / 'README.md'} says how to run it"
-    print(json.dumps(report) if as_json else said)
+    print(json.dumps(report) if chosen.as_json else said)

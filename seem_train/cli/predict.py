@@ -4,179 +4,117 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seem_train.cli.numbers import check_numbers
+from seem_data.writers import FORMATS
+from seem_train.cli import options
+from seem_train.cli.early import check_model
+from seem_train.cli.options import argument, option, with_options
+from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
+from seem_train.prediction.finding import find_photos
+from seem_train.prediction.proposal_format import check_format
+from seem_train.ranges import check_ranges
 
 if TYPE_CHECKING:
-    from seem_train.prediction.many import Outcome
+    from seem_train.prediction.many import Outcome, Wanted
+    from seem_train.prediction.predictor import Predictor
+    from seem_train.prediction.prompt_types import Prompts
 
 _LISTED = 20  #: up to so many photos are told one by one
 _NAMED = 6  #: regions told of each
 _PROMPTS, _TASKS, _HOW = "What to look for", "Everything", "How"
 
 
-def predict(
-    model: Annotated[str, typer.Argument(help="run folder, weights file, or a model such as focal-l")],
-    images: Annotated[list[str], typer.Argument(help="photos, folders, or patterns such as 'shots/*.jpg'")],
-    panoptic: Annotated[
-        bool,
-        typer.Option(
-            "--panoptic", help="every pixel to one thing or kind of stuff \\[default]", rich_help_panel=_TASKS
-        ),
-    ] = False,
-    semantic: Annotated[
-        bool, typer.Option("--semantic", help="every pixel to one category", rich_help_panel=_TASKS)
-    ] = False,
-    instances: Annotated[
-        bool, typer.Option("--instances", help="things one by one", rich_help_panel=_TASKS)
-    ] = False,
-    categories: Annotated[
-        str | None,
-        typer.Option(
-            help="names, as 'mug,table'; default: the run's, else COCO's 133", rich_help_panel=_TASKS
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(help="'the red mug'; repeat for more objects", rich_help_panel=_PROMPTS),
-    ] = None,
-    point: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="x,y on an object, or x,y,0 beside it; all points are of one object",
-            rich_help_panel=_PROMPTS,
-        ),
-    ] = None,
-    box: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="left,top,right,bottom around an object; repeat for more", rich_help_panel=_PROMPTS
-        ),
-    ] = None,
-    stroke: Annotated[
-        list[str] | None,
-        typer.Option(help="'x,y x,y …', a line over an object; repeat for more", rich_help_panel=_PROMPTS),
-    ] = None,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="photo.jpg:mask.png, what is masked in another photo; repeat for more objects",
-            rich_help_panel=_PROMPTS,
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("predictions"),
-    annotations: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            help="annotations to correct, in OUT/FORMAT: labelme, coco, labelstudio, cvat or yolo",
-            metavar="FORMAT",
-        ),
-    ] = None,
-    min_score: Annotated[float, typer.Option(help="of instances, 0 to 1", rich_help_panel=_HOW)] = 0.3,
-    object_threshold: Annotated[
-        float | None,
-        typer.Option(help="least score of a panoptic segment (the original: 0.8)", rich_help_panel=_HOW),
-    ] = None,
-    overlap_threshold: Annotated[
-        float | None,
-        typer.Option(help="least share of itself that a segment must keep (0.8)", rich_help_panel=_HOW),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option("--model", help="model of a weights file that does not tell", rich_help_panel=_HOW),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="shorter side of the photos for the model; default: the run's, else 800",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(help="photos at once; default: 8 on a GPU, 1 on the CPU", rich_help_panel=_HOW),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda", rich_help_panel=_HOW)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16", rich_help_panel=_HOW)] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON", rich_help_panel=_HOW)] = False,
-) -> None:
+@dataclass(frozen=True)
+class PredictOptions:
+    model: str = argument(options.MODEL)
+    images: list[str] = argument("photos, folders, or patterns such as 'shots/*.jpg'")
+    panoptic: bool = option(
+        False, "every pixel to one thing or kind of stuff \\[default]", "--panoptic", _TASKS
+    )
+    semantic: bool = option(False, "every pixel to one category", "--semantic", _TASKS)
+    instances: bool = option(False, "things one by one", "--instances", _TASKS)
+    categories: str | None = option(None, options.CATEGORIES, panel=_TASKS)
+    text: list[str] | None = option(None, "'the red mug'; repeat for more objects", panel=_PROMPTS)
+    point: list[str] | None = option(
+        None, "x,y on an object, or x,y,0 beside it; all points are of one object", panel=_PROMPTS
+    )
+    box: list[str] | None = option(
+        None, "left,top,right,bottom around an object; repeat for more", panel=_PROMPTS
+    )
+    stroke: list[str] | None = option(
+        None, "'x,y x,y …', a line over an object; repeat for more", panel=_PROMPTS
+    )
+    reference: list[str] | None = option(
+        None, "photo.jpg:mask.png, what is masked in another photo; repeat for more objects", panel=_PROMPTS
+    )
+    out: Path = option(Path("predictions"), "folder to write to")
+    annotations: str | None = option(
+        None,
+        "annotations to correct, in OUT/FORMAT: labelme, coco, labelstudio, cvat or yolo",
+        "--as",
+        metavar="FORMAT",
+        words=FORMATS,
+    )
+    min_score: float = option(0.3, "of instances, 0 to 1", panel=_HOW)
+    object_threshold: float | None = option(None, options.OBJECT_THRESHOLD, panel=_HOW)
+    overlap_threshold: float | None = option(None, options.OVERLAP_THRESHOLD, panel=_HOW)
+    preset: str | None = option(None, options.PRESET, "--model", _HOW)
+    size: int | None = option(None, f"{options.SIZE} for the model; default: the run's, else 800", panel=_HOW)
+    batch: int | None = option(None, "photos at once; default: 8 on a GPU, 1 on the CPU", panel=_HOW)
+    device: str = options.device_option(_HOW)
+    precision: str = options.precision_option(_HOW)
+    as_json: bool = option(False, options.AS_JSON, "--json", _HOW)
+
+
+@with_options(PredictOptions)
+def predict(chosen: PredictOptions) -> None:
     """Segment photos: everything in them, or what words, points, boxes, strokes and other photos ask for.
 
     Prompts of several kinds speak of the same objects. Photos that cannot be read are listed at the end.
     """
-    prompts = _prompts(text, point, box, stroke)
-    check_numbers(
+    marks = _Marks.of(chosen)
+    check_ranges(
         {
-            "--min-score": min_score,
-            "--object-threshold": object_threshold,
-            "--overlap-threshold": overlap_threshold,
+            "--min-score": chosen.min_score,
+            "--object-threshold": chosen.object_threshold,
+            "--overlap-threshold": chosen.overlap_threshold,
         },
-        {"--size": size, "--batch": batch},
+        {"--size": chosen.size, "--batch": chosen.batch},
     )
-    from seem_train.prediction.many import Wanted
-    from seem_train.prediction.many import predict as run
-    from seem_train.prediction.photo import find_photos, open_mask, open_photo
-    from seem_train.prediction.proposals import check_format
-
-    if annotations is not None:
-        check_format(annotations, out / annotations)
-        if sum((panoptic, semantic, instances, bool(prompts or reference))) > 1:
+    if chosen.annotations is not None:
+        check_format(chosen.annotations, chosen.out / chosen.annotations)
+        if sum((chosen.panoptic, chosen.semantic, chosen.instances, marks.any)) > 1:
             raise UserError("--as writes one kind of answer: panoptic, semantic, instances or prompts")
-    photos = find_photos(images)
-    if reference:
-        pairs = [_pair(value) for value in reference]
-        prompts["reference"] = [(open_photo(photo), open_mask(mask)) for photo, mask in pairs]
-    from seem_train.prediction.predictor import Predictor
-    from seem_train.runtime import pick_device, pick_precision
-    from seem_train.weights.opening import open_model
+    photos = find_photos(chosen.images)
+    check_model(chosen.model)
+    say(f"loading {chosen.model} …", chosen.as_json)
+    from seem_train.prediction.many import predict as answer
 
-    target = pick_device(device)
-    predictor = Predictor(
-        open_model(model, preset, target).model,
-        categories,
-        size=size,
-        precision=pick_precision(precision, target),
-    )
-    wanted = Wanted(
-        panoptic=panoptic or not (semantic or instances or prompts),
-        semantic=semantic,
-        instances=instances,
-        prompts=prompts,
-        object_threshold=object_threshold,
-        overlap_threshold=overlap_threshold,
-        min_score=min_score,
-        annotations=annotations,
-    )
-    console = Console(stderr=True)
-    columns = TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=len(photos))
-        outcome = run(
+    prompts = marks.prompts()
+    predictor = _predictor(chosen)
+    batch = chosen.batch or (8 if predictor.model.device.type == "cuda" else 1)
+    with progress(chosen.as_json) as show:
+        outcome = answer(
             predictor,
             photos,
-            wanted,
-            out,
-            batch or (8 if target.type == "cuda" else 1),
-            lambda done: bar.update(task, completed=done),
+            _wanted(chosen, prompts),
+            chosen.out,
+            batch,
+            lambda done: show("predicting", done, len(photos)),
         )
-    if as_json:
-        print(
-            json.dumps(
-                {"out": str(out), "photos": outcome.rows, "problems": outcome.problems}, ensure_ascii=False
-            )
-        )
+    if chosen.as_json:
+        found = {"out": str(chosen.out), "photos": outcome.rows, "problems": outcome.problems}
+        print(json.dumps(found, ensure_ascii=False))
     else:
-        _print(outcome, out)
-        if annotations is not None and outcome.rows:
-            print(f"to correct: {out / annotations}")
+        _print(outcome, chosen.out)
+        if chosen.annotations is not None and outcome.rows:
+            print(f"to correct: {chosen.out / chosen.annotations}")
     if not outcome.rows:
         raise UserError("\n".join(outcome.problems))
     if outcome.problems:
@@ -185,22 +123,68 @@ def predict(
         raise typer.Exit(1)
 
 
-def _prompts(
-    text: list[str] | None, point: list[str] | None, box: list[str] | None, stroke: list[str] | None
-) -> dict[str, Any]:
-    prompts: dict[str, Any] = {}
-    if text:
-        prompts["text"] = text
-    if point:
-        prompts["points"] = [_numbers("--point", value, "x,y or x,y,0", (2, 3)) for value in point]
-    if box:
-        prompts["boxes"] = [_numbers("--box", value, "left,top,right,bottom", (4,)) for value in box]
-    if stroke:
-        prompts["strokes"] = [
-            [_numbers("--stroke", vertex, "'x,y x,y …'", (2, 3)) for vertex in value.split()]
-            for value in stroke
-        ]
-    return prompts
+def _predictor(chosen: PredictOptions) -> Predictor:
+    from seem_train.prediction.predictor import Predictor
+    from seem_train.runtime import pick_device, pick_precision
+    from seem_train.weights.opening import open_model
+
+    device = pick_device(chosen.device)
+    precision = pick_precision(chosen.precision, device)
+    opened = open_model(chosen.model, chosen.preset, device)
+    return Predictor(opened.model, chosen.categories, size=chosen.size, precision=precision)
+
+
+def _wanted(chosen: PredictOptions, prompts: Prompts) -> Wanted:
+    from seem_train.prediction.many import Wanted
+
+    return Wanted(
+        panoptic=chosen.panoptic or not (chosen.semantic or chosen.instances or prompts),
+        semantic=chosen.semantic,
+        instances=chosen.instances,
+        prompts=prompts,
+        object_threshold=chosen.object_threshold,
+        overlap_threshold=chosen.overlap_threshold,
+        min_score=chosen.min_score,
+        annotations=chosen.annotations,
+    )
+
+
+# Prompts as they are typed. ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What was typed, as numbers and paths; nothing is opened yet."""
+
+    texts: list[str] | None
+    points: list[Any]
+    boxes: list[Any]
+    strokes: list[list[Any]]
+    references: list[tuple[Path, Path]]
+
+    @classmethod
+    def of(cls, chosen: PredictOptions) -> _Marks:
+        return cls(
+            chosen.text,
+            [_numbers("--point", value, "x,y or x,y,0", (2, 3)) for value in chosen.point or ()],
+            [_numbers("--box", value, "left,top,right,bottom", (4,)) for value in chosen.box or ()],
+            [
+                [_numbers("--stroke", vertex, "'x,y x,y …'", (2, 3)) for vertex in value.split()]
+                for value in chosen.stroke or ()
+            ],
+            [_pair(value) for value in chosen.reference or ()],
+        )
+
+    @property
+    def any(self) -> bool:
+        return any((self.texts, self.points, self.boxes, self.strokes, self.references))
+
+    def prompts(self) -> Prompts:
+        from seem_train.prediction.photo import open_mask, open_photo
+        from seem_train.prediction.prompt_types import Prompts
+
+        reference = [(open_photo(photo), open_mask(mask)) for photo, mask in self.references]
+        return Prompts(self.texts, self.points, self.boxes, self.strokes, reference=reference)
 
 
 def _numbers(option: str, value: str, form: str, counts: tuple[int, ...]) -> tuple[float, ...]:

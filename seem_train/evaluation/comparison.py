@@ -54,7 +54,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Examination:
+class Comparator:
     """The same questions to every model."""
 
     runtime: Runtime

@@ -21,7 +21,8 @@ from seem_train.model.prompts import ImagePrompts, RegionTokens
 from seem_train.model.seem import SEEM
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.photo import PhotoSource
-from seem_train.prediction.user_prompts import Asked, scaled
+from seem_train.prediction.prompt_types import UserPrompt
+from seem_train.prediction.user_prompts import scaled
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Asking:
     now: EmbeddedPhoto
     look: Callable[[PhotoSource], EmbeddedPhoto]
 
-    def answer(self, asked: Sequence[Asked], memory: Tensor | None) -> tuple[Tensor, list[float]]:
+    def answer(self, asked: Sequence[UserPrompt], memory: Tensor | None) -> tuple[Tensor, list[float]]:
         """Mask logits [K, h, w] of K objects, and how likely each is what its text means (1 without text).
 
         Args:
@@ -46,7 +47,7 @@ class Asking:
             return self._together(asked, memory)
         return self._one_by_one(asked)
 
-    def _together(self, asked: Sequence[Asked], memory: Tensor | None) -> tuple[Tensor, list[float]]:
+    def _together(self, asked: Sequence[UserPrompt], memory: Tensor | None) -> tuple[Tensor, list[float]]:
         features = self.now.features
         h, w = features.mask_features.shape[-2:]
         logits = torch.zeros(len(asked), h, w, device=self.model.device)
@@ -70,7 +71,7 @@ class Asking:
             logits[number], chances[number] = masks[best], float(chance[best])
         return logits, chances
 
-    def _one_by_one(self, asked: Sequence[Asked]) -> tuple[Tensor, list[float]]:
+    def _one_by_one(self, asked: Sequence[UserPrompt]) -> tuple[Tensor, list[float]]:
         features = self.now.features
         logits: list[Tensor] = []
         chances: list[float] = []
@@ -95,7 +96,7 @@ class Asking:
         similarity, _ = postprocess.select_grounding(class_vectors.float(), vectors, scale)
         return similarity.softmax(0).T
 
-    def _marks(self, asked: Sequence[Asked]) -> ImagePrompts:
+    def _marks(self, asked: Sequence[UserPrompt]) -> ImagePrompts:
         """What was drawn, painted at the size the model sees, and what reference photos show."""
         seen = self.now.features.sizes[0]
         positive = torch.stack([scaled(one.positive, self.now.size, seen).paint(*seen) for one in asked])
@@ -105,7 +106,7 @@ class Asking:
             return ImagePrompts(reference=reference)
         return ImagePrompts(positive=positive, negative=negative, reference=reference)
 
-    def _references(self, asked: Sequence[Asked]) -> RegionTokens | None:
+    def _references(self, asked: Sequence[UserPrompt]) -> RegionTokens | None:
         found: list[RegionTokens] = []
         owners: list[int] = []
         for number, one in enumerate(asked):

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -41,9 +41,12 @@ from seem_train.prediction.answers import (
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.photo import open_photo
 from seem_train.prediction.predictor import UNNAMED, Predictor
+from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals import Proposals
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.training.checkpoint import write_text
+
+T = TypeVar("T")
 
 OVERLAY = 2048  #: longer side of overlays at most, in pixels
 SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their height
@@ -56,7 +59,7 @@ class Wanted:
     panoptic: bool = False
     semantic: bool = False
     instances: bool = False
-    prompts: Mapping[str, Any] = field(default_factory=dict)  #: arguments of `Predictor.segment`
+    prompts: Prompts = field(default_factory=Prompts)
     object_threshold: float | None = None
     overlap_threshold: float | None = None
     min_score: float = 0.3  #: of instances
@@ -124,7 +127,7 @@ def _answer(predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted) -> di
     if wanted.instances:
         answers["instances"] = predictor.instances(min_score=wanted.min_score)
     if wanted.prompts:
-        answers["prompts"] = predictor.segment(**wanted.prompts)
+        answers["prompts"] = predictor.segment_prompts(wanted.prompts)
     return answers
 
 
@@ -135,10 +138,9 @@ class _Writer:
         self._out, self._categories, self._photos = out, predictor.categories, photos
         self._proposals: Proposals | None = None
         if form := wanted.annotations:
-            names = [text or UNNAMED for text in wanted.prompts.get("text") or ("",)]
-            self._proposals = Proposals(
-                form, out / form, predictor.categories, names if wanted.prompts else ()
-            )
+            texts = [text or UNNAMED for text in wanted.prompts.texts() or ("",)]
+            texts = texts if wanted.prompts else []
+            self._proposals = Proposals(form, out / form, predictor.categories, texts)
         self._panoptic: tuple[PanopticFiles, list[dict[str, Any]]] | None = None
         self._objects: dict[str, list[tuple[ImageRecord, Objects]]] = {}
         self._is_semantic = False
@@ -169,7 +171,7 @@ class _Writer:
         image_id: int,
         name: tuple[str, str],
         answers: Mapping[str, Prediction],
-        prompts: Mapping[str, Any],
+        prompts: Prompts,
     ) -> dict[str, Any]:
         """One photo's files, and its row for the reader; `name`: the photo's, its files' without suffix."""
         file_name, stem = name
@@ -181,7 +183,8 @@ class _Writer:
             self._keep(task, answer, record)
             picture = answer.draw(longest=OVERLAY)
             if task == "prompts":
-                picture = _with_marks(picture, prompts, picture.shape[1] / width)
+                asked = read_prompts(answer.size, prompts)
+                picture = _with_marks(picture, asked, picture.shape[1] / width)
             write_picture(self._out / "overlays" / f"{stem}.{task}.png", picture)
             if self._photos > 1 and len(self._sheet) < SHEET:
                 share = min(1.0, SHEET_HEIGHT / picture.shape[0])
@@ -229,11 +232,16 @@ def _told(answer: Prediction) -> list[dict[str, Any]]:
     ]
 
 
-def _with_marks(picture: np.ndarray, prompts: Mapping[str, Any], scale: float) -> np.ndarray:
-    points = [(p[0] * scale, p[1] * scale, len(p) == 2 or p[2] == 1) for p in prompts.get("points") or ()]
-    boxes = [tuple(side * scale for side in box) for box in prompts.get("boxes") or ()]
-    lines = [[(x * scale, y * scale) for x, y, *_ in line] for line in prompts.get("strokes") or ()]
-    return draw.draw_marks(picture, points, boxes, lines)  # pyright: ignore[reportArgumentType]
+def _with_marks(picture: np.ndarray, asked: Sequence[UserPrompt], scale: float) -> np.ndarray:
+    points: list[tuple[float, float, bool]] = []
+    boxes: list[tuple[float, float, float, float]] = []
+    lines: list[list[tuple[float, float]]] = []
+    for one in asked:
+        for is_for, marks in ((True, one.positive), (False, one.negative)):
+            points += [(x * scale, y * scale, is_for) for x, y in marks.points]
+            boxes += [(x * scale, y * scale, r * scale, b * scale) for x, y, r, b in marks.boxes]
+            lines += [[(x * scale, y * scale) for x, y in line] for line in marks.strokes]
+    return draw.draw_marks(picture, points, boxes, lines)
 
 
 def _read(photos: Sequence[Path], wanted: Wanted) -> Iterator[tuple[int, np.ndarray | UserError]]:
@@ -242,14 +250,14 @@ def _read(photos: Sequence[Path], wanted: Wanted) -> Iterator[tuple[int, np.ndar
     def read(place: int) -> np.ndarray:
         photo = open_photo(photos[place])
         if wanted.prompts:
-            read_prompts((photo.shape[0], photo.shape[1]), **wanted.prompts)
+            read_prompts((photo.shape[0], photo.shape[1]), wanted.prompts)
         return photo
 
     return read_ahead(range(len(photos)), read)
 
 
-def _chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    chunk: list[Any] = []
+def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    chunk: list[T] = []
     for item in items:
         chunk.append(item)
         if len(chunk) == size:

@@ -7,10 +7,8 @@ those of the picture as a viewer shows it.
 
 from __future__ import annotations
 
-import glob
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,9 +21,6 @@ from seem_train.errors import UserError
 #: a file; pixels [H, W] or [H, W, 1 | 3 | 4]; a Pillow image; a tensor [3 | 1, H, W] or [H, W]
 PhotoSource: TypeAlias = "str | os.PathLike[str] | np.ndarray | Image.Image | torch.Tensor"
 
-#: how files in a folder are told to be photos
-SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif",
-                      ".ppm", ".pgm", ".jp2", ".avif"))  # fmt: skip
 _DARKEST = 4096  #: a 16-bit photo whose greatest value is less would come out black
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow before 10.3 calls 16-bit PNGs "I"
 
@@ -54,40 +49,6 @@ def open_photo(source: PhotoSource) -> np.ndarray:
     raise UserError(
         f"an image must be a file name, an array, a Pillow image or a tensor, not {type(source).__name__}"
     )
-
-
-def find_photos(wanted: Sequence[str]) -> list[Path]:
-    """Files, folders (all photos below them) and patterns like ``shots/*.jpg`` ─▶ files, each once.
-
-    Raises:
-        UserError: one of them leads to no photo; all such are named.
-    """
-    found: dict[Path, None] = {}
-    problems = []
-    for text in wanted:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            files = sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")
-            )
-            if not files:
-                problems.append(f"{path}: the folder holds no photo ({', '.join(sorted(SUFFIXES))})")
-        elif path.exists():
-            files = [path]
-        elif glob.has_magic(text):
-            matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (takes any root)
-            files = [Path(name) for name in matching if Path(name).is_file()]
-            if not files:
-                problems.append(f"{text}: no file fits this pattern")
-        else:
-            files = []
-            problems.append(f"{path}: there is no such file or folder")
-        found.update(dict.fromkeys(files))
-    if problems:
-        raise UserError("\n".join(problems))
-    return list(found)
 
 
 def _from_file(path: Path) -> np.ndarray:

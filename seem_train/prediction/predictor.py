@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,20 +24,29 @@ from torch import Tensor
 
 from seem_train.data.image_scale import OBJECTS, Scale
 from seem_train.errors import UserError
-from seem_train.model import postprocess
-from seem_train.model.postprocess import OnDemandMasks
 from seem_train.model.seem import SEEM
-from seem_train.prediction.answers import Objects, Panoptic, Semantic, encoded_objects
+from seem_train.prediction.answers import Objects, Panoptic, Semantic
 from seem_train.prediction.asking import Asking
 from seem_train.prediction.embedding import EmbeddedPhoto, embed_photos
+from seem_train.prediction.everything import Everything
+from seem_train.prediction.full_size import encoded_masks
 from seem_train.prediction.photo import PhotoSource, open_photo
-from seem_train.prediction.user_prompts import Asked, read_prompts
+from seem_train.prediction.prompt_types import (
+    Boxes,
+    Masks,
+    Points,
+    Prompts,
+    References,
+    Strokes,
+    Texts,
+    UserPrompt,
+)
+from seem_train.prediction.user_prompts import read_prompts
 from seem_train.prediction.vocabulary import Category, CategoryLike, as_categories, coco_categories
-from seem_train.runtime import Precision, Runtime
+from seem_train.ranges import check_ranges
+from seem_train.runtime import Precision, Runtime, pick_precision
 from seem_train.weights.opening import open_model
 
-#: Above so many numbers (queries × pixels) a result is decided at a smaller size and then enlarged.
-_LARGEST_DECISION = 128_000_000
 UNNAMED = "object"  #: what an object is called that is pointed at without a word
 
 
@@ -51,10 +60,10 @@ class Predictor:
         size: shorter side in pixels at which the model sees photos; by default what its run was evaluated
             at, else the original's 800.
         device: where to put the model; None leaves a model where it is, and means the CPU for a folder.
-        precision: "bf16" and "fp16" are faster on a GPU.
+        precision: "bf16" and "fp16" are faster on a GPU; "auto" takes the best the device has.
 
     Raises:
-        UserError: there is no such model, or the categories are none.
+        UserError: there is no such model, the categories are none, or the device has no such precision.
     """
 
     def __init__(
@@ -64,8 +73,9 @@ class Predictor:
         *,
         size: int | None = None,
         device: str | torch.device | None = None,
-        precision: Precision = "fp32",
+        precision: Precision | Literal["auto"] = "fp32",
     ) -> None:
+        check_ranges({}, {"size": size})
         if isinstance(model, SEEM):
             self.model = model.eval() if device is None else model.to(device).eval()
         else:
@@ -73,10 +83,8 @@ class Predictor:
         known, self.scale = _habits(self.model)
         self.categories = known if categories is None else as_categories(categories, known)
         if size is not None:
-            if size < 1:
-                raise UserError(f"size {size}: photos need at least one pixel; 800 is usual")
             self.scale = Scale.of(size)
-        self._runtime = Runtime(self.model.device, precision)
+        self._runtime = Runtime(self.model.device, pick_precision(precision, self.model.device))
         self._embedded: EmbeddedPhoto | None = None
         self._reference: EmbeddedPhoto | None = None
         self.reset()
@@ -124,32 +132,17 @@ class Predictor:
                 taken for a thing.
             object_threshold, overlap_threshold: see `postprocess.panoptic`; default: the model's.
         """
-        now, named = self._now, self._named(categories)
-        settings = self.model.config.postprocess
-        sure = settings.object_threshold if object_threshold is None else object_threshold
-        free = settings.overlap_threshold if overlap_threshold is None else overlap_threshold
-        logits, masks = self._answer(named)
-        queries = postprocess.confident(logits, sure).nonzero()[:, 0]
-        size = _decision_size(now.photo, len(queries))
-        things = [category.isthing for category in named]
-        resized = _masks(masks[queries], now, size).at(slice(None))
-        result = postprocess.panoptic(logits[queries], resized, things, sure, free)
-        id_map, segments = result.id_map.cpu().numpy(), result.segments
-        if size != now.photo.shape[:2]:
-            id_map = _enlarged(id_map, now.photo)
-            areas = np.bincount(id_map.ravel(), minlength=len(segments) + 1)
-            segments = [replace(segment, area=int(areas[segment.id])) for segment in segments]
-        return Panoptic(now.photo, named, now.file_name, id_map=id_map, segments=segments)
+        check_ranges({"object_threshold": object_threshold, "overlap_threshold": overlap_threshold}, {})
+        own = self.model.config.postprocess
+        return self._everything(categories).panoptic(
+            own.object_threshold if object_threshold is None else object_threshold,
+            own.overlap_threshold if overlap_threshold is None else overlap_threshold,
+        )
 
     @torch.no_grad()
     def semantic(self, categories: Sequence[CategoryLike] | str | None = None) -> Semantic:
         """The likeliest category of every pixel; `categories` as in `panoptic`."""
-        now, named = self._now, self._named(categories)
-        logits, masks = self._answer(named)
-        size = _decision_size(now.photo, len(masks))
-        best = postprocess.semantic_labels(logits, _masks(masks, now, size).at(slice(None)))
-        labels = best.cpu().numpy().astype(np.int32)
-        return Semantic(now.photo, named, now.file_name, labels=_enlarged(labels, now.photo))
+        return self._everything(categories).semantic()
 
     @torch.no_grad()
     def instances(
@@ -166,47 +159,24 @@ class Predictor:
             top: how many pairs of mask and category are looked at; default: the model's, 100.
             min_score: leave out what scores less.
         """
-        now, named = self._now, self._named(categories)
-        logits, masks = self._answer(named)
-        top = self.model.config.postprocess.top_instances if top is None else top
-        chances, category, query = postprocess.rank_pairs(logits, top, [c.isthing for c in named])
-        keep = chances >= min_score  # the quality of a mask, at most 1, only makes it less
-        chances, category, query = chances[keep], category[keep], query[keep]
-        used, slot = query.unique(return_inverse=True)
-        found = self._encoded(masks[used], ["bicubic"] * len(used))
-        scores = chances.cpu().numpy() * found.scores[slot.cpu().numpy()]
-        order = np.argsort(-scores, kind="stable")
-        order = order[scores[order] >= min_score]
-        return Objects(
-            now.photo,
-            named,
-            now.file_name,
-            encoded=[found.encoded[int(slot[place])] for place in order],
-            category_index=category.cpu().numpy()[order],
-            scores=scores[order],
-        )
+        check_ranges({"min_score": min_score}, {"top": top})
+        most = self.model.config.postprocess.top_instances if top is None else top
+        return self._everything(categories).instances(most, min_score)
 
-    def _answer(self, categories: Sequence[Any]) -> tuple[Tensor, Tensor]:
-        """Class logits [Q, C+1] and mask logits [Q, h, w] of the object queries."""
-        with self._runtime.autocast():
-            embeddings = self.model.class_embeddings([category.name for category in categories])
-            objects = self.model.decode(self._now.features, categories=embeddings).final.objects
-        assert objects.logits is not None
-        return objects.logits[0].float(), objects.masks[0]
-
-    def _named(self, categories: Sequence[CategoryLike] | str | None) -> tuple[Any, ...]:
-        return self.categories if categories is None else as_categories(categories, self.categories)
+    def _everything(self, categories: Sequence[CategoryLike] | str | None) -> Everything:
+        named = self.categories if categories is None else as_categories(categories, self.categories)
+        return Everything.of(self.model, self._runtime, self._now, named)
 
     # ── what is asked for ──────────────────────────────────────────────────────────────────────────
 
     def segment(
         self,
-        text: str | Sequence[str | None] | None = None,
-        points: Any = None,
-        boxes: Any = None,
-        strokes: Any = None,
-        masks: Any = None,
-        reference: Any = None,
+        text: Texts | None = None,
+        points: Points | None = None,
+        boxes: Boxes | None = None,
+        strokes: Strokes | None = None,
+        masks: Masks | None = None,
+        reference: References | None = None,
     ) -> Objects:
         """One mask for each object that is asked for; begins anew, without memory of earlier calls.
 
@@ -230,27 +200,23 @@ class Predictor:
         Raises:
             UserError: a prompt lies outside the photo, is empty, or does not fit the others.
         """
-        asked = read_prompts(
-            self._now.size,
-            text=text,
-            points=points,
-            boxes=boxes,
-            strokes=strokes,
-            masks=masks,
-            reference=reference,
-        )
+        return self.segment_prompts(Prompts(text, points, boxes, strokes, masks, reference))
+
+    def segment_prompts(self, prompts: Prompts) -> Objects:
+        """As `segment`, for prompts that are kept and asked of several photos."""
+        asked = read_prompts(self._now.size, prompts)
         _refuse_negatives_alone(asked)
         self.reset()
         return self._ask(asked)
 
     def refine(
         self,
-        points: Any = None,
-        boxes: Any = None,
-        strokes: Any = None,
-        masks: Any = None,
-        reference: Any = None,
-        text: str | Sequence[str | None] | None = None,
+        points: Points | None = None,
+        boxes: Boxes | None = None,
+        strokes: Strokes | None = None,
+        masks: Masks | None = None,
+        reference: References | None = None,
+        text: Texts | None = None,
     ) -> Objects:
         """A further round on the objects of the last `segment`: new marks join the old, and the masks of the
         last round are remembered (the v1 models' memory). Arguments, answer and errors as of `segment`.
@@ -260,15 +226,8 @@ class Predictor:
         """
         if not self._asked:
             raise UserError("there is nothing to refine; call segment first")
-        more = read_prompts(
-            self._now.size,
-            text=text,
-            points=points,
-            boxes=boxes,
-            strokes=strokes,
-            masks=masks,
-            reference=reference,
-        )
+        given = Prompts(text, points, boxes, strokes, masks, reference)
+        more = read_prompts(self._now.size, given)
         if len(more) != len(self._asked):
             raise UserError(
                 f"{len(self._asked)} objects were segmented, but marks are given for {len(more)}; "
@@ -278,15 +237,17 @@ class Predictor:
 
     def reset(self) -> None:
         """Forget prompts and memory; the photo stays."""
-        self._asked: list[Asked] = []
+        self._asked: list[UserPrompt] = []
         self._memory: Tensor | None = None  # [K, h, w] mask logits of the last round
 
     @torch.no_grad()
-    def _ask(self, asked: list[Asked]) -> Objects:
+    def _ask(self, asked: list[UserPrompt]) -> Objects:
         with self._runtime.autocast():
             asking = Asking(self.model, self._now, self._look)
             logits, chances = asking.answer(asked, self._memory)
-        found = self._encoded(logits, ["bilinear" if one.text is None else "bicubic" for one in asked])
+        found = encoded_masks(
+            logits, self._now, ["bilinear" if one.text is None else "bicubic" for one in asked]
+        )
         self._asked, self._memory = asked, logits
         names = [(one.text or UNNAMED).strip() for one in asked]
         distinct = {name.casefold(): name for name in reversed(names)}
@@ -307,31 +268,6 @@ class Predictor:
             self._reference = self.embed([photo])[0]
         return self._reference
 
-    # ── answers ────────────────────────────────────────────────────────────────────────────────────
-
-    def _encoded(self, logits: Tensor, modes: list[Any]) -> Objects:
-        """Mask logits [N, h, w] at the photo's size, run-length encoded; scores are the masks' quality."""
-        now, parts = self._now, []
-        for mode in dict.fromkeys(modes):
-            places = [place for place, other in enumerate(modes) if other == mode]
-            masks = _masks(logits[places], now, self._now.size, mode)
-            for start in range(0, len(places), masks.at_once):
-                few = slice(start, start + masks.at_once)
-                foreground, quality = postprocess.judge_masks(masks.at(few))
-                pixels = foreground.cpu().numpy()
-                index, scores = np.zeros(len(pixels), np.int64), quality.cpu().numpy()
-                part = encoded_objects(now.photo, (), now.file_name, pixels, index, scores)
-                parts += zip(places[few], part.encoded, part.scores, strict=True)
-        parts.sort(key=lambda part: part[0])
-        return Objects(
-            now.photo,
-            (),
-            now.file_name,
-            encoded=[encoded for _, encoded, _ in parts],
-            category_index=np.zeros(len(parts), np.int64),
-            scores=np.array([score for _, _, score in parts], np.float32),
-        )
-
 
 def _habits(model: SEEM) -> tuple[tuple[Category, ...], Scale]:
     """What a model was tuned on and its run evaluated at; else COCO's categories and the original's size."""
@@ -341,7 +277,7 @@ def _habits(model: SEEM) -> tuple[tuple[Category, ...], Scale]:
     return categories, Scale.of(int(size)) if size else OBJECTS
 
 
-def _refuse_negatives_alone(asked: list[Asked]) -> None:
+def _refuse_negatives_alone(asked: list[UserPrompt]) -> None:
     for number, one in enumerate(asked):
         nothing_for = not any(
             (one.positive.points, one.positive.boxes, one.positive.strokes, one.positive.masks)
@@ -349,23 +285,3 @@ def _refuse_negatives_alone(asked: list[Asked]) -> None:
         if nothing_for and one.text is None and one.reference is None:
             what = "only says what it is not" if one.is_marked else "has no prompt"
             raise UserError(f"object {number} {what}; give it a point, box, stroke, mask, text or reference")
-
-
-def _masks(logits: Tensor, now: EmbeddedPhoto, size: tuple[int, int], mode: Any = "bicubic") -> OnDemandMasks:
-    return OnDemandMasks(logits, now.features.padded, now.features.sizes[0], size, mode)
-
-
-def _decision_size(photo: np.ndarray, layers: int) -> tuple[int, int]:
-    """(height, width) at which so many layers of floats fit in memory; normally the photo's own."""
-    height, width = photo.shape[:2]
-    factor = min(1.0, (_LARGEST_DECISION / (height * width * max(layers, 1))) ** 0.5)
-    return max(1, int(height * factor)), max(1, int(width * factor))
-
-
-def _enlarged(values: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Ids or labels at the size of the photo."""
-    if values.shape == photo.shape[:2]:
-        return values
-    rows = np.arange(photo.shape[0]) * values.shape[0] // photo.shape[0]
-    columns = np.arange(photo.shape[1]) * values.shape[1] // photo.shape[1]
-    return values[rows[:, None], columns]

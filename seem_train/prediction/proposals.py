@@ -10,23 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from seem_data.layout import DataError
-from seem_data.writers import FORMATS, MarkedSegment, Photo, open_writer
+from seem_data.writers import MarkedSegment, Photo, open_writer
 from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects, Panoptic, Prediction, Semantic
+from seem_train.prediction.proposal_format import check_format
 from seem_train.prediction.vocabulary import Category, as_categories
-
-__all__ = ["FORMATS", "Proposals", "check_format", "marked_segments"]
-
-
-def check_format(name: str, folder: Path) -> None:
-    """
-    Raises:
-        UserError: there is no such format, or its folder holds something, which may be corrected by now.
-    """
-    if name not in FORMATS:
-        raise UserError(f"--as {name!r}: there are {', '.join(FORMATS)}")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder}: holds annotations, and they may be corrected by now; name another --out")
 
 
 class Proposals:

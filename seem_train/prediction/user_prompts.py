@@ -1,12 +1,9 @@
-"""What a user gives to `Predictor.segment`, in whatever shape ─▶ one `Asked` for each object.
-
-The k-th text, group of points, box, stroke, mask and reference speak of the same object, k.
-"""
+"""What a user gives to `Predictor.segment`, in whatever shape ─▶ one `UserPrompt` for each object."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,10 +11,11 @@ import torch
 
 from seem_train.data.image_scale import scaled_mask
 from seem_train.errors import UserError
-from seem_train.model.prompts import Marks, Point
-from seem_train.prediction.photo import PhotoSource
+from seem_train.model.prompts import Marks
+from seem_train.prediction.prompt_types import Prompts, UserPrompt
 
 Size: TypeAlias = tuple[int, int]  # (height, width)
+XY: TypeAlias = tuple[float, float]
 _KINDS = {  # keyword ─▶ what one of it is called
     "text": "text",
     "points": "group of points",
@@ -28,39 +26,15 @@ _KINDS = {  # keyword ─▶ what one of it is called
 }
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One object as it is asked for; marks in pixels of the photo."""
-
-    text: str | None = None
-    positive: Marks = field(default_factory=Marks)
-    negative: Marks = field(default_factory=Marks)
-    reference: tuple[PhotoSource, np.ndarray] | None = None  #: another photo, and its mask [H, W] bool
-
-    @property
-    def is_marked(self) -> bool:
-        return _any(self.positive) or _any(self.negative)
-
-    def plus(self, other: Asked) -> Asked:
-        """With what a further round adds; a new text or reference takes the place of the old."""
-        return Asked(
-            other.text or self.text,
-            _joined(self.positive, other.positive),
-            _joined(self.negative, other.negative),
-            other.reference or self.reference,
-        )
-
-
-def read_prompts(size: Size, **given: Any) -> list[Asked]:
+def read_prompts(size: Size, prompts: Prompts) -> list[UserPrompt]:
     """
     Args:
         size: the photo's (height, width).
-        given: by the names of `Predictor.segment`; None and empty lists are not given.
 
     Raises:
         UserError: nothing is given, the numbers differ, a mark lies outside, or something has another shape.
     """
-    readers: dict[str, Callable[[Any, Size], list[Asked]]] = {
+    readers: dict[str, Callable[[object, Size], list[UserPrompt]]] = {
         "text": _texts,
         "points": _points,
         "boxes": _boxes,
@@ -68,7 +42,7 @@ def read_prompts(size: Size, **given: Any) -> list[Asked]:
         "masks": _masks,
         "reference": _references,
     }
-    read = {kind: readers[kind](value, size) for kind, value in given.items() if not _is_nothing(value)}
+    read = {kind: readers[kind](value, size) for kind, value in prompts.given().items()}
     if not read:
         raise UserError("there is nothing to look for: give text, points, boxes, strokes, masks or reference")
     counts = {len(objects) for objects in read.values()}
@@ -78,7 +52,7 @@ def read_prompts(size: Size, **given: Any) -> list[Asked]:
             f"prompts speak of different numbers of objects ({listed}); give as many of each, "
             "None for an object without"
         )
-    merged = [Asked()] * counts.pop()
+    merged = [UserPrompt()] * counts.pop()
     for objects in read.values():
         merged = [one.plus(other) for one, other in zip(merged, objects, strict=True)]
     return merged
@@ -88,7 +62,7 @@ def scaled(marks: Marks, photo: Size, seen: Size) -> Marks:
     """Marks on a photo as marks on what the model sees of it, where a point or stroke has its usual width."""
     (height, width), (down, across) = photo, seen
 
-    def moved(x: float, y: float) -> Point:
+    def moved(x: float, y: float) -> XY:
         """The middle of a pixel stays the middle of what becomes of it."""
         return (int(x) + 0.5) * across / width, (int(y) + 0.5) * down / height
 
@@ -105,37 +79,37 @@ def scaled(marks: Marks, photo: Size, seen: Size) -> Marks:
     )
 
 
-# One reader for each kind: what was given ─▶ one Asked for each object. ---------------------------------
+# One reader for each kind: what was given ─▶ one `UserPrompt` for each object. -------------------------
 
 
-def _texts(value: Any, _size: Size) -> list[Asked]:
+def _texts(value: object, _size: Size) -> list[UserPrompt]:
     texts = [value] if isinstance(value, str) else _items("text", value)
     for number, text in enumerate(texts):
         if text is not None and not isinstance(text, str):
             raise UserError(f"text {number} must be a string, not {type(text).__name__}: {text!r}")
         if text is not None and not text.strip():
             raise UserError(f"text {number} is empty; say what to look for, e.g. 'the red mug on the left'")
-    return [Asked(text) for text in texts]
+    return [UserPrompt(text) for text in texts]
 
 
-def _points(value: Any, size: Size) -> list[Asked]:
+def _points(value: object, size: Size) -> list[UserPrompt]:
     depth = _depth(value)
     groups = [[value]] if depth == 1 else [value] if depth == 2 else _items("points", value)
     found = []
     for group in groups:
-        signs: tuple[list[Point], list[Point]] = [], []
+        signs: tuple[list[XY], list[XY]] = [], []
         for point in () if group is None else _items("points", group):
             x, y, is_for = _vertex("point", point, size)
             signs[not is_for].append((x, y))
-        found.append(Asked(positive=Marks(points=signs[0]), negative=Marks(points=signs[1])))
+        found.append(UserPrompt(positive=Marks(points=signs[0]), negative=Marks(points=signs[1])))
     return found
 
 
-def _boxes(value: Any, size: Size) -> list[Asked]:
+def _boxes(value: object, size: Size) -> list[UserPrompt]:
     found = []
     for box in [value] if _depth(value) == 1 else _items("boxes", value):
         if box is None:
-            found.append(Asked())
+            found.append(UserPrompt())
             continue
         numbers = _numbers("box", box)
         if len(numbers) != 4:
@@ -146,56 +120,57 @@ def _boxes(value: Any, size: Size) -> list[Asked]:
                 f"box ({left:g}, {top:g}, {right:g}, {bottom:g}) holds no pixel of the image, which is "
                 f"{size[1]} × {size[0]}; give left, top, right, bottom"
             )
-        found.append(Asked(positive=Marks(boxes=[(left, top, right, bottom)])))
+        found.append(UserPrompt(positive=Marks(boxes=[(left, top, right, bottom)])))
     return found
 
 
-def _strokes(value: Any, size: Size) -> list[Asked]:
+def _strokes(value: object, size: Size) -> list[UserPrompt]:
     if _is_mask(value, size):
         return _masks(value, size)
     one = _depth(value) <= 2
     return [_stroke(entry, size) for entry in ([value] if one else _items("strokes", value))]
 
 
-def _stroke(entry: Any, size: Size) -> Asked:
+def _stroke(entry: object, size: Size) -> UserPrompt:
     """One object's: a mask, a polyline, or several polylines."""
     if entry is None:
-        return Asked()
+        return UserPrompt()
     if _is_mask(entry, size):
-        return Asked(positive=Marks(masks=[_mask(entry, size)]))
-    signs: tuple[list[list[Point]], list[list[Point]]] = [], []
+        return UserPrompt(positive=Marks(masks=[_mask(entry, size)]))
+    signs: tuple[list[list[XY]], list[list[XY]]] = [], []
     for line in [entry] if _depth(entry) == 2 else _items("stroke", entry):
         vertices = [_vertex("stroke", vertex, size) for vertex in _items("stroke", line)]
         if vertices:
             signs[not vertices[0][2]].append([(x, y) for x, y, _ in vertices])
-    return Asked(positive=Marks(strokes=signs[0]), negative=Marks(strokes=signs[1]))
+    return UserPrompt(positive=Marks(strokes=signs[0]), negative=Marks(strokes=signs[1]))
 
 
-def _masks(value: Any, size: Size) -> list[Asked]:
+def _masks(value: object, size: Size) -> list[UserPrompt]:
     entries = _items("masks", value) if _depth(value) == 3 else [value]
-    return [Asked() if e is None else Asked(positive=Marks(masks=[_mask(e, size)])) for e in entries]
+    marks = [Marks() if entry is None else Marks(masks=[_mask(entry, size)]) for entry in entries]
+    return [UserPrompt(positive=one) for one in marks]
 
 
-def _references(value: Any, _size: Size) -> list[Asked]:
+def _references(value: object, _size: Size) -> list[UserPrompt]:
     pairs = list(value) if isinstance(value, list) else [value]
     found = []
     for pair in pairs:
         if pair is None:
-            found.append(Asked())
+            found.append(UserPrompt())
             continue
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise UserError("a reference is a pair (image, mask of what is meant in it), or a list of pairs")
         mask = _array(pair[1])
         if mask.ndim not in (2, 3):
             raise UserError(f"the mask of a reference must be [H, W] or [K, H, W], this one is {mask.shape}")
-        found += [Asked(reference=(pair[0], m != 0)) for m in (mask if mask.ndim == 3 else mask[None])]
+        found += [UserPrompt(reference=(pair[0], m != 0)) for m in (mask if mask.ndim == 3 else mask[None])]
     return found
 
 
 # Shapes. -------------------------------------------------------------------------------------------------
 
 
-def _vertex(what: str, point: Any, size: Size) -> tuple[float, float, bool]:
+def _vertex(what: str, point: object, size: Size) -> tuple[float, float, bool]:
     """x, y and whether it is for the object."""
     numbers = _numbers(what, point)
     if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
@@ -208,13 +183,13 @@ def _vertex(what: str, point: Any, size: Size) -> tuple[float, float, bool]:
     return x, y, len(numbers) == 2 or bool(numbers[2])
 
 
-def _items(what: str, value: Any) -> list[Any]:
+def _items(what: str, value: object) -> list[Any]:
     if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | torch.Tensor):
         raise UserError(f"{what} {value!r}: must be a list")
     return list(value)
 
 
-def _numbers(what: str, value: Any) -> list[float]:
+def _numbers(what: str, value: object) -> list[float]:
     try:
         numbers = [float(number) for number in _items(what, value)]
     except (TypeError, ValueError):
@@ -224,7 +199,7 @@ def _numbers(what: str, value: Any) -> list[float]:
     return numbers
 
 
-def _mask(value: Any, size: Size) -> np.ndarray:
+def _mask(value: object, size: Size) -> np.ndarray:
     mask = _array(value)
     if mask.shape != size:
         raise UserError(
@@ -235,13 +210,13 @@ def _mask(value: Any, size: Size) -> np.ndarray:
     return mask != 0
 
 
-def _is_mask(value: Any, size: Size) -> bool:
+def _is_mask(value: object, size: Size) -> bool:
     if not isinstance(value, np.ndarray | torch.Tensor) or value.ndim != 2:
         return False
     return tuple(value.shape) == size or value.dtype in (np.bool_, torch.bool) or value.shape[1] not in (2, 3)
 
 
-def _array(value: Any) -> np.ndarray:
+def _array(value: object) -> np.ndarray:
     try:
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     except ValueError:  # ragged
@@ -251,27 +226,10 @@ def _array(value: Any) -> np.ndarray:
     return array
 
 
-def _depth(value: Any) -> int:
+def _depth(value: object) -> int:
     """How deep numbers are nested; None and empty lists are overlooked where others tell."""
     if isinstance(value, np.ndarray | torch.Tensor):
         return value.ndim
     if isinstance(value, Sequence) and not isinstance(value, str):
         return 1 + max((_depth(entry) for entry in value if entry is not None), default=0)
     return 0
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (not isinstance(value, str) and hasattr(value, "__len__") and len(value) == 0)
-
-
-def _any(marks: Marks) -> bool:
-    return any(len(kind) for kind in (marks.points, marks.boxes, marks.strokes, marks.masks))
-
-
-def _joined(one: Marks, two: Marks) -> Marks:
-    return Marks(
-        points=[*one.points, *two.points],
-        boxes=[*one.boxes, *two.boxes],
-        strokes=[*one.strokes, *two.strokes],
-        masks=[*one.masks, *two.masks],
-    )

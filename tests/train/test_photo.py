@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from seem_train.errors import UserError
-from seem_train.prediction.photo import find_photos, open_photo
+from seem_train.prediction.finding import find_photos
+from seem_train.prediction.photo import open_photo
 
 
 def _photo(height: int = 6, width: int = 9) -> np.ndarray:

@@ -23,6 +23,7 @@ from seem_train.model.postprocess import resize_masks
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.prediction.answers import Objects
+from seem_train.prediction.prompt_types import Prompts
 
 HEIGHT, WIDTH, SIDE = 90, 140, 64
 
@@ -367,7 +368,7 @@ def test_results_too_large_for_memory_are_decided_smaller_and_enlarged(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = predictor.panoptic(object_threshold=0.0, overlap_threshold=0.1), predictor.semantic()
-    monkeypatch.setattr("seem_train.prediction.predictor._LARGEST_DECISION", HEIGHT * WIDTH * 5)
+    monkeypatch.setattr("seem_train.prediction.full_size._LARGEST_DECISION", HEIGHT * WIDTH * 5)
     small = predictor.panoptic(object_threshold=0.0, overlap_threshold=0.1), predictor.semantic()
     assert small[0].id_map.shape == exact[0].id_map.shape
     assert small[1].labels.shape == exact[1].labels.shape
@@ -411,9 +412,37 @@ def test_any_prompt_is_answered_or_refused_in_a_sentence(predictor: Predictor, g
 
 
 def test_the_size_and_the_model_are_checked(model: SEEM, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="at least one pixel"):
+    with pytest.raises(UserError, match="size 0: must be above 0"):
         Predictor(model, size=0)
     with pytest.raises(UserError, match="none is named"):
         Predictor(model, [])
     with pytest.raises(UserError):
         Predictor(tmp_path / "nothing")
+
+
+def test_numbers_from_python_are_checked_as_on_the_command_line(model: SEEM, predictor: Predictor) -> None:
+    for call, message in [
+        (lambda: Predictor(model, precision="int8"), "precision 'int8': there are auto, fp32"),  # type: ignore[arg-type]
+        (lambda: Predictor(model, precision="fp16"), "for GPUs"),
+        (lambda: predictor.instances(top=-1), "top -1: must be above 0"),
+        (lambda: predictor.instances(min_score=1.5), "min_score 1.5: must lie between 0 and 1"),
+        (lambda: predictor.panoptic(object_threshold=-1), "object_threshold -1: must lie"),
+        (lambda: predictor.panoptic(overlap_threshold=8), "overlap_threshold 8: must lie"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            call()
+
+
+def test_auto_means_full_precision_on_a_cpu(model: SEEM, predictor: Predictor) -> None:
+    automatic = Predictor(model, NAMES, size=SIDE, precision="auto")
+    automatic.set_image(_photo())
+    for one, other in zip(automatic.instances().scores, predictor.instances().scores, strict=True):
+        assert one == other
+
+
+def test_prompts_can_be_kept_and_asked_of_several_photos(predictor: Predictor) -> None:
+    kept = Prompts(points=[(30, 40), (5, 5, 0)])
+    assert np.array_equal(
+        predictor.segment_prompts(kept).masks, predictor.segment(points=[(30, 40), (5, 5, 0)]).masks
+    )
+    assert not Prompts(points=[], text=None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from seem_train.data.image_scale import scaled_mask
 from seem_train.errors import UserError
 from seem_train.model.prompts import Marks
+from seem_train.prediction.prompt_types import Prompts
 from seem_train.prediction.user_prompts import read_prompts, scaled
 
 SIZE = (40, 60)  # height, width
@@ -25,7 +26,7 @@ def _mask(rows: slice = slice(5, 9), columns: slice = slice(7, 20)) -> np.ndarra
 
 
 def _only(**given: Any) -> Any:
-    (one,) = read_prompts(SIZE, **given)
+    (one,) = read_prompts(SIZE, Prompts(**given))
     return one
 
 
@@ -35,23 +36,25 @@ def test_points_of_one_object_and_of_several() -> None:
     assert flat.negative.points == [(5, 6)]
     assert _only(points=(3, 4)).positive.points == [(3, 4)]
     assert _only(points=np.array([[3, 4], [5, 6]])).positive.points == [(3, 4), (5, 6)]
-    two = read_prompts(SIZE, points=[[(3, 4)], [(5, 6), (1, 1, 0)]])
+    two = read_prompts(SIZE, Prompts(points=[[(3, 4)], [(5, 6), (1, 1, 0)]]))
     assert [one.positive.points for one in two] == [[(3, 4)], [(5, 6)]]
 
 
 def test_boxes_of_one_object_and_of_several() -> None:
     assert _only(boxes=(1, 2, 10, 12)).positive.boxes == [(1, 2, 10, 12)]
-    assert len(read_prompts(SIZE, boxes=np.array([[1, 2, 10, 12], [0, 0, 5, 5]]))) == 2
+    assert len(read_prompts(SIZE, Prompts(boxes=np.array([[1, 2, 10, 12], [0, 0, 5, 5]])))) == 2
 
 
 def test_strokes_are_lines_masks_or_several_lines_of_one_object() -> None:
     line = [(1, 1), (20, 20), (30, 5)]
     assert _only(strokes=line).positive.strokes == [line]
-    assert [len(one.positive.strokes) for one in read_prompts(SIZE, strokes=[line, line])] == [1, 1]
-    assert [len(one.positive.strokes) for one in read_prompts(SIZE, strokes=[[line, line], [line]])] == [2, 1]
+    assert [len(one.positive.strokes) for one in read_prompts(SIZE, Prompts(strokes=[line, line]))] == [1, 1]
+    assert [
+        len(one.positive.strokes) for one in read_prompts(SIZE, Prompts(strokes=[[line, line], [line]]))
+    ] == [2, 1]
     assert _only(strokes=[(1, 1, 0), (9, 9, 0)]).negative.strokes == [[(1, 1), (9, 9)]]
     assert np.array_equal(_only(strokes=_mask()).positive.masks[0], _mask())
-    line_and_mask = read_prompts(SIZE, strokes=[line, _mask()])
+    line_and_mask = read_prompts(SIZE, Prompts(strokes=[line, _mask()]))
     assert line_and_mask[0].positive.strokes
     assert line_and_mask[1].positive.masks
 
@@ -59,14 +62,14 @@ def test_strokes_are_lines_masks_or_several_lines_of_one_object() -> None:
 def test_masks_may_be_arrays_or_tensors_of_one_or_more_objects() -> None:
     for mask in (_mask(), torch.from_numpy(_mask()), _mask().astype(np.uint8) * 255):
         assert np.array_equal(_only(masks=mask).positive.masks[0], _mask())
-    assert len(read_prompts(SIZE, masks=np.stack([_mask(), _mask()]))) == 2
-    assert len(read_prompts(SIZE, masks=[_mask(), _mask()])) == 2
+    assert len(read_prompts(SIZE, Prompts(masks=np.stack([_mask(), _mask()])))) == 2
+    assert len(read_prompts(SIZE, Prompts(masks=[_mask(), _mask()]))) == 2
 
 
 def test_references_are_pairs_and_a_stack_of_masks_speaks_of_several_objects() -> None:
     assert np.array_equal(_only(reference=("photo.jpg", _mask())).reference[1], _mask())
-    assert len(read_prompts(SIZE, reference=("photo.jpg", np.stack([_mask(), _mask()])))) == 2
-    both = read_prompts(SIZE, reference=[("a.jpg", _mask()), None], text=[None, "mug"])
+    assert len(read_prompts(SIZE, Prompts(reference=("photo.jpg", np.stack([_mask(), _mask()]))))) == 2
+    both = read_prompts(SIZE, Prompts(reference=[("a.jpg", _mask()), None], text=[None, "mug"]))
     assert both[0].reference
     assert both[0].text is None
     assert both[1].reference is None
@@ -76,7 +79,7 @@ def test_what_is_given_together_speaks_of_the_same_object() -> None:
     one = _only(text="mug", points=[(3, 4)], boxes=(1, 2, 10, 12), strokes=_mask())
     assert one.text == "mug"
     assert len(one.positive.points) == len(one.positive.boxes) == len(one.positive.masks) == 1
-    mixed = read_prompts(SIZE, text=["mug", None], points=[None, [(3, 4)]])
+    mixed = read_prompts(SIZE, Prompts(text=["mug", None], points=[None, [(3, 4)]]))
     assert [one.text for one in mixed] == ["mug", None]
     assert [one.is_marked for one in mixed] == [False, True]
 
@@ -109,7 +112,7 @@ def test_what_is_given_together_speaks_of_the_same_object() -> None:
 )
 def test_what_makes_no_sense_is_told_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        read_prompts(SIZE, **given)
+        read_prompts(SIZE, Prompts(**given))
 
 
 _number = st.one_of(st.integers(-5, 70), st.floats(allow_nan=True), st.none(), st.text(max_size=2))
@@ -122,7 +125,7 @@ _nested = st.recursive(_number, lambda inner: st.lists(inner, max_size=4), max_l
 )
 def test_anything_is_prompts_or_a_sentence(given: dict[str, Any]) -> None:
     try:
-        asked = read_prompts(SIZE, **given)
+        asked = read_prompts(SIZE, Prompts(**given))
     except UserError as error:
         assert str(error)
     else:

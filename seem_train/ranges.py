@@ -1,4 +1,4 @@
-"""Options that are numbers, checked before anything is opened."""
+"""Numbers that a user gives, on the command line or from Python, checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from seem_train.errors import UserError
 
 
-def check_numbers(shares: Mapping[str, float | None], counts: Mapping[str, int | None]) -> None:
-    """Shares must lie between 0 and 1, counts above 0; all that do not are told at once."""
+def check_ranges(shares: Mapping[str, float | None], counts: Mapping[str, int | None]) -> None:
+    """Shares must lie between 0 and 1, counts above 0; None is not given.
+
+    Raises:
+        UserError: all that do not, at once.
+    """
     wrong = [
         f"{n} {v}: must lie between 0 and 1" for n, v in shares.items() if v is not None and not 0 <= v <= 1
     ]

@@ -1,0 +1,32 @@
+"""What can be told at once, before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from seem_data.layout import DataError, Dataset
+from seem_train.errors import UserError
+from seem_train.weights.checkpoints import find_weights
+
+
+def check_model(named: str) -> None:
+    """A path must lead somewhere; a bare name may be a model's, and is left to `weights.opening`.
+
+    Raises:
+        UserError: there is no such file or folder.
+    """
+    path = Path(named).expanduser()
+    if not path.exists() and (path.suffix or os.sep in named):
+        find_weights(named)
+
+
+def check_dataset(folder: Path, split: str) -> None:
+    """
+    Raises:
+        UserError: it is no dataset, or has no such split.
+    """
+    try:
+        Dataset(folder).split(split)
+    except DataError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,131 @@
+"""Options of the commands from dataclasses: a field is an option, its metadata the help text.
+
+    @dataclass(frozen=True)
+    class Choices:
+        model: str = argument("run folder, weights file, or a model such as focal-l")
+        size: int | None = option(None, "shorter side of the photos")
+
+    @with_options(Choices)
+    def export(choices: Choices) -> None:
+        ...
+
+The field's name is the flag (``--size``) unless another is given; its type is what the command line reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, field
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+Chosen = TypeVar("Chosen")
+
+# What several commands ask, said alike.
+MODEL = "run folder, weights file, or a model such as focal-l"
+PRESET = "model of a weights file that does not tell"
+SIZE = "shorter side of the photos"
+OBJECT_THRESHOLD = "least score of a panoptic segment, 0 to 1 (the original: 0.8)"
+OVERLAP_THRESHOLD = "least share of itself that a segment must keep, 0 to 1 (0.8)"
+CATEGORIES = "names, as 'mug,table'; default: the run's, else COCO's 133"
+AS_JSON = "print JSON"
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def argument(help: str, default: Any = MISSING) -> Any:
+    """A field that is given by its place; without a default it must be."""
+    return field(default=default, metadata={"help": help, "flags": None})
+
+
+def option(
+    default: Any,
+    help: str,
+    flag: str | None = None,
+    panel: str | None = None,
+    words: Sequence[str] = (),
+    metavar: str | None = None,
+) -> Any:
+    """A field that is given by name.
+
+    Args:
+        flag: its name where it is not the field's.
+        panel: heading of the help under which it stands.
+        words: what the shell offers to complete it.
+        metavar: what the help shows in place of the type.
+    """
+    flags = () if flag is None else (flag,)
+    given = {"help": help, "flags": flags, "panel": panel, "words": tuple(words), "metavar": metavar}
+    return field(default=default, metadata=given)
+
+
+def device_option(panel: str | None = None) -> Any:
+    return option("auto", "auto, cpu or cuda", panel=panel, words=DEVICES)
+
+
+def precision_option(panel: str | None = None) -> Any:
+    return option("auto", "auto, fp32, bf16 or fp16", panel=panel, words=PRECISIONS)
+
+
+def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Callable[..., None]]:
+    """Makes a command of a function that takes one dataclass."""
+
+    def decorate(function: Callable[[Chosen], None]) -> Callable[..., None]:
+        def command(**values: Any) -> None:
+            function(kind(**values))
+
+        return as_command(command, function, _parameters(kind))
+
+    return decorate
+
+
+def as_command(
+    command: Callable[..., None], named: Callable[..., None], parameters: Iterable[inspect.Parameter]
+) -> Callable[..., None]:
+    """`command` under the name and help of another, with these parameters for typer to read."""
+    parameters = list(parameters)
+    command.__name__, command.__doc__, command.__module__ = named.__name__, named.__doc__, named.__module__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def parameter(name: str, kind: Any, default: Any, told: Any) -> inspect.Parameter:
+    """One that typer reads: a name, what is read, and a `typer.Option` or `typer.Argument`."""
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, told],
+    )
+
+
+def _parameters(kind: type) -> Iterable[inspect.Parameter]:
+    hints = get_type_hints(kind)
+    for item in dataclasses.fields(kind):
+        given = item.metadata
+        default = inspect.Parameter.empty if item.default is MISSING else item.default
+        if given["flags"] is None:
+            told: Any = typer.Argument(help=given["help"])
+        else:
+            flags = given["flags"] or (f"--{item.name.replace('_', '-')}",)
+            told = typer.Option(
+                *flags,
+                help=given["help"],
+                rich_help_panel=given["panel"],
+                metavar=given["metavar"],
+                autocompletion=_offer(given["words"]),
+            )
+        yield parameter(item.name, hints[item.name], default, told)
+
+
+def _offer(words: Sequence[str]) -> Callable[[str], list[str]] | None:
+    """For the shell; typer tells what is wanted by the parameter's name."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return offer if words else None
