@@ -55,7 +55,7 @@ class Card:
     base: Base
     categories: tuple[dict[str, Any], ...] = ()
     preprocessing: dict[str, Any] = dataclasses.field(default_factory=dict)
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, float | None] = dataclasses.field(default_factory=dict)
     step: int = 0
     parameters: int = 0
     tool: str = ""

@@ -214,7 +214,7 @@ def _class_table(result: EvaluationResult) -> Table:
     return table
 
 
-def _headline_table(headline: Mapping[str, float], base: Comparison | None) -> Table:
+def _headline_table(headline: Mapping[str, float | None], base: Comparison | None) -> Table:
     from seem_train.evaluation.result import gains, shown_number
 
     table = Table(box=box.SIMPLE_HEAD)

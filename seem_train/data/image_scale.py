@@ -21,6 +21,8 @@ class Scale:
     short: int
     longest: int
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    #: as detectron2 scales (to the nearest pixel) or as torchvision does (down, and cut at the longest)
+    rounding: Literal["nearest", "down"] = "nearest"
 
     @classmethod
     def of(cls, short: int) -> Scale:
@@ -29,8 +31,16 @@ class Scale:
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) that the model sees, at least 1 × 1."""
+        if self.rounding == "down":
+            return self._rounded_down(height, width)
         factor = min(self.short / min(height, width), self.longest / max(height, width))
         return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+
+    def _rounded_down(self, height: int, width: int) -> tuple[int, int]:
+        short, long = self.short, int(self.short * max(height, width) / min(height, width))
+        if long > self.longest:
+            short, long = max(1, int(self.longest * short / long)), self.longest
+        return (short, long) if height <= width else (long, short)
 
     def apply(self, photo: np.ndarray) -> Tensor:
         """A photo [H, W, 3] uint8 as the model takes it: [3, h, w] uint8."""
@@ -53,7 +63,7 @@ def scaled_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 #: what the original evaluates panoptic, semantic and instance segmentation at
 OBJECTS = Scale(800, 1333)
-#: … phrases (RefCOCO)
-GROUNDING = Scale(512, 1024, "bicubic")
-#: … clicks (Pascal VOC)
-INTERACTIVE = Scale(800, 1333, "bicubic")
+#: … phrases (RefCOCO, through detectron2's ResizeShortestEdge)
+GROUNDING = Scale(512, 1024)
+#: … clicks (Pascal VOC, through torchvision's Resize)
+INTERACTIVE = Scale(800, 1333, "bicubic", "down")

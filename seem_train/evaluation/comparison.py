@@ -20,7 +20,7 @@ class Comparison:
     """Numbers of another model on the same split."""
 
     name: str
-    headline: Mapping[str, float]
+    headline: Mapping[str, float | None]
     differences: list[str] = field(default_factory=list)  #: settings it was measured with, where others
 
 
@@ -29,7 +29,7 @@ class Forgetting:
     """Numbers on a dataset that was not trained on."""
 
     dataset: str
-    headline: Mapping[str, float]
+    headline: Mapping[str, float | None]
     before: Comparison | None
 
 

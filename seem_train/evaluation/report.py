@@ -68,7 +68,7 @@ def _settings(result: EvaluationResult) -> str:
     )
 
 
-def _numbers(headline: Mapping[str, float], base: Comparison | None) -> str:
+def _numbers(headline: Mapping[str, float | None], base: Comparison | None) -> str:
     if base is None:
         return _table(("", "score"), ((_text(n), shown_number(n, v)) for n, v in headline.items()))
     gained = gains(headline, base.headline)

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from seem_train.errors import UserError
+from seem_train.evaluation.plain import Plain, plain
 from seem_train.metrics import (
     GroundingResult,
     InstanceResult,
@@ -21,6 +22,7 @@ from seem_train.metrics import (
 from seem_train.model.postprocess import PanopticSegment
 
 FORMAT = 1
+Headline: TypeAlias = "dict[str, float | None]"
 
 
 @dataclass(frozen=True)
@@ -63,23 +65,30 @@ class EvaluationResult:
     confusion: np.ndarray | None = None  #: [C, C+1] pixels, truth by row; last column: no prediction
     shown: list[Shown] = field(default_factory=list)  #: worst first
 
-    def headline(self) -> dict[str, float]:
-        """Short name ─▶ number, in the order of tables; fractions, NoC in clicks."""
-        numbers: dict[str, float] = {}
-        if (p := self.panoptic) is not None:
-            numbers |= {"PQ": p.all.pq, "SQ": p.all.sq, "RQ": p.all.rq}
-            numbers |= {"PQ things": p.things.pq, "PQ stuff": p.stuff.pq}
-        if (s := self.semantic) is not None:
-            numbers |= {"mIoU": s.miou, "fwIoU": s.fwiou}
-            numbers |= {"pixel acc": s.pixel_accuracy, "mean acc": s.mean_accuracy}
-        if (i := self.instance) is not None:
-            numbers |= {"AP": i.ap, "AP50": i.ap50, "AP75": i.ap75}
-        if (g := self.grounding) is not None:
-            numbers |= {"cIoU": g.ciou, "grounding mIoU": g.miou, "P@0.5": g.precision["0.5"]}
-        if (c := self.interactive) is not None:
-            numbers |= {f"NoC@{threshold}": clicks for threshold, clicks in c.noc.items()}
-            numbers["IoU@1"] = c.iou_at[0]
+    def headline(self) -> Headline:
+        """Short name ─▶ number in the order of tables: fractions, NoC in clicks, None: nothing to measure."""
+        numbers: Headline = {}
+        scores = self.scores()
+        if p := scores.get("panoptic"):
+            numbers |= {"PQ": p["all"]["pq"], "SQ": p["all"]["sq"], "RQ": p["all"]["rq"]}
+            numbers |= {"PQ things": p["things"]["pq"], "PQ stuff": p["stuff"]["pq"]}
+        if s := scores.get("semantic"):
+            numbers |= {"mIoU": s["miou"], "fwIoU": s["fwiou"]}
+            numbers |= {"pixel acc": s["pixel_accuracy"], "mean acc": s["mean_accuracy"]}
+        if i := scores.get("instance"):
+            numbers |= {"AP": i["ap"], "AP50": i["ap50"], "AP75": i["ap75"]}
+        if g := scores.get("grounding"):
+            numbers |= {"cIoU": g["ciou"], "grounding mIoU": g["miou"], "P@0.5": g["precision"]["0.5"]}
+        if c := scores.get("interactive"):
+            numbers |= {f"NoC@{threshold}": clicks for threshold, clicks in c["noc"].items()}
+            numbers["IoU@1"] = c["iou_at"][0]
         return numbers
+
+    def scores(self) -> dict[str, Plain]:
+        """The numbers of each task that was asked for; None where there was nothing to measure."""
+        tasks = ("panoptic", "semantic", "instance", "grounding", "interactive")
+        found = {task: getattr(self, task) for task in tasks}
+        return {task: plain(score) for task, score in found.items() if score is not None}
 
     def per_class(self) -> list[dict[str, Any]]:
         """One row a category: name, isthing, pq, sq, rq, iou, precision, recall, ap; None where undefined."""
@@ -98,10 +107,8 @@ class EvaluationResult:
             rows.append(row)
         return rows
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Plain:
         """Everything but pictures and the confusion matrix."""
-        tasks = ("panoptic", "semantic", "instance", "grounding", "interactive")
-        scores = {task: getattr(self, task) for task in tasks}
         return {
             "format": FORMAT,
             "dataset": self.dataset,
@@ -109,7 +116,7 @@ class EvaluationResult:
             "images": self.images,
             "settings": self.settings,
             "headline": self.headline(),
-            **{task: score.as_dict() for task, score in scores.items() if score is not None},
+            **self.scores(),
             "per_class": self.per_class(),
             "per_image": [asdict(score) for score in self.per_image],
         }
@@ -131,20 +138,21 @@ def shown_number(name: str, value: float | None, signed: bool = False) -> str:
     return f"{number:+.{digits}f}" if signed else f"{number:.{digits}f}"
 
 
-def gains(tuned: Mapping[str, float], base: Mapping[str, float]) -> dict[str, float]:
+def gains(tuned: Mapping[str, float | None], base: Mapping[str, float | None]) -> dict[str, float]:
     """How much better: positive is better, also for clicks. Only for numbers that both have."""
-    return {
-        name: (base[name] - value) if fewer_is_better(name) else (value - base[name])
-        for name, value in tuned.items()
-        if name in base and value >= 0 and base[name] >= 0
-    }
+    found = {}
+    for name, value in tuned.items():
+        before = base.get(name)
+        if value is not None and before is not None and value >= 0 and before >= 0:  # once −1 was written
+            found[name] = before - value if fewer_is_better(name) else value - before
+    return found
 
 
 @dataclass(frozen=True)
 class Earlier:
     """What an earlier evaluation.json says."""
 
-    headline: dict[str, float]
+    headline: Headline
     settings: dict[str, Any]
 
     def differences(self, result: EvaluationResult) -> list[str]:
@@ -165,7 +173,7 @@ def read_earlier(file: Path) -> Earlier:
     """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        headline = {str(name): float(value) for name, value in data["headline"].items()}
+        headline = {str(name): _known(str(name), value) for name, value in data["headline"].items()}
         return Earlier(
             headline, {key: data[key] for key in ("dataset", "split", "images")} | data["settings"]
         )
@@ -173,3 +181,10 @@ def read_earlier(file: Path) -> Earlier:
         raise UserError(f"{file}: cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{file} is no evaluation.json as seem-train evaluate writes it.") from None
+
+
+def _known(name: str, value: float | None) -> float | None:
+    """None also for what was written of nothing before: −1, and no clicks at all."""
+    if value is None or value < 0 or (fewer_is_better(name) and value == 0):
+        return None
+    return float(value)

@@ -167,8 +167,8 @@ class GroundingScorer:
     """Phrases: all those of an image are asked at once, as in the original.
 
     The first sentence of each grounded segment, or every one (`all_sentences`: the k-th of all segments
-    together). A split without grounding.json is asked for the names of categories of which an image has
-    exactly one segment.
+    together); crowds are left out, as in training. A split without grounding.json is asked for the names of
+    categories of which an image has exactly one segment.
     """
 
     def __init__(
@@ -194,7 +194,11 @@ class GroundingScorer:
     def _phrases(self, sample: Sample) -> list[tuple[int, list[str]]]:
         """Segments and their sentences."""
         if self._names is None:
-            return [(phrase.segment, [s.raw.lower() for s in phrase.sentences]) for phrase in sample.phrases]
+            return [
+                (phrase.segment, [s.raw.lower() for s in phrase.sentences])
+                for phrase in sample.phrases
+                if not sample.segments[phrase.segment].iscrowd
+            ]
         count = Counter(segment.category for segment in sample.segments)
         return [
             (place, [self._names[segment.category]])

@@ -40,8 +40,8 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     evaluated: int = -1  #: the step of the last evaluation
-    zero_shot: dict[str, float] = field(default_factory=dict)  #: headline before training
-    latest: dict[str, float] = field(default_factory=dict)  #: headline of the last evaluation
+    zero_shot: dict[str, float | None] = field(default_factory=dict)  #: headline before training
+    latest: dict[str, float | None] = field(default_factory=dict)  #: headline of the last evaluation
 
 
 @dataclass(frozen=True)

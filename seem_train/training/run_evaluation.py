@@ -80,7 +80,7 @@ class Examiner:
         log.say(
             _row(label, headline, progress.zero_shot if progress.step else {}, better and progress.step > 0)
         )
-        numbers = {n: v * (1 if n.startswith("NoC") else 100) for n, v in headline.items()}
+        numbers = {n: v * (1 if n.startswith("NoC") else 100) for n, v in headline.items() if v is not None}
         log.row({"split": "val", "step": progress.step, "epoch": round(epoch, 4), **numbers})
         log.write_csv()
         if self.shown:
@@ -99,7 +99,7 @@ class Examiner:
             report |= {"best": headline, "best_step": progress.step, "per_class": result.per_class()}
         run_folder.write_json(folder / run_folder.SUMMARY, report)
 
-    def keep(self, session: Session, headline: dict[str, float]) -> None:
+    def keep(self, session: Session, headline: dict[str, float | None]) -> None:
         """Write best/: an adapter folder that stands for the run."""
         folder = session.place.folder / run_folder.BEST
         new = folder.with_name(folder.name + ".new")
@@ -158,11 +158,11 @@ class Examiner:
         return first.sentences[0].raw if first and first.sentences else self.val_set.names[0]
 
 
-def _row(label: str, headline: dict[str, float], before: dict[str, float], star: bool) -> str:
+def _row(label: str, headline: dict[str, float | None], before: dict[str, float | None], star: bool) -> str:
     return f"{label:<12} {_cells(headline, before)}" + ("  ★ best" if star else "")
 
 
-def _cells(headline: dict[str, float], before: dict[str, float]) -> str:
+def _cells(headline: dict[str, float | None], before: dict[str, float | None]) -> str:
     gained = gains(headline, before)
     cells = []
     for name in SHOWN:

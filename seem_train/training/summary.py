@@ -40,10 +40,14 @@ def workers(config: Config, world: int) -> int:
     return min(8, max(1, (os.cpu_count() or 1) // world))
 
 
-def score_of(headline: dict[str, float], metric: str) -> float:
-    """The metric by which weights are compared, "more is better"; the first where it was not measured."""
+def score_of(headline: dict[str, float | None], metric: str) -> float | None:
+    """The metric by which weights are compared, "more is better"; the first where it was not asked for.
+
+    None where there was nothing to measure: that never wins over a number.
+    """
     name = metric if metric in headline else next(iter(headline))
-    return -headline[name] if fewer_is_better(name) else headline[name]
+    value = headline[name]
+    return -value if value is not None and fewer_is_better(name) else value
 
 
 def environment(session: Session) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class Run:
     steps: int
     finished: bool
     status: int  #: exit status: 0, or why it stopped before the end (75: start it again, 130: Ctrl-C)
-    zero_shot: dict[str, float]
-    metrics: dict[str, float]  #: of the best weights
+    zero_shot: dict[str, float | None]
+    metrics: dict[str, float | None]  #: of the best weights
 
     @property
     def best(self) -> Path:
@@ -334,7 +334,7 @@ def examine(session: Session, stop: Stop, moment: str) -> None:
         if moment == "zero-shot":
             progress.zero_shot = headline
         score = summary.score_of(headline, session.config.run.best)
-        better = progress.best is None or score > progress.best
+        better = progress.best is None or (score is not None and score > progress.best)
         if better:
             progress.best, progress.best_step = score, progress.step
         if runtime.is_main:

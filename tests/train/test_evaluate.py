@@ -154,6 +154,31 @@ def test_without_grounding_json_the_names_of_lone_categories_are_asked(tmp_path:
     assert (result.grounding.ciou, result.grounding.phrases) == (1, 4 + 4 + 1)
 
 
+def test_sentences_of_crowds_are_not_asked_as_in_training(dataset: Path) -> None:
+    before = know(dataset).grounding
+    rows = json.loads((dataset / "val" / "panoptic.json").read_text())
+    grounding = json.loads((dataset / "val" / "grounding.json").read_text())
+    crowds = [
+        (row["image_id"], s["id"])
+        for row in rows["annotations"]
+        for s in row["segments_info"]
+        if s["iscrowd"]
+    ]
+    grounding["annotations"] += [
+        {
+            "id": 900 + n,
+            "image_id": image,
+            "segment_id": id_,
+            "category_id": 7,
+            "sentences": [{"raw": "all the plates", "kind": "own"}],
+        }
+        for n, (image, id_) in enumerate(crowds)
+    ]
+    (dataset / "val" / "grounding.json").write_text(json.dumps(grounding))
+    assert crowds
+    assert know(dataset).grounding == before
+
+
 def test_every_sentence_can_be_asked(dataset: Path, model: SEEM) -> None:
     first = evaluate(model, dataset, tasks=["grounding"], settings=TALKATIVE).grounding
     every = evaluate(
@@ -264,8 +289,13 @@ def test_a_split_without_any_segment_has_defined_scores(tmp_path: Path, model: S
     (root / "val" / "panoptic.json").write_text(json.dumps(rows))
     (root / "val" / "grounding.json").write_text('{"annotations": []}')
     result = evaluate(model, root, settings=TALKATIVE)
-    assert result.headline()["PQ"] == 0
-    assert result.headline()["AP"] == -1
+    assert set(result.headline().values()) == {None}, "there was nothing to measure"
+    document = result.as_dict()
+    assert document["panoptic"]["all"] == {"pq": None, "sq": None, "rq": None, "categories": 0}
+    assert document["instance"]["ap"] is None
+    assert document["grounding"]["ciou"] is None
+    assert document["interactive"]["noc"] == {"0.5": None, "0.8": None, "0.85": None, "0.9": None}
+    assert document["semantic"]["miou"] is None
     assert result.interactive is not None
     assert result.interactive.objects == 0
     assert result.semantic is not None
@@ -280,7 +310,9 @@ def test_a_dataset_without_things_clicks_on_its_stuff(tmp_path: Path, model: SEE
     result = evaluate(model, root, settings=TALKATIVE)
     assert result.interactive is not None
     assert result.interactive.objects == 2
-    assert result.headline()["AP"] == -1
+    assert result.headline()["AP"] is None
+    assert result.headline()["PQ things"] is None
+    assert result.headline()["PQ stuff"] is not None
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -349,12 +381,13 @@ def test_the_worst_and_the_best_images_are_kept(dataset: Path) -> None:
 
 
 def test_gains_are_positive_where_it_got_better() -> None:
-    tuned, base = {"PQ": 0.6, "NoC@0.9": 4.0, "AP": -1.0}, {"PQ": 0.5, "NoC@0.9": 6.5, "AP": 0.2, "cIoU": 1.0}
+    tuned = {"PQ": 0.6, "NoC@0.9": 4.0, "AP": None}
+    base = {"PQ": 0.5, "NoC@0.9": 6.5, "AP": 0.2, "cIoU": 1.0}
     assert gains(tuned, base) == pytest.approx({"PQ": 0.1, "NoC@0.9": 2.5})
 
 
 def test_numbers_are_shown_as_papers_do() -> None:
-    assert [shown_number("PQ", v) for v in (0.5612, 0.0, None, -1.0)] == ["56.1", "0.0", "–", "–"]
+    assert [shown_number("PQ", v) for v in (0.5612, 0.0, None)] == ["56.1", "0.0", "–"]
     assert (shown_number("PQ", -0.013, signed=True), shown_number("NoC@0.9", 3.456)) == ("-1.3", "3.46")
 
 
@@ -366,6 +399,9 @@ def test_an_earlier_evaluation_can_be_read(dataset: Path, model: SEEM, tmp_path:
     assert earlier.differences(result) == []
     other = replace(result, settings=result.settings | {"size": 800}, images=4)
     assert earlier.differences(other) == ["images 5 there, 4 here", "size 64 there, 800 here"]
+    old = result.as_dict() | {"headline": {"PQ": 0.5, "AP": -1.0, "NoC@0.5": 0.0}}
+    (tmp_path / "old.json").write_text(json.dumps(old))  # before what was not measured was null
+    assert read_earlier(tmp_path / "old.json").headline == {"PQ": 0.5, "AP": None, "NoC@0.5": None}
     (tmp_path / "other.json").write_text("[1]")
     for name in ("other.json", "missing.json"):
         with pytest.raises(UserError, match=name):
