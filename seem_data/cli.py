@@ -252,22 +252,34 @@ def report(
 @app.command()
 def export(
     dataset: DatasetFolder,
-    to: Annotated[str, typer.Option(help="seem or detectron2.", show_default=False)],
+    to: Annotated[str, typer.Option(help="seem, detectron2, coco, yolo or labelme.", show_default=False)],
     out: Annotated[Path, typer.Option(help="A folder of its own.", show_default=False)],
+    link: Annotated[
+        bool,
+        typer.Option("--link", help="Hard links in place of copies: who changes one changes the dataset."),
+    ] = False,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="Of polygons (yolo, labelme): pixels off a mask's edge for fewer points; 0: exact."
+        ),
+    ] = 0.0,
     json: Json = False,
 ) -> None:
     """Write the dataset under the file names and in the folders that other code expects."""
-    with _errors(json):
+    with _errors(json), ProgressBar(quiet=json) as bar:
         from seem_data import export as exports
         from seem_data.layout import Dataset
 
-        if to not in exports.TARGETS:
-            remedy = f"Use {' or '.join(exports.TARGETS)}."
-            raise DataError(Problem("bad-option", f"is {to!r}.", remedy, where="--to"))
-        following = exports.export(Dataset(dataset), to, out)
+        problems: list[Problem] = []
+        following = exports.export(
+            Dataset(dataset), to, out, link=link, tolerance=tolerance, problems=problems, progress=bar
+        )
     if json:
-        show_json({"out": str(out), "next": following})
+        rows = [problem.as_dict() for problem in problems]
+        show_json({"out": str(out), "next": following, "problems": rows})
         return
+    show_problems(problems)
     print(f"Exported for {to} to {out}")
     for command in following:
         print(f"Next: {command}")

@@ -24,6 +24,7 @@ _STEPS = {
     "images": "Building",
     "assemble": "Putting in place",
     "check": "Checking",
+    "export": "Exporting",
 }
 _PLAIN_WIDTH = 200
 _SECONDS_BETWEEN_LINES = 5.0

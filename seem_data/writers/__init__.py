@@ -101,7 +101,12 @@ FORMATS = ("labelme", "coco", "labelstudio", "cvat", "yolo")
 
 
 def open_writer(
-    name: str, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE
+    name: str,
+    folder: Path,
+    categories: Sequence[Category],
+    tolerance: float = TOLERANCE,
+    *,
+    link: bool = False,
 ) -> Writer:
     """A writer of a format; the folder is made on first use.
 
@@ -109,6 +114,7 @@ def open_writer(
         name: one of `FORMATS`.
         categories: all that segments may have.
         tolerance: of polygons, in pixels; 0 follows every pixel.
+        link: put hard links to the photos in place of copies where the file system can.
 
     Raises:
         DataError: there is no such format.
@@ -116,4 +122,6 @@ def open_writer(
     if name not in FORMATS:
         remedy = did_you_mean(name, FORMATS) or f"Use {', '.join(FORMATS)}."
         raise DataError(Problem("bad-option", f"is {name!r}.", remedy, where="--as"))
-    return importlib.import_module(f"seem_data.writers.{name}").Writer(folder, categories, tolerance)
+    return importlib.import_module(f"seem_data.writers.{name}").Writer(
+        folder, categories, tolerance, link=link
+    )

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from seem_data.categories import Category
-from seem_data.files import make_folder, write_atomically
+from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.images import opening, read_header, read_rgb, resolve_inside
 from seem_data.problems import DataError, Problem
 from seem_data.writers import TOLERANCE, MarkedSegment, Photo
@@ -30,15 +30,26 @@ class FolderWriter:
     upright = False
     knows_crowds = False
 
-    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        self.folder, self.categories, self.tolerance = folder, categories, tolerance
+    def __init__(
+        self,
+        folder: Path,
+        categories: Sequence[Category],
+        tolerance: float = TOLERANCE,
+        *,
+        link: bool = False,
+    ) -> None:
+        self.folder, self.categories, self.tolerance, self.link = folder, categories, tolerance, link
         self.left_out = 0
         self._places = _Places(folder / self.photos)
+        self.start()
+
+    def start(self) -> None:
+        """Make ready what `write` collects."""
 
     def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
         """See `Writer.add`."""
         path = self._places.take(f"{split}/{photo.name}" if split else photo.name)
-        _place(photo, self.folder / self.photos / path, self.upright)
+        self._place(photo, self.folder / self.photos / path)
         kept = [segment for segment in segments if self.knows_crowds or not segment.iscrowd]
         self.left_out += len(segments) - len(kept)
         self.write(Photo(path.as_posix(), photo.size), kept, split)
@@ -54,6 +65,27 @@ class FolderWriter:
         path = self.folder / name
         make_folder(path.parent)
         write_atomically(path, content)
+
+    def _place(self, photo: Photo, target: Path) -> None:
+        """The photo's own file at `target`; nothing for a photo that lies elsewhere.
+
+        Where photos must be stored upright, one with an EXIF orientation is turned and encoded anew.
+        """
+        if photo.content is None:
+            return
+        shown = photo.name if isinstance(photo.content, bytes) else str(photo.content)
+        make_folder(target.parent)
+        if self.upright and read_header(photo.content, shown).orientation != 1:
+            write_atomically(target, _upright(photo.content, shown))
+        elif isinstance(photo.content, bytes):
+            write_atomically(target, photo.content)
+        else:
+            try:
+                (link_or_copy if self.link else copy)(photo.content, target)
+            except OSError as error:
+                remedy = "Check that it is there and that you may read it."
+                reason = f"cannot be read ({error.strerror or error})."
+                raise DataError(Problem("unreadable", reason, remedy, shown)) from None
 
 
 class _Places:
@@ -80,43 +112,8 @@ class _Places:
         return path
 
 
-def _place(photo: Photo, target: Path, upright: bool) -> None:
-    """The photo's own bytes at `target`; nothing for a photo that lies elsewhere.
-
-    Args:
-        upright: for formats whose coordinates are those of the pixels as stored: a photo with an EXIF
-            orientation is turned and encoded anew, as JPEG of quality 95 or PNG.
-
-    Raises:
-        DataError: the photo cannot be read, or the copy not be written.
-    """
-    if photo.content is None:
-        return
-    shown = photo.name if isinstance(photo.content, bytes) else str(photo.content)
-    make_folder(target.parent)
-    if upright and read_header(photo.content, shown).orientation != 1:
-        write_atomically(target, _upright(photo.content, shown))
-    elif isinstance(photo.content, bytes):
-        write_atomically(target, photo.content)
-    else:
-        _copy(photo.content, target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """
-    Raises:
-        DataError: the source cannot be read, or the copy not be written.
-    """
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        remedy = "Check that it is there and that you may read it."
-        reason = f"cannot be read ({error.strerror or error})."
-        raise DataError(Problem("unreadable", reason, remedy, str(source))) from None
-    write_atomically(target, data)
-
-
 def _upright(content: Path | bytes, shown: str) -> bytes:
+    """The photo turned by its EXIF orientation, as JPEG or PNG."""
     encoded = io.BytesIO()
     with opening(content, shown) as opened:
         kind = "JPEG" if opened.format in ("JPEG", "MPO") else "PNG"

@@ -7,7 +7,6 @@ A segment without holes is a list of polygons, one with holes or a crowd compres
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -97,9 +96,8 @@ class Writer(FolderWriter):
     upright = True
     knows_crowds = True
 
-    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        super().__init__(folder, categories, tolerance)
-        self._ids = {category.name: category.id for category in categories}
+    def start(self) -> None:
+        self._ids = {category.name: category.id for category in self.categories}
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 

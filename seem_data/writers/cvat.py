@@ -9,15 +9,13 @@ A part without holes is a polygon, and the parts of a segment are one group; a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from xml.etree import ElementTree as xml
 
 import msgspec
 import numpy as np
 
 from seem_data.annotations import Polygon
-from seem_data.categories import Category
-from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers import MarkedSegment, Photo
 from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import outlines
 
@@ -25,8 +23,7 @@ from seem_data.writers.outlines import outlines
 class Writer(FolderWriter):
     """``annotations.xml``, ``labels.json``, and the photos in ``images/``."""
 
-    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        super().__init__(folder, categories, tolerance)
+    def start(self) -> None:
         self._root = xml.Element("annotations")
         xml.SubElement(self._root, "version").text = "1.1"
 

@@ -9,7 +9,6 @@ labelling interface that the tasks need. Photos are named as local files: serve 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as xml
@@ -31,8 +30,7 @@ _DECIMALS = 6  #: of percent: less than a hundredth of a pixel
 class Writer(FolderWriter):
     """``tasks.json``, ``label_config.xml``, and the photos in ``images/``."""
 
-    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        super().__init__(folder, categories, tolerance)
+    def start(self) -> None:
         self._tasks: list[dict[str, Any]] = []
 
     def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002

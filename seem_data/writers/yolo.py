@@ -7,7 +7,7 @@ categories are their places in ``data.yaml``. There is no room for scores, sente
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import yaml
 
@@ -45,8 +45,7 @@ def encode(
 class Writer(FolderWriter):
     """``data.yaml``, ``images/`` and ``labels/``, of a split in a folder of its own in both."""
 
-    def __init__(self, folder: Path, categories: Sequence[Category], tolerance: float = TOLERANCE) -> None:
-        super().__init__(folder, categories, tolerance)
+    def start(self) -> None:
         self._splits: dict[str, None] = {}
 
     def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:

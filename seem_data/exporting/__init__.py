@@ -1,0 +1,1 @@
+"""A dataset in the folders and file names that other code insists on. One target a file."""

@@ -1,0 +1,63 @@
+"""Datasets as annotations again: what people correct (LabelMe), and what other trainers read (YOLO).
+
+Masks come back equal: their outlines follow every pixel unless a tolerance is given. Of sentences the
+annotators' own are kept; others are made anew by the next build.
+"""
+
+from __future__ import annotations
+
+from seem_data.exporting.placing import Job
+from seem_data.layout import CATEGORIES_JSON, PANOPTIC_JSON, ImageRecord, Split
+from seem_data.problems import DataError, Problem
+from seem_data.writers import MarkedSegment, Photo, open_writer
+
+
+def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
+    """
+    Args:
+        form: of `writers.FORMATS`.
+        problems: what the format cannot hold is told here.
+
+    Returns:
+        nothing to type next.
+    """
+    writer = open_writer(form, job.out, job.dataset.categories, job.tolerance, link=job.link)
+    for name in job.dataset.split_names:
+        split = job.dataset.split(name)
+        said = {
+            (grounded.image_id, grounded.segment_id): tuple(
+                s.raw for s in grounded.sentences if s.kind == "own"
+            )
+            for grounded in split.grounding()
+        }
+        for image in split.images:
+            photo = Photo(image.file_name, (image.width, image.height), split.image_path(image))
+            writer.add(photo, _segments(split, image, said), name)
+            job.done()
+    writer.close()
+    if writer.left_out:
+        message = f"are left out: {writer.left_out} crowd(s), of which {form} cannot tell that they are many."
+        problems.append(Problem("crowds", message, "", str(job.dataset.root), "", "warning"))
+    return []
+
+
+def _segments(
+    split: Split, image: ImageRecord, said: dict[tuple[int, int], tuple[str, ...]]
+) -> list[MarkedSegment]:
+    id_map = split.id_map(image)
+    unknown = {segment.category_id for segment in image.segments} - set(split.categories.by_id)
+    if unknown:
+        message = f"has a segment of category {min(unknown)}, which {CATEGORIES_JSON} does not list."
+        remedy = "Run seem-data validate on the dataset."
+        raise DataError(
+            Problem("unknown-category", message, remedy, str(split.root / PANOPTIC_JSON), image.file_name)
+        )
+    return [
+        MarkedSegment(
+            split.categories.by_id[segment.category_id].name,
+            id_map == segment.id,
+            sentences=said.get((image.id, segment.id), ()),
+            iscrowd=bool(segment.iscrowd),
+        ).cropped()
+        for segment in image.segments
+    ]
