@@ -67,6 +67,7 @@ class PredictOptions:
     preset: str | None = option(None, options.PRESET, "--model", _HOW)
     size: int | None = option(None, f"{options.SIZE} for the model; default: the run's, else 800", panel=_HOW)
     batch: int | None = option(None, "photos at once; default: 8 on a GPU, 1 on the CPU", panel=_HOW)
+    max_pixels: int = option(128_000_000, "photos of more are refused: they fill the memory", panel=_HOW)
     device: str = options.device_option(_HOW)
     precision: str = options.precision_option(_HOW)
     as_json: bool = option(False, options.AS_JSON, "--json", _HOW)
@@ -85,7 +86,7 @@ def predict(chosen: PredictOptions) -> None:
             "--object-threshold": chosen.object_threshold,
             "--overlap-threshold": chosen.overlap_threshold,
         },
-        {"--size": chosen.size, "--batch": chosen.batch},
+        {"--size": chosen.size, "--batch": chosen.batch, "--max-pixels": chosen.max_pixels},
     )
     if chosen.annotations is not None:
         check_format(chosen.annotations, chosen.out / chosen.annotations)
@@ -146,6 +147,7 @@ def _wanted(chosen: PredictOptions, prompts: Prompts) -> Wanted:
         overlap_threshold=chosen.overlap_threshold,
         min_score=chosen.min_score,
         annotations=chosen.annotations,
+        max_pixels=chosen.max_pixels,
     )
 
 

@@ -39,7 +39,7 @@ from seem_train.prediction.answers import (
     write_picture,
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
-from seem_train.prediction.photo import open_photo
+from seem_train.prediction.photo import MAX_PIXELS, open_photo
 from seem_train.prediction.predictor import UNNAMED, Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals import Proposals
@@ -63,6 +63,7 @@ class Wanted:
     object_threshold: float | None = None
     overlap_threshold: float | None = None
     min_score: float = 0.3  #: of instances
+    max_pixels: int = MAX_PIXELS  #: photos of more are left out
     annotations: str | None = None  #: also write what is found as annotations of this format
 
 
@@ -248,7 +249,7 @@ def _read(photos: Sequence[Path], wanted: Wanted) -> Iterator[tuple[int, np.ndar
     """The photos in order, read ahead; or what is wrong with one, or with the prompts on one of its size."""
 
     def read(place: int) -> np.ndarray:
-        photo = open_photo(photos[place])
+        photo = open_photo(photos[place], wanted.max_pixels)
         if wanted.prompts:
             read_prompts((photo.shape[0], photo.shape[1]), wanted.prompts)
         return photo

@@ -1,8 +1,9 @@
 """Photos from outside: whatever a user has at hand ─▶ upright 8-bit RGB pixels, or one clear sentence.
 
 Grey, palette, CMYK and one-bit images are converted; transparent ones are laid on white, as viewers show
-them; 16-bit grey is scaled from 0…65535 to 0…255. An EXIF orientation is applied, so that coordinates are
-those of the picture as a viewer shows it.
+them; 16-bit values are scaled from 0…65535 to 0…255, floats from 0…1 where none is above 1, else taken as
+0…255. What is in no such range is refused, since it would come out black. An EXIF orientation is applied, so
+that coordinates are those of the picture as a viewer shows it.
 """
 
 from __future__ import annotations
@@ -12,29 +13,36 @@ import warnings
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from seem_train.errors import UserError
 
 #: a file; pixels [H, W] or [H, W, 1 | 3 | 4]; a Pillow image; a tensor [3 | 1, H, W] or [H, W]
 PhotoSource: TypeAlias = "str | os.PathLike[str] | np.ndarray | Image.Image | torch.Tensor"
 
+MAX_PIXELS = 128_000_000  #: of a file, unless more are allowed: about 1.3 GB while it is decoded
 _DARKEST = 4096  #: a 16-bit photo whose greatest value is less would come out black
+_DIMMEST = 16.0  #: … and one of floats from 0 to 255
+_OVERSHOOT = 0.05  #: enlarging makes values so much too large or small, which is cut off
+_ORIENTATION = 0x0112  #: EXIF tag
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow before 10.3 calls 16-bit PNGs "I"
 
 
-def open_photo(source: PhotoSource) -> np.ndarray:
+def open_photo(source: PhotoSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The pixels [H, W, 3] uint8 of RGB, as a viewer shows them.
 
     Args:
         source: a file name; an array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] (RGB order) of uint8, uint16,
             bool, or floats from 0 to 1 or 0 to 255; a Pillow image; a tensor [3, H, W], [1, H, W] or [H, W]
             of the same types.
+        max_pixels: a file of more is not decoded.
 
     Raises:
-        UserError: there is no such file, it is damaged or no image, or pixels are of no known kind.
+        UserError: there is no such file, it is damaged or no image, it has too many pixels, or they are of no
+            known kind or range.
     """
     if isinstance(source, Image.Image):
         return _decoded(source, "the image")
@@ -45,39 +53,87 @@ def open_photo(source: PhotoSource) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        return _from_file(Path(source), max_pixels)
     raise UserError(
         f"an image must be a file name, an array, a Pillow image or a tensor, not {type(source).__name__}"
     )
 
 
-def _from_file(path: Path) -> np.ndarray:
+def _from_file(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    _check_regular(path)
     try:
         with warnings.catch_warnings():
-            # From 89 to 179 megapixels Pillow warns; above it refuses, and so do we.
+            # Pillow warns of half as many pixels as it refuses; the limit here is our own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
+                _check_pixels(path, opened.size, max_pixels)
+                _refuse_dark(opened, path)
                 return _decoded(opened, str(path))
     except UserError:
         raise
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; name a photo in it") from None
     except PermissionError:
         raise UserError(f"{path}: may not be read; check its permissions") from None
     except Image.DecompressionBombError:
         raise UserError(f"{path}: has more than 178 million pixels; scale it down") from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{path}: is no image, or is damaged at its start; save it anew") from None
+        return _float_tiff(path, max_pixels)
     except Exception as error:  # Pillow's decoders raise whatever their format's parser runs into
         reason = str(error) or type(error).__name__
         raise UserError(f"{path}: cannot be decoded ({reason}); save it anew") from None
 
 
+def _check_regular(path: Path) -> None:
+    """Reading a named pipe would wait for ever."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a photo in it")
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise UserError(f"{path}: is no regular file; save the photo to one")
+
+
+def _check_pixels(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+    pixels = size[0] * size[1]
+    if pixels > max_pixels:
+        raise UserError(
+            f"{path}: has {pixels:,} pixels, more than {max_pixels:,}; scale it down, or allow more "
+            "with --max-pixels"
+        )
+
+
+def _refuse_dark(image: Image.Image, path: Path) -> None:
+    """Pillow takes the upper 8 bits of 16-bit colours: nothing, where all values are small."""
+    tiles = getattr(image, "tile", ())  # how each part of the file is packed, as (…, "RGB;16B")
+    if image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles):
+        values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if values is not None and values.dtype == np.uint16:
+            _check_sixteen_bits(int(values.min()), int(values[..., :3].max()), str(path))
+
+
+def _float_tiff(path: Path, max_pixels: int) -> np.ndarray:
+    """What Pillow does not know of TIFF, above all colours as floats; OpenCV reads it."""
+    damaged = UserError(f"{path}: is no image, or is damaged at its start; save it anew")
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore", UserWarning)  # of what is cut off, which is told below
+            directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+            file.seek(directory.next)
+            directory.load(file)
+        size = int(directory[256]), int(directory[257])
+    except Exception:  # no TIFF, or not even its first directory can be read
+        raise damaged from None
+    _check_pixels(path, size, max_pixels)
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise damaged
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(channels)
+    return _from_array(np.asarray(values if order is None else values[..., order]), str(path))
+
+
 def _decoded(image: Image.Image, name: str) -> np.ndarray:
     image.load()
-    turned = ImageOps.exif_transpose(image)
+    turned = image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     if turned.mode in _SIXTEEN_BIT:
         values = np.asarray(turned)
         fits = values.min() >= 0 and values.max() <= 65535
@@ -88,7 +144,7 @@ def _decoded(image: Image.Image, name: str) -> np.ndarray:
         layer = turned.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         turned = Image.alpha_composite(white, layer)
-    return np.asarray(turned.convert("RGB"))
+    return np.asarray(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
 def _from_array(pixels: np.ndarray, name: str = "the image") -> np.ndarray:
@@ -118,19 +174,28 @@ def _eight_bit(pixels: np.ndarray, name: str) -> np.ndarray:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UserError(f"{name}: pixels hold NaN or infinity")
     if np.issubdtype(pixels.dtype, np.floating):
-        if low >= 0 and high <= 255:
-            return (pixels * (255 if high <= 1 else 1) + 0.5).astype(np.uint8)
-        raise UserError(
-            f"{name}: floating-point pixels go from {low:g} to {high:g}; give 0 to 1, or 0 to 255"
-        )
+        return _levels(pixels, float(low), float(high), name)
     if low >= 0 and high <= 255 and pixels.dtype != np.uint16:
         return pixels.astype(np.uint8)
-    if low >= 0 and _DARKEST <= high <= 65535:
-        return ((pixels.astype(np.int64) + 128) // 257).astype(np.uint8)
-    raise UserError(
-        f"{name}: has 16-bit values from {low} to {high}, which would come out "
-        f"{'black' if high < _DARKEST else 'wrong'} in 8 bits; convert it with the contrast you want"
-    )
+    _check_sixteen_bits(int(low), int(high), name)
+    return ((pixels.astype(np.int64) + 128) // 257).astype(np.uint8)
+
+
+def _levels(pixels: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+    """Floats as 8 bits: shares of 1, or levels up to 255."""
+    for most, least_high in ((1.0, 0.0), (255.0, _DIMMEST)):
+        slack = most * _OVERSHOOT
+        if -slack <= low and least_high <= high <= most + slack:
+            return (np.clip(pixels, 0, most) * (255 / most) + 0.5).astype(np.uint8)
+    raise UserError(f"{name}: floating-point pixels go from {low:g} to {high:g}; give 0 to 1, or 0 to 255")
+
+
+def _check_sixteen_bits(low: int, high: int, name: str) -> None:
+    if low < 0 or not _DARKEST <= high <= 65535:
+        raise UserError(
+            f"{name}: has 16-bit values from {low} to {high}, which would come out "
+            f"{'black' if high < _DARKEST else 'wrong'} in 8 bits; convert it with the contrast you want"
+        )
 
 
 def open_mask(path: Path) -> np.ndarray:
@@ -139,14 +204,18 @@ def open_mask(path: Path) -> np.ndarray:
     Raises:
         UserError: as `open_photo`.
     """
+    _check_regular(path)
     try:
         with Image.open(path) as opened:
+            _check_pixels(path, opened.size, MAX_PIXELS)
             opened.load()
             turned = ImageOps.exif_transpose(opened)
             if turned.mode in ("RGBA", "LA", "PA"):
                 return np.asarray(turned.getchannel("A")) > 127
             values = np.asarray(turned)  # of a palette the indices: 0 is background
             dark = 127 if opened.format == "JPEG" else 0  # which is never quite black
+    except UserError:
+        raise
     except Exception:
         _from_file(path)  # says what is wrong with it
         raise UserError(f"{path}: cannot be read as a mask; save it as a black and white PNG") from None

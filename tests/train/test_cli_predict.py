@@ -38,7 +38,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def _predict(*arguments: str | Path) -> Result:
+def _predict(*arguments: str | Path | int) -> Result:
     return CliRunner().invoke(app, ["predict", *(str(a) for a in arguments)])
 
 
@@ -237,3 +237,12 @@ def test_masks_come_from_black_and_white_palettes_and_transparency(tmp_path: Pat
         assert np.array_equal(open_mask(tmp_path / f"{number}.png"), mask == 1)
     Image.fromarray(np.repeat(mask.repeat(8, 0).repeat(8, 1)[..., None], 3, 2) * 255).save(tmp_path / "m.jpg")
     assert (open_mask(tmp_path / "m.jpg") == mask.repeat(8, 0).repeat(8, 1)).mean() > 0.98
+
+
+def test_photos_of_too_many_pixels_are_left_out_and_may_be_allowed(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    few = _predict(run, photos / "a.png", "--out", tmp_path, "--max-pixels", HEIGHT * WIDTH - 1)
+    assert few.exit_code == 2
+    assert "more than 4,799; scale it down, or allow more with --max-pixels" in few.stderr
+    assert _predict(run, photos / "a.png", "--out", tmp_path, "--max-pixels", HEIGHT * WIDTH).exit_code == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from PIL import Image
 
 from seem_train.errors import UserError
 from seem_train.prediction.finding import find_photos
-from seem_train.prediction.photo import open_photo
+from seem_train.prediction.photo import open_mask, open_photo
 
 
 def _photo(height: int = 6, width: int = 9) -> np.ndarray:
@@ -79,8 +81,63 @@ def test_floats_are_taken_as_shares_or_as_levels() -> None:
     assert open_photo(np.array([[0.0, 128.0]]))[0, :, 0].tolist() == [0, 128]
     with pytest.raises(UserError, match="0 to 1, or 0 to 255"):
         open_photo(np.array([[-1.0, 1.0]]))
+    # What an enlargement overshoots by is cut off; the photo does not turn black for it.
+    assert open_photo(np.array([[-0.01, 0.5, 1.0000001, 1.04]]))[0, :, 0].tolist() == [0, 128, 255, 255]
+    assert open_photo(np.array([[-3.0, 128.0, 256.5]]))[0, :, 0].tolist() == [0, 128, 255]
+    for between in (1.2, 3.0, 15.0):  # neither: nobody can tell
+        with pytest.raises(UserError, match=f"from 0 to {between:g}.*0 to 1, or 0 to 255"):
+            open_photo(np.array([[0.0, between]], np.float32))
     with pytest.raises(UserError, match="NaN"):
         open_photo(np.array([[np.nan, 1.0]]))
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_dark_colour_photos_of_sixteen_bits_are_refused_as_grey_ones_are(tmp_path: Path, name: str) -> None:
+    deep = np.random.default_rng(0).integers(0, 4096, (4, 6, 3)).astype(np.uint16)  # a camera's 12 bits
+    cv2.imwrite(str(tmp_path / name), deep)
+    with pytest.raises(UserError, match=f"{name}: has 16-bit values .* come out black"):
+        open_photo(tmp_path / name)
+    cv2.imwrite(str(tmp_path / name), deep * 16)
+    shown = open_photo(tmp_path / name)
+    assert np.abs(shown.astype(int) - deep[..., ::-1] // 16).max() <= 1
+
+
+def test_colour_tiffs_of_floats_are_read(tmp_path: Path) -> None:
+    shares = np.random.default_rng(0).random((4, 6, 3)).astype(np.float32)
+    cv2.imwrite(str(tmp_path / "shares.tif"), shares)
+    cv2.imwrite(str(tmp_path / "grey.tif"), shares[..., 0])
+    assert np.array_equal(
+        open_photo(tmp_path / "shares.tif"), (shares[..., ::-1] * 255 + 0.5).astype(np.uint8)
+    )
+    assert np.array_equal(
+        open_photo(tmp_path / "grey.tif")[..., 0], (shares[..., 0] * 255 + 0.5).astype(np.uint8)
+    )
+    cv2.imwrite(str(tmp_path / "heights.tif"), shares * 5000)
+    with pytest.raises(UserError, match=r"heights\.tif: floating-point pixels go from"):
+        open_photo(tmp_path / "heights.tif")
+    cut = (tmp_path / "shares.tif").read_bytes()[:60]
+    (tmp_path / "shares.tif").write_bytes(cut)
+    with pytest.raises(UserError, match=r"damaged|cannot be decoded"):
+        open_photo(tmp_path / "shares.tif")
+
+
+def test_photos_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(_photo(40, 50)).save(tmp_path / name)
+    cv2.imwrite(str(tmp_path / "b.tif"), np.zeros((40, 50, 3), np.float32))
+    for name in ("a.png", "a.tif", "b.tif"):
+        with pytest.raises(UserError, match=rf"{name}: has 2,000 pixels, more than 1,999"):
+            open_photo(tmp_path / name, max_pixels=1999)
+        assert open_photo(tmp_path / name, max_pixels=2000).shape == (40, 50, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_named_pipe_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(UserError, match="is no regular file"):
+        open_photo(tmp_path / "pipe.jpg")
+    with pytest.raises(UserError, match="is no regular file"):
+        open_mask(tmp_path / "pipe.jpg")
 
 
 @pytest.mark.parametrize(
