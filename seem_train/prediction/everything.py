@@ -63,6 +63,13 @@ class Everything:
         labels = enlarged(labels, self.photo.size)
         return Semantic(self.photo.photo, self.categories, self.photo.file_name, labels=labels)
 
+    def coarse_semantic(self) -> np.ndarray:
+        """[h, w] int32 index into `categories`, as fine as the model's own masks."""
+        features, (h, w) = self.photo.features, self.masks.shape[-2:]
+        (height, width), (down, across) = features.sizes[0], features.padded
+        inside = self.masks[:, : max(1, h * height // down), : max(1, w * width // across)]
+        return postprocess.semantic_labels(self.logits, inside).cpu().numpy().astype(np.int32)
+
     def instances(self, top: int, min_score: float) -> Objects:
         """Of the `top` pairs of mask and category those that score enough, best first."""
         chances, category, query = postprocess.rank_pairs(self.logits, top, self._things)

@@ -27,6 +27,7 @@ from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.prediction.answers import Objects, Panoptic, Semantic
 from seem_train.prediction.asking import Asking
+from seem_train.prediction.conversation import Conversation
 from seem_train.prediction.embedding import EmbeddedPhoto, embed_photos
 from seem_train.prediction.everything import Everything
 from seem_train.prediction.full_size import encoded_masks
@@ -145,6 +146,12 @@ class Predictor:
         return self._everything(categories).semantic()
 
     @torch.no_grad()
+    def coarse_semantic(self) -> np.ndarray:
+        """As `semantic` for the predictor's own categories, but as fine as the model's own masks (a quarter
+        of what it sees): [h, w] int32 index into `categories`. Quick, for naming what was pointed at."""
+        return self._everything(None).coarse_semantic()
+
+    @torch.no_grad()
     def instances(
         self,
         categories: Sequence[CategoryLike] | str | None = None,
@@ -239,6 +246,16 @@ class Predictor:
         """Forget prompts and memory; the photo stays."""
         self._asked: list[UserPrompt] = []
         self._memory: Tensor | None = None  # [K, h, w] mask logits of the last round
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was asked since the last `segment`, and what the model remembers; for `resume`."""
+        return Conversation(tuple(self._asked), self._memory)
+
+    def resume(self, conversation: Conversation) -> None:
+        """Let the next `refine` go on from there, about the same photo; one predictor can so serve many
+        objects in turn. `conversation.about_mask` makes one of a mask that came from elsewhere."""
+        self._asked, self._memory = list(conversation.asked), conversation.memory
 
     @torch.no_grad()
     def _ask(self, asked: list[UserPrompt]) -> Objects:

@@ -23,6 +23,7 @@ from seem_train.model.postprocess import resize_masks
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.prediction.answers import Objects
+from seem_train.prediction.conversation import about_mask
 from seem_train.prediction.prompt_types import Prompts
 
 HEIGHT, WIDTH, SIDE = 90, 140, 64
@@ -446,3 +447,44 @@ def test_prompts_can_be_kept_and_asked_of_several_photos(predictor: Predictor) -
         predictor.segment_prompts(kept).masks, predictor.segment(points=[(30, 40), (5, 5, 0)]).masks
     )
     assert not Prompts(points=[], text=None)
+
+
+# Many objects in turn. ---------------------------------------------------------------------------------------
+
+
+def test_conversations_about_several_objects_can_be_gone_on_with_in_any_order(predictor: Predictor) -> None:
+    first = predictor.segment(points=[(30, 40)])
+    about_first = predictor.conversation
+    predictor.segment(boxes=(10, 10, 60, 50))
+    predictor.resume(about_first)
+    taken_up = predictor.refine(points=[(90, 60)])
+    predictor.segment(points=[(30, 40)])
+    straight_on = predictor.refine(points=[(90, 60)])
+    assert np.array_equal(taken_up.masks, straight_on.masks)
+    predictor.resume(about_first)
+    assert np.array_equal(predictor.refine(points=[(90, 60)]).masks, straight_on.masks), "a way back stays"
+    assert first.masks.shape == straight_on.masks.shape
+
+
+def test_a_mask_from_elsewhere_can_be_refined(predictor: Predictor) -> None:
+    conversation = about_mask(_mask(), predictor._now)
+    ((x, y),) = conversation.asked[0].positive.points
+    assert _mask()[int(y), int(x)]
+    assert conversation.memory is not None
+    remembered = resize_masks(
+        conversation.memory,
+        predictor._now.features.padded,
+        predictor._now.features.sizes[0],
+        (HEIGHT, WIDTH),
+    )
+    both, either = (remembered[0].numpy() > 0) & _mask(), (remembered[0].numpy() > 0) | _mask()
+    assert both.sum() / either.sum() > 0.8, "what is remembered is that mask, as coarse as memory is"
+    predictor.resume(conversation)
+    assert predictor.refine(points=[(60, 40, 0)]).masks.shape == (1, HEIGHT, WIDTH)
+
+
+def test_the_coarse_categories_of_pixels_are_those_of_semantic(predictor: Predictor) -> None:
+    coarse, fine = predictor.coarse_semantic(), predictor.semantic().labels
+    rows = np.arange(HEIGHT) * coarse.shape[0] // HEIGHT
+    columns = np.arange(WIDTH) * coarse.shape[1] // WIDTH
+    assert (coarse[rows[:, None], columns] == fine).mean() > 0.8
