@@ -449,7 +449,7 @@ def test_prompts_can_be_kept_and_asked_of_several_photos(predictor: Predictor) -
     assert not Prompts(points=[], text=None)
 
 
-# Many objects in turn. ---------------------------------------------------------------------------------------
+# Many objects in turn. --------------------------------------------------------------------------------------
 
 
 def test_conversations_about_several_objects_can_be_gone_on_with_in_any_order(predictor: Predictor) -> None:
