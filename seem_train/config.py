@@ -71,6 +71,13 @@ class ModelConfig:
         "official checkpoint in the weights folder",
         "--weights",
     )
+    trunk: str | None = _option(
+        None,
+        "backbone of timm in the place of the model's own, e.g. convnext_tiny; the rest starts at random",
+    )
+    trunk_weights: str = _option(
+        "pretrained", "of that backbone: pretrained (timm's), random, or a file of timm's weights"
+    )
 
 
 @dataclass(frozen=True)
@@ -325,6 +332,8 @@ def check(config: Config) -> None:
         )
     elif run.global_batch % run.devices:
         wrong.append(f"--global-batch {run.global_batch} is no multiple of --devices {run.devices}")
+    if config.model.trunk is not None and config.model.weights not in (None, "random"):
+        wrong.append("model.trunk builds a model that no weights fit yet; leave out --weights")
     both = sorted(set(strategy.freeze) & set(strategy.unfreeze))
     wrong += [f"--freeze {part} and --unfreeze {part} contradict each other" for part in both]
     if any(not 0 < share <= 1 for share in optim.milestones):

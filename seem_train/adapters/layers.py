@@ -124,15 +124,15 @@ def inject(model: nn.Module, placement: Placement) -> None:
             )
         for stage in sorted(set(placement.backbone_stages)):
             for block in stages[stage - 1]:
-                _adapt_block(block, placement)
+                _adapt_block(model, block, placement)
 
 
-def _adapt_block(block: nn.Module, placement: Placement) -> None:
+def _adapt_block(model: nn.Module, block: nn.Module, placement: Placement) -> None:
     if placement.backbone == "lora":
         for module, name in list(_dense_weights(block)):
             _attach_lora(module, name, placement.rank)
         return
-    module, dim, layout = block_site(block)
+    module, dim, layout = block_site(model, block)
     _attach(module, ConvBottleneck(dim, placement.rank, layout), _add_to_output)
 
 
@@ -189,13 +189,19 @@ def backbone_stages(model: nn.Module) -> list[list[nn.Module]]:
         return [list(stage.blocks) for stage in backbone.layers]
     if hasattr(backbone, "trunk"):  # DaViT: pairs of a window and a channel block
         return [[half for pair in stage.blocks for half in pair] for stage in backbone.trunk.stages]
+    if hasattr(backbone, "stages"):  # timm: the block that ends each stage
+        return [[block] for block, _ in backbone.stages]
     blocks = list(backbone.vit.blocks)
     quarter = -(-len(blocks) // 4)
     return [blocks[i : i + quarter] for i in range(0, len(blocks), quarter)]
 
 
-def block_site(block: nn.Module) -> tuple[nn.Module, int, Layout]:
+def block_site(model: nn.Module, block: nn.Module) -> tuple[nn.Module, int, Layout]:
     """The module whose output a bottleneck joins: the focal modulation; in other trunks the block."""
+    backbone: Any = model.get_submodule("backbone")
+    if hasattr(backbone, "stages"):
+        width = next(width for other, width in backbone.stages if other is block)
+        return block, width, "channels last" if backbone.channels_last else "channels first"
     if hasattr(block, "modulation"):
         modulation: Any = block.modulation
         last = isinstance(modulation.f, nn.Linear)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from seem_train.model.trunks.davit import DaViTConfig
     from seem_train.model.trunks.focal_dw import FocalDWConfig
     from seem_train.model.trunks.samvit import SamViTConfig
+    from seem_train.model.trunks.timm import TimmConfig
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class FocalConfig:
     drop_path_rate: float = 0.3  #: stochastic depth of the last block, linear from 0 (DROP_PATH_RATE)
 
 
-TrunkConfig: TypeAlias = "FocalConfig | FocalDWConfig | DaViTConfig | SamViTConfig"
+TrunkConfig: TypeAlias = "FocalConfig | FocalDWConfig | DaViTConfig | SamViTConfig | TimmConfig"
 
 
 @dataclass(frozen=True)

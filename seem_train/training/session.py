@@ -82,7 +82,13 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     val_set = SegmentationSet(data.dataset, data.val_split)
     if data.limit is not None:
         train_set.images = train_set.images[: data.limit]
-    source = load_source(config.model.preset, config.model.weights, config.run.seed)
+    source = load_source(
+        config.model.preset,
+        config.model.weights,
+        config.run.seed,
+        config.model.trunk,
+        config.model.trunk_weights,
+    )
     model = source.model
     if model.config.decoder.mode != "v1":
         raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")

@@ -12,6 +12,7 @@ from seem_train.adapters.files import Base, fingerprint
 from seem_train.adapters.layers import has_adapters, merge
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
+from seem_train.model.trunks.timm import TimmTrunk, load_pretrained
 from seem_train.weights.checkpoints import CHECKPOINTS, find_weights, weights_folder
 from seem_train.weights.official import load_model, recognise
 from seem_train.weights.presets import PRESETS
@@ -34,12 +35,24 @@ class Source:
     report: str  #: one line for the reader
 
 
-def load_source(preset: str | None, weights: str | None, seed: int) -> Source:
+def load_source(
+    preset: str | None,
+    weights: str | None,
+    seed: int,
+    trunk: str | None = None,
+    trunk_weights: str = "pretrained",
+) -> Source:
     """The model to fine-tune, on the CPU.
+
+    Args:
+        trunk: a backbone of timm in the place of the preset's; the rest of the model then starts at random.
+        trunk_weights: of such a backbone: ``pretrained``, ``random`` or a file.
 
     Raises:
         UserError: no weights are named and there is not exactly one official checkpoint; they do not fit.
     """
+    if trunk is not None:
+        preset, weights = f"{preset or 'tiny'}+{trunk}", RANDOM
     if weights == RANDOM:
         if preset is None:
             raise UserError("--weights random needs --model, e.g. --model tiny")
@@ -47,7 +60,10 @@ def load_source(preset: str | None, weights: str | None, seed: int) -> Source:
         model = load_model(preset)
         with torch.no_grad():
             model.language.logit_scale.fill_(FIRST_SCALE)
-        return Source(model, preset, None, f"{preset} with random weights (seed {seed})")
+        report = f"{preset} with random weights (seed {seed})"
+        if isinstance(model.backbone, TimmTrunk) and trunk_weights != RANDOM:
+            report += f" but for its {load_pretrained(model.backbone, trunk_weights)}"
+        return Source(model, preset, None, report)
     path = _only_official(preset) if weights is None else _find(weights)
     if path.is_dir():
         model = load_model(path)

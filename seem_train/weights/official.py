@@ -21,7 +21,9 @@ from seem_train.errors import UserError
 from seem_train.model.config import FocalConfig, SEEMConfig
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.davit import DaViTConfig
+from seem_train.model.trunks.focal import build_backbone
 from seem_train.model.trunks.focal_dw import FocalDWConfig
+from seem_train.model.trunks.timm import TimmConfig
 from seem_train.weights.checkpoints import CHECKPOINTS, find_weights
 from seem_train.weights.original_config import read_config
 from seem_train.weights.presets import PRESETS, get_preset
@@ -202,7 +204,7 @@ def _refuse_other_preset(model: SEEM, official: Mapping[str, Tensor], name: str,
     if compare(model, official).fits:
         return
     other = recognise(official, file.name)
-    if other is not None and PRESETS[other].config != model.config:
+    if other is not None and get_preset(other).config != model.config:
         raise UserError(f"{file} holds the weights of {other!r}, not of {name!r}; load it as {other!r}")
 
 
@@ -234,6 +236,12 @@ def _bears_marks(official: Mapping[str, Tensor], config: SEEMConfig) -> bool:
             return False
     elif isinstance(trunk, DaViTConfig):
         marks["backbone.convs.0.proj.weight"] = (trunk.dims[0], 3, 7, 7)
+    elif isinstance(trunk, TimmConfig):
+        if "backbone.norms.3.weight" not in official:
+            return False
+        with torch.device("meta"):
+            body = build_backbone(trunk).state_dict()
+        marks |= {f"backbone.{name}": tuple(tensor.shape) for name, tensor in body.items()}
     else:
         side = trunk.image_size // trunk.patch_size
         marks["backbone.pos_embed"] = (1, side, side, trunk.embed_dim)

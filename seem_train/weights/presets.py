@@ -23,6 +23,7 @@ from seem_train.model.config import (
 from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.focal_dw import FocalDWConfig
 from seem_train.model.trunks.samvit import SamViTConfig
+from seem_train.model.trunks.timm import TimmConfig, check_name, pixel_statistics
 from seem_train.weights.original_config import DEFORMABLE_FFN
 
 
@@ -104,10 +105,27 @@ PRESETS = {
 }
 
 
+def with_trunk(preset: Preset, trunk: str) -> Preset:
+    """The preset with one of timm's backbones in place of its own trunk, under the name ``preset+trunk``.
+
+    Its operations are not counted (`gflops` is 0). Raises UserError where timm has no backbone of that name.
+    """
+    check_name(trunk)
+    mean, std = pixel_statistics(trunk)
+    config = replace(preset.config, trunk=TimmConfig(trunk), pixel_mean=mean, pixel_std=std, size_divisor=32)
+    return Preset(f"{preset.name}+{trunk}", f"{preset.name} on timm's {trunk}", config, 0.0)
+
+
 def get_preset(name: str) -> Preset:
-    """The preset of that name; a UserError lists them all and suggests the nearest."""
+    """The preset of that name; a UserError lists them all and suggests the nearest.
+
+    ``tiny+convnext_tiny`` is a preset on another trunk, any of timm's: see `with_trunk`.
+    """
     if name in PRESETS:
         return PRESETS[name]
+    own, plus, trunk = name.partition("+")
+    if plus and own in PRESETS:
+        return with_trunk(PRESETS[own], trunk)
     near = difflib.get_close_matches(name.lower().replace("_", "-"), PRESETS, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise UserError(f"there is no model named {name!r}{hint} There are {', '.join(PRESETS)}")

