@@ -21,7 +21,7 @@ from seem_data.annotations import Polygon, Ring
 from seem_data.drawing.keyholes import keyhole
 from seem_data.drawing.layers import Layers
 from seem_data.drawing.outlines import trace
-from seem_data.drawing.runs import runs_of
+from seem_data.drawing.runs import Stretches, runs_of
 from seem_data.drawing.scan import FINE, edges_of, scan_edges
 from seem_data.writers import MarkedSegment
 
@@ -31,7 +31,6 @@ _FINEST = 0.25  #: smaller tolerances are none: the outline is then exact
 
 
 Unit = list[Polygon]  #: polygons that are drawn together, overlapping by the even-odd rule
-Ints = NDArray[np.int64]
 
 
 def outlines(
@@ -87,8 +86,9 @@ def _simplified(
 ) -> list[Unit]:
     """Units with fewer points; those from ``bounds[k]`` up to ``bounds[k + 1]`` are segment k's."""
     segment_of = np.repeat(np.arange(1, len(bounds)), np.diff(bounds))
-    boxes = [_box(exact[a:b]) for a, b in pairwise(bounds)]
-    alone = [_drawn(exact[a:b], box) for (a, b), box in zip(pairwise(bounds), boxes, strict=True)]
+    own = {number: slice(a, b) for number, (a, b) in enumerate(pairwise(bounds), start=1) if b > a}
+    boxes = {number: _box(exact[units]) for number, units in own.items()}
+    alone = {number: _drawn(exact[units], boxes[number]) for number, units in own.items()}
     together = _drawn(exact, (0, 0, *size))
     allowed = np.full(len(exact), tolerance)
     found = list(exact)
@@ -97,10 +97,10 @@ def _simplified(
         for unit in todo.tolist():
             found[unit] = [_simple(part, float(allowed[unit])) for part in exact[unit]]
         failing = np.zeros(len(exact), np.bool_)
-        for segment in np.unique(segment_of[todo]).tolist():
-            a, b = bounds[segment - 1 : segment + 1]
-            drawn = _drawn(found[a:b], boxes[segment - 1])
-            failing[a:b] = _failing(alone[segment - 1], drawn, np.ones(b - a, np.int64), allowed[a:b])
+        for number in np.unique(segment_of[todo]).tolist():
+            units = own[number]
+            drawn = _drawn(found[units], boxes[number])
+            failing[units] = _failing(alone[number], drawn, np.ones_like(segment_of[units]), allowed[units])
         if not failing.any():
             failing = _failing(together, _drawn(found, (0, 0, *size)), segment_of, allowed)
         todo = np.flatnonzero(failing)
@@ -131,15 +131,13 @@ def _smooth(ring: Ring) -> Ring:
 
 def _box(units: Sequence[Unit]) -> tuple[int, int, int, int]:
     """left, top, width, height of exact outlines, and so of what becomes of them."""
-    if not units:
-        return 0, 0, 0, 0
     outers = np.concatenate([part.outer for unit in units for part in unit])
     (left, top), (right, bottom) = outers.min(axis=0), outers.max(axis=0)
     return int(left), int(top), int(right - left), int(bottom - top)
 
 
-def _drawn(units: Sequence[Unit], box: tuple[int, int, int, int]) -> Ints:
-    """[W · H] which unit the build sees at each pixel of a box, column by column, counted from 1; 0: none."""
+def _drawn(units: Sequence[Unit], box: tuple[int, int, int, int]) -> Stretches:
+    """Which unit the build sees at each pixel of a box, counted from 1; 0: none."""
     left, top, width, height = box
     rings = [
         (number, ring - (left, top))
@@ -150,11 +148,12 @@ def _drawn(units: Sequence[Unit], box: tuple[int, int, int, int]) -> Ints:
     edges, ring_of_edge = edges_of([ring for _, ring in rings])
     toggle, edge = scan_edges(edges, width, height)
     layer = np.array([number for number, _ in rings], np.int64)[ring_of_edge[edge]]
-    layers = Layers(np.arange(1, len(units) + 1), toggle, layer, edge, edges)
-    return layers.seen((width, height)).columns().ravel()
+    return Layers(np.arange(1, len(units) + 1), toggle, layer, edge, edges).seen((width, height))
 
 
-def _failing(wanted: Ints, drawn: Ints, owner: Ints, allowed: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _failing(
+    wanted: Stretches, drawn: Stretches, owner: NDArray[np.int64], allowed: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     """Which units to draw more exactly: of the segments that are too far from what they should be those
     units that are; or, where these are exact, those that stand in their places or no longer cover them.
 
@@ -162,18 +161,25 @@ def _failing(wanted: Ints, drawn: Ints, owner: Ints, allowed: NDArray[np.float64
         owner: [units] whose each unit is, counted from 1.
         allowed: [units] the tolerance of each; those of 0 are exact.
     """
+    # Where both maps are constant: a few thousand stretches instead of millions of pixels.
+    start = np.union1d(wanted.start, drawn.start)
+    pixels = np.diff(start, append=wanted.size[0] * wanted.size[1])
+    should = wanted.value[np.searchsorted(wanted.start, start, "right") - 1]
+    does = drawn.value[np.searchsorted(drawn.start, start, "right") - 1]
+
     count, owner_of = len(owner) + 1, np.append(0, owner)
-    differs = np.flatnonzero(owner_of[wanted] != owner_of[drawn])
-    should, does = wanted[differs], drawn[differs]
-    wrong = np.bincount(should, minlength=count) + np.bincount(does, minlength=count)
-    right = np.bincount(wanted, minlength=count) - np.bincount(should, minlength=count)
+    differs = np.flatnonzero(owner_of[should] != owner_of[does])
+    wrong_pixels, missed, taken = pixels[differs], should[differs], does[differs]
+    missing = np.bincount(missed, wrong_pixels, count)
+    wrong = missing + np.bincount(taken, wrong_pixels, count)
+    right = np.bincount(should, pixels, count) - missing
     bad = _too_far(np.bincount(owner_of, right), np.bincount(owner_of, wrong))
     bad[0] = False
     inexact = np.append(False, allowed > 0)
     failing = _too_far(right, wrong) & bad[owner_of] & inexact
     stuck = bad & ~np.isin(np.arange(len(bad)), owner_of[failing])
-    failing[does[stuck[owner_of[should]]]] = True
-    failing[should[stuck[owner_of[does]]]] = True
+    failing[taken[stuck[owner_of[missed]]]] = True
+    failing[missed[stuck[owner_of[taken]]]] = True
     return (failing & inexact)[1:]
 
 
