@@ -40,7 +40,7 @@ from seem_train.prediction.answers import (
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.photo import MAX_PIXELS, open_photo
-from seem_train.prediction.predictor import UNNAMED, Predictor
+from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals import Proposals
 from seem_train.prediction.user_prompts import read_prompts
@@ -139,9 +139,7 @@ class _Writer:
         self._out, self._categories, self._photos = out, predictor.categories, photos
         self._proposals: Proposals | None = None
         if form := wanted.annotations:
-            texts = [text or UNNAMED for text in wanted.prompts.texts() or ("",)]
-            texts = texts if wanted.prompts else []
-            self._proposals = Proposals(form, out / form, predictor.categories, texts)
+            self._proposals = Proposals(form, out / form, predictor.categories, wanted.prompts)
         self._panoptic: tuple[PanopticFiles, list[dict[str, Any]]] | None = None
         self._objects: dict[str, list[tuple[ImageRecord, Objects]]] = {}
         self._is_semantic = False
@@ -200,8 +198,8 @@ class _Writer:
             UserError: the photo cannot be read again, or nothing be written.
         """
         if self._proposals is not None:
-            for answer in answers.values():
-                self._proposals.add(photo, name, answer)
+            for task, answer in answers.items():
+                self._proposals.add(photo, name, answer, asked_for=task == "prompts")
 
     def _keep(self, task: str, answer: Prediction, record: ImageRecord) -> None:
         if isinstance(answer, Panoptic):

@@ -112,7 +112,10 @@ def test_what_is_only_pointed_at_is_an_object(run: Path, photos: Path, tmp_path:
     result = _predict(run, photos / "a.png", "--point", "40,30", "--as", form, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     if form == "labelme":
-        assert {shape["label"] for shape in _shapes(tmp_path)} <= {"object"}
+        shapes = _shapes(tmp_path)
+        assert {shape["label"] for shape in shapes} == {"object"}
+        score = shapes[0]["score"]
+        assert {shape["description"] for shape in shapes} == {f"[score {score:.2f}, point 40,30]"}
 
 
 def test_corrected_annotations_are_not_written_over(run: Path, photos: Path, tmp_path: Path) -> None:
