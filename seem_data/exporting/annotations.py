@@ -38,6 +38,10 @@ def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
     if writer.left_out:
         message = f"are left out: {writer.left_out} crowd(s), of which {form} cannot tell that they are many."
         problems.append(Problem("crowds", message, "", str(job.dataset.root), "", "warning"))
+    if form == "yolo" and "val" not in job.dataset.split_names:
+        message = "has no split val, which ultralytics asks for."
+        remedy = "Add 'val: images/train' or the like to data.yaml, or build with --split train=0.8,val=0.2."
+        problems.append(Problem("no-split", message, remedy, str(job.dataset.root), "", "note"))
     return []
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from seem_data import build
 from seem_data.export import export
 from seem_data.layout import Dataset, Split
-from tests.data.scenes import box, write_annotation, write_colors, write_image
+from tests.data.scenes import box, write_annotation, write_colors, write_image, write_scenes
 from tests.data.tabletop import EXAMPLES, dataset
 
 TARGETS = ("yolo", "labelme", "coco")
@@ -122,6 +122,14 @@ def test_crowds_that_a_format_cannot_tell_are_left_out_with_a_word(tmp_path: Pat
     assert [problem.code for problem in problems] == ["crowds"]
     assert "2 crowd(s)" in problems[0].message
     assert len((tmp_path / "out" / "labels" / "train" / "0.txt").read_text().splitlines()) <= 2
+
+
+def test_a_yolo_export_says_what_ultralytics_will_miss(tmp_path: Path) -> None:
+    colors = write_colors(tmp_path)
+    build(colors, write_scenes(tmp_path / "ann", 2), tmp_path / "dataset", workers=1, split="train=1")
+    problems = []
+    export(Dataset(tmp_path / "dataset"), "yolo", tmp_path / "out", problems=problems)
+    assert ["val" in problem.message for problem in problems] == [True]
 
 
 def test_a_tolerance_saves_points(tabletop: Dataset, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from reading import make_photo, read
 
 from seem_data.problems import DataError
+from seem_data.readers import detect
 from seem_data.writers import FORMATS, MarkedSegment, Photo, open_writer
 from seem_data.writers.outlines import LEAST_IOU, outlines
 
@@ -47,6 +48,12 @@ def test_any_mask_comes_back_nearly_with_a_tolerance(form: str, found: list[Mask
     with TemporaryDirectory() as folder:
         write(form, Path(folder), found, tolerance)
         assert min(ious(back(form, Path(folder), found), painted(found))) >= LEAST_IOU
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_written_is_recognised_without_being_named(form: str, tmp_path: Path) -> None:
+    write(form, tmp_path, [disc()], tolerance=1)
+    assert detect(tmp_path / "out").name == form
 
 
 def disc(size: int = 200, radius: int = 80) -> Mask:
