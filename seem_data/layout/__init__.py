@@ -13,7 +13,7 @@
         grounding.json          sentences for segments, with polygons (see `GroundedSegment`)
         instances.json          COCO instances of the things (RLE)
 
-`seem_train` imports this module and nothing else of `seem_data`.
+`seem_train` imports this module and `seem_data.writers`, and nothing else of `seem_data`.
 """
 
 from __future__ import annotations
