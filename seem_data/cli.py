@@ -84,6 +84,10 @@ def build(
     sentences: Annotated[
         Path | None, typer.Option(help="JSON or CSV of sentences by image and object.")
     ] = None,
+    annotator: Annotated[
+        str | None,
+        typer.Option(help="Whose work is read where several annotated a photo. [default: the newest]"),
+    ] = None,
     sentences_per_segment: Annotated[int, typer.Option(help="Most generated sentences of a segment.")] = 4,
     generated: Annotated[bool, typer.Option(help="Generate sentences.")] = True,
     seed: Annotated[int, typer.Option(help="Of the split and the choice of sentences.")] = 0,
@@ -105,6 +109,7 @@ def build(
             masks=masks,
             images=images,
             sentences=sentences,
+            annotator=annotator,
             strict=strict,
             workers=workers,
             engine=engine,

@@ -35,7 +35,7 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", 
                       ".ppm", ".pgm", ".jp2", ".avif"))  # fmt: skip
 
 _ORIENTATION = 0x0112
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow before 10.3 calls 16-bit PNGs "I"
+SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow before 10.3 calls 16-bit PNGs "I"
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _PLAIN = ("1", "L", "P", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -186,7 +186,7 @@ def _to_rgb(opened: Image.Image, file: str) -> Image.Image:
     mode = opened.mode
     if mode == "RGB":
         return opened
-    if mode in _SIXTEEN_BIT:
+    if mode in SIXTEEN_BIT:
         return _from_16_bit(opened, file)
     if mode in _TRANSPARENT or (mode in ("P", "L") and "transparency" in opened.info):
         layer = opened.convert("RGBA")

@@ -352,12 +352,16 @@ def _resolve(regions: list[Region], recipe: Recipe, problems: list[Problem], fil
     for label, count in strangers.items():
         times = f" ({count} regions)" if count > 1 else ""
         fate = f"is drawn as {fallback.name!r}" if fallback else "is left out"
-        hint = recipe.categories.suggest(label)
+        hint = recipe.categories.suggest(label) or "Add it to the colour map, or see --unknown."
+        message = f"no category is called {label!r}: it {fate}{times}."
+        if not label:
+            message = f"has no label: it {fate}{times}."
+            hint = "Label it, or name the category of what has no label with --unknown."
         problems.append(
             Problem(
                 "unknown-label",
-                f"no category is called {label!r}: it {fate}{times}.",
-                hint or "Add it to the colour map, or see --unknown.",
+                message,
+                hint,
                 file,
                 first[label],
                 "note" if fallback else "error",

@@ -31,7 +31,7 @@ from seem_data.engines.choose import Casualty, Engine, InProcess, check_engine, 
 from seem_data.files import sha256, write_atomically, writing
 from seem_data.layout import DATASET_JSON, PROBLEMS_JSON, Counts
 from seem_data.problems import DataError, Problem, attempt
-from seem_data.readers import Input, Reader
+from seem_data.readers import Input, Item, Reader
 from seem_data.sentences.file import SentencesFile
 from seem_data.splits import assign as splits
 from seem_data.splits.plan import Plan
@@ -89,6 +89,7 @@ def build(
     masks: Path | str | None = None,
     images: Path | str | None = None,
     sentences: Path | str | None = None,
+    annotator: str | None = None,
     strict: bool = False,
     workers: int | None = None,
     engine: str = "auto",
@@ -105,6 +106,7 @@ def build(
         masks: folder of painted masks, the ground that polygons are drawn over. One of both must be given.
         images: the photos' folder where it is not the annotations' own.
         sentences: a file of sentences, see `sentences_file`.
+        annotator: whose work is read where several annotated the same photo; by default the newest.
         strict: change nothing if anything would have to be left out.
         workers: processes; by default one for each core.
         engine: ``auto``, ``local``, ``pool`` or ``ray``.
@@ -141,7 +143,7 @@ def build(
 
     progress("scan", 0, 0)
     reader, mask_reader = inputs.readers(chosen, categories)
-    jobs = inputs.scan(reader, mask_reader, sentences_file, report.problems)
+    jobs = inputs.scan(reader, mask_reader, sentences_file, categories, annotator, report.problems)
     split_of = _split_beforehand(jobs, plan, chosen, report.problems)
     jobs = [job for job in jobs if split_of is None or split_of[job.position] is not None]
     if not jobs:
@@ -249,13 +251,17 @@ class _Inputs:
         reader: Reader | None,
         mask_reader: Reader | None,
         sentences: SentencesFile | None,
+        categories: Categories,
+        annotator: str | None,
         problems: list[Problem],
     ) -> list[Job]:
         """All images of the input in its order, each with its mask and its sentences."""
-        items = reader.scan(Input(self.polys, self.images), problems) if reader and self.polys else ()
-        grounds = (
-            mask_reader.scan(Input(self.masks, self.images), problems) if mask_reader and self.masks else ()
-        )
+        items: Iterable[Item] = ()
+        grounds: Iterable[Item] = ()
+        if reader and self.polys:
+            items = reader.scan(Input(self.polys, self.images, categories.find, annotator), problems)
+        if mask_reader and self.masks:
+            grounds = mask_reader.scan(Input(self.masks, self.images, categories.find), problems)
         names, jobs = Names(), []
         for position, (item, ground) in enumerate(pair(items, grounds, problems)):
             name = (item or ground).name  # type: ignore[union-attr]

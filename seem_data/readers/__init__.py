@@ -13,7 +13,7 @@ nothing of the file or image can be used.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -24,10 +24,20 @@ from seem_data.problems import DataError, Problem, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Where the input lies. `images` is the photos' folder when it is not the annotations' own."""
+    """Where the input lies, and what a reader may need to know to choose from it.
+
+    Attributes:
+        polys: the annotations, a file or a folder.
+        images: the photos' folder when it is not the annotations' own.
+        known: tells whether a word is a category's name or alias; for formats that do not say which of
+            their attributes is the label.
+        annotator: whose work is read where several marked the same photo.
+    """
 
     polys: Path
     images: Path | None = None
+    known: Callable[[str], object] | None = None
+    annotator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

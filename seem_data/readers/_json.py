@@ -1,4 +1,4 @@
-"""JSON files in: tolerant of how they are encoded, strict about what they hold.
+"""JSON files in: tolerant of how they are encoded, and of types in fields that no mask needs (`_lenient`).
 
 A byte order mark and UTF-16 or UTF-32 are understood. ``NaN``, ``Infinity`` and numbers beyond floating
 point, which Python's json writes though JSON has none of them, are read as null, so that one bad coordinate
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from seem_data.problems import DataError, Problem, collecting
+from seem_data.readers._lenient import eased, without
 from seem_data.readers._walk import first, read_bytes, some_files
 
 T = TypeVar("T")
@@ -35,34 +36,69 @@ _MARKS = (
 _HEAD = 1 << 16
 
 
-def decode(data: bytes | msgspec.Raw, type: type[T], file: str) -> T:
-    """JSON bytes as a msgspec type.
+def decode(
+    data: bytes | msgspec.Raw,
+    type: type[T],
+    file: str,
+    problems: list[Problem] | None = None,
+    where: str = "",
+) -> T:
+    """JSON bytes as a msgspec type, with the leniency of `_lenient`.
+
+    Args:
+        problems: gets a warning for each field that no mask needs and that was of no use. Without it such
+            a field is an error.
+        where: place of the value in its file, for these warnings; the caller adds it to errors.
 
     Raises:
         DataError: not JSON, not UTF-8, or a field of another kind; `Problem.where` is the field's path.
     """
     try:
         return msgspec.json.decode(data, type=type)
-    except msgspec.ValidationError as error:
-        failure: Exception = error
-        if "out of range" in str(error):
-            data = _mended(bytes(data), file)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        data = _mended(bytes(data), file)
+        data = bytes(data)
     try:
-        return msgspec.json.decode(data, type=type)
+        return msgspec.json.decode(data := _mended(data, file), type=type)
     except (msgspec.DecodeError, RecursionError) as error:
         failure = error
-    message, _, path = str(failure).partition(" - at `$")
+    value, left_out = eased(msgspec.json.decode(data), type)
+    while problems is not None or not left_out:
+        try:
+            found = msgspec.json.decode(msgspec.json.encode(value), type=type)
+        except (msgspec.DecodeError, RecursionError) as error:
+            failure = error
+            more = without(value, type, _path_of(error))
+            if more is None:
+                break
+            left_out.append(more)
+        else:
+            if problems is not None:
+                problems += (
+                    _unused(f"{where}.{place}".lstrip("."), shown, file) for place, shown in left_out
+                )
+            return found
+    message = str(failure).partition(" - at `$")[0]
     raise DataError(
         Problem(
             "bad-field",
             f"{message[:1].lower()}{message[1:]}.",
             "Export the file again, or correct this field.",
             file,
-            path.rstrip("`").lstrip("."),
+            _path_of(failure).lstrip("."),
         )
     )
+
+
+def _path_of(failure: Exception) -> str:
+    """Where in the JSON a decoder fails: ``.shapes[3].label``."""
+    return str(failure).partition(" - at `$")[2].rstrip("`")
+
+
+def _unused(place: str, shown: str, file: str) -> Problem:
+    message = (
+        f"is {shown}, which is of no use here; no mask needs it, and it is read as if it were not there."
+    )
+    return Problem("odd-field", message, "", file, place, severity="warning")
 
 
 def _mended(data: bytes, file: str) -> bytes:
@@ -84,13 +120,24 @@ def _mended(data: bytes, file: str) -> bytes:
     raise DataError(Problem("bad-json", f"{reason}.", remedy, file))
 
 
-def read(path: Path, type: type[T]) -> T:
-    """A JSON file as a msgspec type.
+def read(path: Path, type: type[T], problems: list[Problem] | None = None) -> T:
+    """A JSON file as a msgspec type; as `decode` otherwise.
 
     Raises:
         DataError: the file cannot be read, is not JSON, or a field is of another kind.
     """
-    return decode(read_bytes(path), type, str(path))
+    return decode(read_bytes(path), type, str(path), problems)
+
+
+def rows(
+    raws: Iterable[msgspec.Raw], type: type[T], file: str, where: str, problems: list[Problem]
+) -> list[T]:
+    """The rows of a list, each decoded by itself: one that cannot be read is told and left out."""
+    found = []
+    for index, raw in enumerate(raws):
+        with collecting(problems, file, f"{where}[{index}]"):
+            found.append(decode(raw, type, file, problems, f"{where}[{index}]"))
+    return found
 
 
 def categories_in(paths: Iterable[Path]) -> list[dict[str, Any]]:
@@ -110,7 +157,7 @@ def names_by_id(rows: Iterable[Any]) -> dict[Id, str]:
     """
     names: dict[Id, str] = {}
     for row in rows:
-        if (first := names.setdefault(row.id, row.name)) != row.name:
+        if (first := names.setdefault(plain_id(row.id), row.name)) != row.name:
             message = f"has id {row.id!r}, as {first!r} has."
             remedy = "Give each category its own id."
             raise DataError(Problem("duplicate-category-id", message, remedy, where=f"category {row.name!r}"))
@@ -124,14 +171,14 @@ class SharedIds:
     def __init__(self, images: Iterable[Any]) -> None:
         self._names: dict[Id, list[str]] = {}
         for image in images:
-            self._names.setdefault(image.id, []).append(image.file_name)
+            self._names.setdefault(plain_id(image.id), []).append(image.file_name)
 
     def check(self, image_id: Id) -> None:
         """
         Raises:
             DataError: several images have this id.
         """
-        if len(names := self._names.get(image_id, [])) > 1:
+        if len(names := self._names.get(plain_id(image_id), [])) > 1:
             message = f"is the id of {' and '.join(map(repr, names[:3]))}; they are left out."
             remedy = "Give each image its own id, and its annotations the same."
             raise DataError(Problem("duplicate-image-id", message, remedy))
@@ -185,6 +232,13 @@ def contains(path: Path, word: bytes) -> bool:
             return view.find(word) >= 0
     except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
         return False
+
+
+def plain_id(value: Id) -> Id:
+    """An id as it compares: ``"263"`` and ``263.0`` are 263, as a file may write it here and there."""
+    if isinstance(value, str) and value.isdecimal() and str(int(value[:18])) == value:
+        return int(value)
+    return int(value) if isinstance(value, float) and value == int(value) else value
 
 
 def text_of(value: Any) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap
 from seem_data.categories import Color
-from seem_data.images import opening, read_header, read_rgb
+from seem_data.images import SIXTEEN_BIT, Header, opening, read_header, read_rgb
 from seem_data.problems import DataError, Problem
 
 #: The drawing order of painted ground: under everything that is drawn.
@@ -26,13 +26,13 @@ def read_codes(path: Path) -> NDArray[np.int32]:
     Raises:
         DataError: no readable image, or of a format that changes colours.
     """
-    header = read_header(path)
-    if header.format in ("JPEG", "MPO") or path.suffix.lower() not in SUFFIXES:
+    header = _exact_header(path)
+    if header.mode in SIXTEEN_BIT:
         raise DataError(
             Problem(
-                "lossy-mask",
-                f"is a mask in {header.format} format, which may change the colours of its pixels.",
-                "Paint and save masks as PNG.",
+                "numbers",
+                "is a mask of 16-bit numbers, which are no colours.",
+                "Say which category each number means, see 'seem-data formats'.",
                 str(path),
             )
         )
@@ -44,6 +44,23 @@ def read_codes(path: Path) -> NDArray[np.int32]:
         rgb = read_rgb(path, "ignored")
     red, green, blue = (rgb[:, :, channel].astype(np.int32) for channel in range(3))
     return (red << 16) | (green << 8) | blue
+
+
+def read_numbers(path: Path) -> NDArray[np.uint8] | NDArray[np.int32] | None:
+    """The pixels as numbers, [height, width]: grey values (uint8; int32 where they have 16 bits) or places in
+    a palette (uint8); None of an image in colour.
+
+    Raises:
+        DataError: no readable image, one of a format that changes values, or of fractions.
+    """
+    header = _exact_header(path)
+    if header.mode not in ("L", "P", "1", *SIXTEEN_BIT):
+        return None
+    with opening(path, str(path)) as opened:
+        pixels = np.asarray(opened)
+    if header.mode == "1":
+        return pixels.astype(np.uint8)
+    return pixels.astype(np.int32) if header.mode in SIXTEEN_BIT else pixels
 
 
 def match(
@@ -66,6 +83,38 @@ def match(
     strangers, counts = np.unique(codes[~known], return_counts=True)
     by_count = np.argsort(-counts, kind="stable")
     return matched, [(colour_of(int(strangers[i])), int(counts[i])) for i in by_count]
+
+
+def _exact_header(path: Path) -> Header:
+    """
+    Raises:
+        DataError: no readable image, or of a format that changes colours.
+    """
+    header = read_header(path)
+    if header.format in ("JPEG", "MPO") or path.suffix.lower() not in SUFFIXES:
+        raise DataError(
+            Problem(
+                "lossy-mask",
+                f"is a mask in {header.format} format, which may change the colours of its pixels.",
+                "Paint and save masks as PNG.",
+                str(path),
+            )
+        )
+    if header.format == "PNG" and header.mode in ("RGB", "RGBA") and _png_bits(path) == 16:
+        raise DataError(
+            Problem(
+                "deep-mask",
+                "is a mask of 16 bits a colour; reading it as 8 bits would change its colours.",
+                "Save it as PNG of 8 bits a colour.",
+                str(path),
+            )
+        )
+    return header
+
+
+def _png_bits(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]
 
 
 def code_of(colour: Color) -> int:

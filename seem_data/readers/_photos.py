@@ -12,6 +12,8 @@ from seem_data.problems import DataError, Problem
 from seem_data.readers import Input, Item
 from seem_data.readers._walk import is_file, walk
 
+_MASK_FOLDER = re.compile(r"panoptic|mask|seg|label|annot|gt|ground.?truth")
+_NO_PHOTOS = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml", ".npy", ".zip")
 #: Folders that tools put photos into, beside the one with the annotations.
 _PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
 
@@ -30,12 +32,16 @@ class Photos:
         self._by_name: dict[str, list[Path]] | None = None
         self._by_stem: dict[str, list[Path]] | None = None
 
-    def find(self, name: str, *folders: Path) -> Path:
+    def find(self, name: str, *folders: Path, but: Path | None = None) -> Path:
         """The photo that an annotation file calls `name`.
 
         Looked for in `folders` (the annotation file's own, for formats whose names are relative to it), then
         in the photos' folder, then anywhere below that by its file name, if that is unique there or lies in
         a folder such as ``images``.
+
+        Args:
+            but: the mask of this photo, which may be called alike, and is none; what lies in its folder is
+                a photo only if there is no other.
 
         Raises:
             DataError: no such photo, several, or a name that leaves the folder.
@@ -44,17 +50,23 @@ class Photos:
         name = name.removeprefix(self._prefix)
         for folder in (*folders, self.root):
             try:
-                if (path := self._inside(folder, name)) is not None:
-                    return path
+                path = self._inside(folder, name)
             except DataError as error:
                 unsafe = error
+                continue
+            if path is not None and path != but and is_photo(path):
+                return path
         base = re.split(r"[\\/]", name)[-1]
-        found = self._index().get(base.casefold(), []) if base else []
+        found = [path for path in self._index().get(base.casefold(), []) if path != but] if base else []
+        if but is not None:
+            found = [path for path in found if path.parent != but.parent] or found
         ending = re.sub(r"^(\.{0,2}/)+", "", name.replace("\\", "/")).casefold()
         found = [path for path in found if path.as_posix().casefold().endswith("/" + ending)] or found
         if len(found) > 1:  # of a.jpg and deep/a.jpg in images/, "a.jpg" means the first
             usual = {f"{folder}/{ending}".casefold() for folder in _PHOTO_FOLDERS}
             found = [path for path in found if self.name_of(path).casefold() in usual] or found
+        if but is not None and len(found) > 1:
+            found = [path for path in found if path.parent.name in _PHOTO_FOLDERS] or found
         if len(found) == 1:
             return found[0]
         if unsafe is not None:
@@ -66,6 +78,23 @@ class Photos:
         remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
         message = f"names the photo {name!r}, which is not in {self.root}."
         raise DataError(Problem("missing-image", message, remedy))
+
+    def find_mask(self, name: str, *folders: Path) -> Path:
+        """The same of a mask, which is in no folder of photos where another file is called alike.
+
+        Raises:
+            DataError: as `find`.
+        """
+        try:
+            return self.find(name, *folders)
+        except DataError as error:
+            if error.problems[0].code != "ambiguous-image":
+                raise
+            called_so = self._index()[re.split(r"[\\/]", name)[-1].casefold()]
+            for of_masks in (lambda path: _MASK_FOLDER.search(path.parent.name.lower()), _in_no_photo_folder):
+                if len(found := list(filter(of_masks, called_so))) == 1:
+                    return found[0]
+            raise
 
     def find_like(self, path: Path, inner: Path) -> Path:
         """The photo of the mask at `path`: the one at `inner` (a path without ending) in the photos'
@@ -117,6 +146,23 @@ class Photos:
             if path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
         return path.name
+
+
+def _in_no_photo_folder(path: Path) -> bool:
+    return path.parent.name not in _PHOTO_FOLDERS
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file that an annotation names is a photo; names lie, and some name a JSON."""
+    if path.suffix.lower() in images.SUFFIXES:
+        return True
+    if path.suffix.lower() in _NO_PHOTOS:
+        return False
+    try:
+        images.read_header(path)
+    except DataError as error:
+        return error.problems[0].code != "bad-image" or path.suffix == ""
+    return True
 
 
 def _holds_photo(polys: Path) -> bool:

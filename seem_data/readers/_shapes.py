@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
 from seem_data.images import opening
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, Severity
 
 #: How far, in pixels, the sides of a polygon may lie inside the circle or ellipse it stands for.
 _SAGITTA = 0.02
 #: Coordinates beyond this (in pixels) are mistakes; drawing counts on whole numbers of bounded size.
 _FARTHEST = 1e7
+#: The gap between the ends of a line, as a share of its length, up to which it is a closed outline.
+_CLOSED = 0.05
 #: More pixels than any photo we read has; a mask that claims more is a mistake or an attack.
 _MOST_PIXELS = 2**28
 
@@ -32,8 +35,72 @@ def fault(code: str, message: str, remedy: str) -> DataError:
 def no_area(kind: str) -> DataError:
     """A shape that is left out because it is a line or points; no mistake of the user's."""
     return DataError(
-        Problem("no-area", f"is of kind {kind}, which encloses no area, and is left out.", severity="note")
+        Problem("no-area", f"is of kind {kind}, which encloses no area, and is left out.", severity="warning")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a region stands in its file: for what is told about it although it is drawn."""
+
+    problems: list[Problem]
+    file: str
+    where: str
+
+    def tell(self, code: str, message: str, remedy: str = "", severity: Severity = "warning") -> None:
+        self.problems.append(Problem(code, message, remedy, self.file, self.where, severity))
+
+
+def outline(points: Iterable[Sequence[float | None]] | NDArray[Any], kind: str, place: Place) -> Polygon:
+    """A line as the outline it is meant for, if its ends meet, or nearly: their gap is at most a twentieth
+    of the line's length. That it is taken so is told.
+
+    Raises:
+        DataError: the line is open, or no line.
+    """
+    try:
+        line = np.array(list(points), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):  # of uneven length, or no numbers
+        raise no_area(kind) from None
+    if line.ndim != 2 or line.shape[1:] != (2,) or len(line) < 4 or not np.isfinite(line).all():
+        raise no_area(kind)
+    length = float(np.hypot(*np.diff(line, axis=0).T).sum())
+    gap = float(np.hypot(*(line[-1] - line[0])))
+    if gap > _CLOSED * length:
+        raise no_area(f"{kind} that is not closed")
+    if gap:
+        share = f"{gap:.3g} pixels, {gap / length:.1%} of its length"
+        message = f"is a {kind} whose ends nearly meet ({share}): its inside is filled."
+    else:
+        message = f"is a closed {kind}: its inside is filled."
+    place.tell("closed-line", message, severity="warning" if gap else "note")
+    return Polygon(ring(line))
+
+
+def usable(
+    lines: Iterable[Any],
+    ring_of: Callable[[Any], Ring],
+    what: str,
+    place: Place,
+    severity: Severity = "warning",
+) -> list[Ring]:
+    """The rings that enclose an area. Each that has too few points is told and left out.
+
+    Raises:
+        DataError: a ring cannot be read at all.
+    """
+    found: list[Ring] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(ring_of(line))
+        except DataError as error:
+            if error.problems[0].code != "too-few-points":
+                raise
+            message = error.problems[0].message.removeprefix("is ").removesuffix(".")
+            place.tell(
+                "degenerate-part", f"has {what} {number} that is {message}, and left out.", severity=severity
+            )
+    return found
 
 
 def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
@@ -106,7 +173,11 @@ def flat_ring(numbers: Sequence[float | None]) -> Ring:
             f"has {len(numbers)} numbers where pairs of x and y belong.",
             "Draw the object again.",
         )
-    return _closed(np.array(numbers, dtype=np.float64).reshape(-1, 2))
+    try:
+        line = np.array(numbers, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):  # lists, or words
+        line = np.full(2, np.nan)
+    return _closed(line.reshape(-1, 2) if line.ndim == 1 else line)
 
 
 def rectangle(x0: float | None, y0: float | None, x1: float | None, y1: float | None) -> Polygon:

@@ -5,7 +5,8 @@ never looks at EXIF), the origin is its outer corner.
 
 Read: segmentations as polygons, as compressed and as uncompressed RLE (pycocotools', column-major);
 ``iscrowd``; ``sentences`` (RefCOCO's: texts, or objects with ``raw`` or ``sent``) and ``caption``. Polygons
-of one annotation are united: COCO has no holes but in RLE. Order: that of the file, later on top. A folder is
+of one annotation are united: COCO has no holes but in RLE; a part of fewer than three points costs the part
+only. Order: that of the file, later on top. A folder is
 read for its ``instances*.json`` if it has such, otherwise for all its COCO files with annotations. The split
 is the word train, val or test in the photo's folder or the file's name. Reported and left out: annotations
 without segmentation (boxes, keypoints, captions), of unknown image or category.
@@ -16,16 +17,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Ring, Sentence
 from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
+from seem_data.readers._lenient import Needed
 
 
 class _Image(msgspec.Struct):
@@ -41,9 +43,9 @@ class _Category(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[msgspec.Raw] = []
-    categories: list[_Category] = []
+    images: Annotated[list[msgspec.Raw], Needed]
+    annotations: Annotated[list[msgspec.Raw], Needed] = []
+    categories: Annotated[list[msgspec.Raw], Needed] = []
 
 
 class _Head(msgspec.Struct):
@@ -58,9 +60,9 @@ class _Rle(msgspec.Struct):
 class _Annotation(msgspec.Struct):
     category_id: Id
     id: Id | None = None
-    segmentation: list[list[Number] | Number] | _Rle | None = None
-    iscrowd: int | bool = 0
-    sentences: list[Any] = []
+    segmentation: Annotated[list[list[Any] | Number] | _Rle | None, Needed] = None
+    iscrowd: int | bool | None = 0
+    sentences: list[Any] | str | None = None
     caption: str | None = None
 
 
@@ -103,11 +105,13 @@ class Coco:
     def _items(
         self, file: _File, path: Path, photos: _photos.Photos, problems: list[Problem]
     ) -> Iterator[Item]:
-        known = {image.id for image in file.images}
+        shown = str(path)
+        images = _json.rows(file.images, _Image, shown, "images", problems)
+        known = {_json.plain_id(image.id) for image in images}
         of_image: dict[Id, list[msgspec.Raw]] = defaultdict(list)
         for index, raw in enumerate(file.annotations):
-            with collecting(problems, str(path), f"annotations[{index}]"):
-                image_id = _json.decode(raw, _Head, str(path)).image_id
+            with collecting(problems, shown, f"annotations[{index}]"):
+                image_id = _json.plain_id(_json.decode(raw, _Head, shown).image_id)
                 if image_id not in known:
                     raise _shapes.fault(
                         "unknown-image",
@@ -115,15 +119,17 @@ class Coco:
                         "List the image or delete the annotation.",
                     )
                 of_image[image_id].append(raw)
-        names = list(_json.names_by_id(file.categories).items())
-        shared = _json.SharedIds(file.images)
+        categories = _json.rows(file.categories, _Category, shown, "categories", problems)
+        names = list(_json.names_by_id(categories).items())
+        shared = _json.SharedIds(images)
         split = _walk.split_by_name(path)
-        for image in file.images:
-            with collecting(problems, str(path), f"image {image.id}"):
+        for image in images:
+            with collecting(problems, shown, f"image {image.id}"):
                 shared.check(image.id)
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
-                payload = msgspec.json.encode(_Payload(image, names, of_image.pop(image.id, [])))
+                own = of_image.pop(_json.plain_id(image.id), [])
+                payload = msgspec.json.encode(_Payload(image, names, own))
                 yield Item(name, payload, photo, path, _walk.split_by_folder(name) or split)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
@@ -136,10 +142,12 @@ class Coco:
         annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
         for index, raw in enumerate(payload.annotations):
             with collecting(problems, shown, f"image {payload.image.id}, annotation {index + 1}"):
-                row = _json.decode(raw, _Annotation, shown)
+                where = f"image {payload.image.id}, annotation {index + 1}"
+                row = _json.decode(raw, _Annotation, shown, problems, where)
                 where = f"annotation {row.id if row.id is not None else index + 1}"
                 with collecting(problems, shown, where):
-                    annotation.regions.append(_region(row, names, size, where))
+                    place = _shapes.Place(problems, shown, where)
+                    annotation.regions.append(_region(row, names, size, place))
         return annotation
 
 
@@ -152,26 +160,36 @@ def _chosen(source: Input, problems: list[Problem]) -> list[Path]:
 
 
 def _is_coco(path: Path) -> bool:
+    """Other tools have 'annotations' or 'images', too; COCO's images have a file name, and no segments."""
     kind, keys = _json.outline(path)
-    rows = keys & {"images", "annotations"}
-    others = keys & {"shapes", "imagePath", "_via_settings", "_via_img_metadata"}
-    return kind == "{" and bool(rows) and not others and not _json.contains(path, b'"segments_info"')
+    others = keys & {"shapes", "imagePath", "_via_settings", "_via_img_metadata", "items", "label_classes"}
+    if kind != "{" or others or not keys & {"images", "annotations"}:
+        return False
+    return (
+        _json.contains(path, b'"images"')
+        and _json.contains(path, b'"file_name"')
+        and not _json.contains(path, b'"segments_info"')
+    )
 
 
-def _region(row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, where: str) -> Region:
-    label = names.get(row.category_id)
+def _region(
+    row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: _shapes.Place
+) -> Region:
+    label = names.get(_json.plain_id(row.category_id))
     if label is None:
         raise _shapes.fault(
             "unknown-category-id",
             f"has category_id {row.category_id!r}, which 'categories' does not list.",
             "Add the category or correct the id.",
         )
-    parts = _parts(row.segmentation, size)
-    return Region(label, parts, iscrowd=bool(row.iscrowd), sentences=tuple(_sentences(row)), where=where)
+    parts = _parts(row.segmentation, size, place)
+    return Region(
+        label, parts, iscrowd=bool(row.iscrowd), sentences=tuple(_sentences(row)), where=place.where
+    )
 
 
 def _parts(
-    segmentation: list[Any] | _Rle | None, size: tuple[int, int] | None
+    segmentation: list[Any] | _Rle | None, size: tuple[int, int] | None, place: _shapes.Place
 ) -> tuple[Polygon | Bitmap, ...]:
     if not segmentation:
         raise DataError(
@@ -187,7 +205,22 @@ def _parts(
     lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
     if set(map(type, lines)) != {list}:
         raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
-    return tuple([Polygon(_shapes.flat_ring(line)) for line in lines])
+    if len(lines) == 1:
+        return (Polygon(_ring(lines[0])),)
+    if all(map(_is_point, lines)):  # one polygon, written as points
+        return (Polygon(_shapes.ring(lines)),)
+    rings = _shapes.usable(lines, _ring, "part", place)
+    return tuple(map(Polygon, rings)) if rings else (Polygon(_ring(max(lines, key=len))),)
+
+
+def _is_point(line: list[Any]) -> bool:
+    return len(line) == 2 and not isinstance(line[0], list)
+
+
+def _ring(line: list[Any]) -> Ring:
+    if line and isinstance(line[0], list):  # points instead of numbers in a row
+        return _shapes.ring(line)
+    return _shapes.flat_ring(line)
 
 
 def _decoded(rle: _Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
@@ -204,7 +237,8 @@ def _decoded(rle: _Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
 
 
 def _sentences(row: _Annotation) -> Iterator[Sentence]:
-    for sentence in [*row.sentences, row.caption]:
+    said = [row.sentences] if isinstance(row.sentences, str) else row.sentences or []
+    for sentence in [*said, row.caption]:
         if isinstance(sentence, dict):
             sentence = sentence.get("raw") or sentence.get("sent")
         if isinstance(sentence, str) and sentence.strip():

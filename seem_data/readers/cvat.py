@@ -7,9 +7,10 @@ origin is the photo's outer corner.
 Read: polygon, box (turned by ``rotation`` about its centre), ellipse, mask (``rle``: row by row inside its
 own box, zeros first). ``z_order`` orders the drawing; ``group_id`` joins the parts of one object. Attributes
 of input type "text", and those called description, caption, sentence, phrase or text, become sentences when
-they hold words. ``subset`` gives the split. Of video tasks the shapes of every frame for which there is a
-picture (``images/frame_000010.png``) are read; shapes marked ``outside`` are not in it. Left out, with a
-note: polyline, points, skeleton, cuboid.
+they hold words. ``subset`` gives the split, and in a project's export the folder of the photo. Of video
+tasks the shapes of every frame for which there is a picture (``images/frame_000010.png``) are read; shapes
+marked ``outside`` are not in it; label and ``group_id`` are those of the track. A polyline whose ends meet,
+or nearly, is an outline (`_shapes.outline`). Left out, and told: open polylines, points, skeleton, cuboid.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Cvat:
     name = "cvat"
     title = "CVAT XML 1.1"
     recognised_by = "XML files whose root is 'annotations'"
-    shapes = "polygon, box, ellipse, mask, video tracks; polyline, points, skeleton and cuboid are left out"
+    shapes = "polygon, box, ellipse, mask, closed polyline, tracks; points, skeleton and cuboid are left out"
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
@@ -75,13 +76,23 @@ class Cvat:
                     shapes = [_shape(child, texts) for child in element if child.tag != "tag"]
                     tags = [child.get("label", "") for child in element if child.tag == "tag"]
                     payload = _Payload(_size(element), shapes, tags)
-                    subset = _walk.split_by_word(element.get("subset", ""))
-                    yield self._item(photos.find(name, path.parent), payload, path, photos, subset or split)
+                    subset = element.get("subset", "").strip()
+                    photo = photos.find(name, *_folders(path.parent, subset))
+                    yield self._item(photo, payload, path, photos, _walk.split_by_word(subset) or split)
             elif where == "track":
                 for child in element:
                     frame = child.get("frame", "")
-                    if child.tag != "track" and frame.isdecimal() and child.get("outside") != "1":
-                        child.attrib.setdefault("label", element.get("label", ""))
+                    if child.tag in ("attribute", "track") or child.get("outside", "").lower() in (
+                        "1",
+                        "true",
+                    ):
+                        continue
+                    with collecting(problems, str(path), f"track {element.get('id', '')}"):
+                        if not frame.isdecimal():
+                            message = f"has a {child.tag} of frame {frame!r}, which is no number."
+                            raise _shapes.fault("bad-number", message, "Export it again.")
+                        for key in ("label", "group_id"):
+                            child.attrib.setdefault(key, element.get(key, ""))
                         frames[int(frame[:9])].append(_shape(child, texts))
             else:
                 for attribute in element.iterfind("attributes/attribute"):
@@ -123,7 +134,7 @@ class Cvat:
         for index, shape in enumerate(payload.shapes):
             where = f"image {item.name!r}, {shape.kind} {index + 1}"
             with collecting(problems, shown, where):
-                annotation.regions.append(_region(shape, where))
+                annotation.regions.append(_region(shape, _shapes.Place(problems, shown, where)))
         return annotation
 
 
@@ -131,9 +142,21 @@ def _is_cvat(path: Path) -> bool:
     return re.search(r"<annotations[\s/>]", _xml.head(path)) is not None
 
 
+def _folders(beside: Path, subset: str) -> Iterator[Path]:
+    """Where a photo may lie: a project's export has the folders of its subsets."""
+    if subset and not re.search(r"[\\/:\0]|^\.+$", subset):
+        yield from (beside / "images" / subset, beside / subset)
+    yield beside
+
+
 def _size(image: Element) -> tuple[int, int] | None:
-    width, height = image.get("width", ""), image.get("height", "")
-    return (int(width[:9]), int(height[:9])) if width.isdecimal() and height.isdecimal() else None
+    try:
+        size = float(image.get("width", "")), float(image.get("height", ""))
+        return (
+            (int(size[0]), int(size[1])) if min(size) > 0 and size == (size[0] // 1, size[1] // 1) else None
+        )
+    except (ValueError, OverflowError):
+        return None
 
 
 def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
@@ -147,11 +170,9 @@ def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
     return _Shape(element.tag, dict(element.attrib), sentences)
 
 
-def _region(shape: _Shape, where: str) -> Region:
+def _region(shape: _Shape, place: _shapes.Place) -> Region:
     label = shape.values.get("label", "").strip()
-    part = _part(shape)
-    if not label:
-        raise _shapes.fault("no-label", "has no label.", "Give it one.")
+    part = _part(shape, place)
     group = shape.values.get("group_id", "")
     return Region(
         label,
@@ -159,11 +180,11 @@ def _region(shape: _Shape, where: str) -> Region:
         group=None if group in ("", "0") else group,
         z=round(_number(shape, "z_order", "0")),
         sentences=tuple(map(Sentence, shape.sentences)),
-        where=where,
+        where=place.where,
     )
 
 
-def _part(shape: _Shape) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: _shapes.Place) -> Polygon | Bitmap:
     if shape.kind == "polygon":
         return Polygon(_shapes.ring(_points(shape.values.get("points", ""))))
     if shape.kind == "box":
@@ -180,6 +201,8 @@ def _part(shape: _Shape) -> Polygon | Bitmap:
         )
         counts = [int(run) for run in re.findall(r"\d{1,9}", shape.values.get("rle", ""))]
         return _shapes.bitmap(_shapes.from_runs(counts, height, width, column_major=False), left, top)
+    if shape.kind == "polyline":
+        return _shapes.outline(_points(shape.values.get("points", "")), shape.kind, place)
     raise _shapes.no_area(shape.kind)
 
 

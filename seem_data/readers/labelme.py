@@ -4,12 +4,14 @@ Format: https://github.com/wkentaro/labelme (``labelme/_label_file.py`` and its 
 pixels, the origin is the photo's outer corner. LabelMe turns photos upright by their EXIF orientation.
 
 Read: polygon, rectangle (two corners in any order, or four), circle (centre and a point of the rim; becomes
-a polygon within a fiftieth of a pixel), mask (a PNG in the box from ``points[0]`` on). Shapes with equal
-label and ``group_id`` are parts of one object. The lines of ``description`` and the flags that are set become
-sentences ("red" on a cup: "red cup"), except that the flag ``crowd`` makes a crowd and a line
-``[score 0.93]`` is a model's; the photo's own flags become tags. ``imagePath`` may use backslashes; where
-that photo is missing, the embedded ``imageData`` is used. ``__ignore__`` is void, ``_background_`` the
-unlabelled ground. Left out, with a note: line, linestrip, point, points: they enclose no area.
+a polygon within a fiftieth of a pixel), mask (a PNG in the box from ``points[0]`` on), X-AnyLabeling's
+rotation and quadrilateral (four corners), and linestrip where its ends meet, or nearly (`_shapes.outline`).
+Shapes with equal label and ``group_id`` are parts of one object. The lines of ``description`` and the flags
+that are set become sentences ("red" on a cup: "red cup"), except that the flag ``crowd`` makes a crowd and a
+line ``[score 0.93]`` is a model's; the photo's own flags become tags. ``imagePath`` may use backslashes;
+where that photo is missing, or no photo, the embedded ``imageData`` is used. ``__ignore__`` is void,
+``_background_`` the unlabelled ground. Left out, and told: line, open linestrip, point, points: they enclose
+no area.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import dist
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import msgspec
 
@@ -25,6 +28,7 @@ from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
+from seem_data.readers._lenient import Needed
 
 _CROWD = "crowd"  #: the flag of many objects that nobody separated
 _NULL = msgspec.Raw(b"null")
@@ -37,7 +41,7 @@ class _Head(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    shapes: list[msgspec.Raw] = []
+    shapes: Annotated[list[msgspec.Raw], Needed] = []
     imageData: msgspec.Raw = _NULL
     imageWidth: int | None = None
     imageHeight: int | None = None
@@ -45,20 +49,20 @@ class _File(msgspec.Struct):
 
 
 class _Shape(msgspec.Struct):
-    label: str
+    label: str | None
     points: list[tuple[Number, Number]]
-    shape_type: str | None = "polygon"
+    shape_type: Annotated[str | None, Needed] = "polygon"
     group_id: int | str | None = None
     description: str | None = None
     flags: dict[str, bool | None] | None = None
-    mask: str | None = None
+    mask: Annotated[str | None, Needed] = None
 
 
 class LabelMe:
     name = "labelme"
     title = "LabelMe JSON"
     recognised_by = "JSON files with 'shapes' and 'imagePath' or 'version'"
-    shapes = "polygon, rectangle, circle, mask; line, linestrip and point are left out"
+    shapes = "polygon, rectangle, circle, mask, rotation, closed linestrip; lines and points are left out"
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
@@ -76,7 +80,7 @@ class LabelMe:
             with collecting(problems, str(path)):
                 if path != source.polys and _json.outline(path)[0] == "[":
                     raise _no_labelme()
-                head = _json.read(path, _Head)
+                head = _json.read(path, _Head, [])
                 if bytes(head.shapes) == b"null":
                     raise _no_labelme()
                 inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
@@ -101,7 +105,7 @@ class LabelMe:
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path)
         shown = str(item.source)
-        file = _json.read(item.payload, _File)
+        file = _json.read(item.payload, _File, problems)
         image = item.image or _embedded(file.imageData, shown)
         size = (file.imageWidth, file.imageHeight) if file.imageWidth and file.imageHeight else None
         annotation = ImageAnnotation(image, item.name, item.source, size, exif="applied", split=item.split)
@@ -109,7 +113,8 @@ class LabelMe:
         for index, raw in enumerate(file.shapes):
             where = f"shapes[{index}]"
             with collecting(problems, shown, where):
-                annotation.regions.append(_region(_json.decode(raw, _Shape, shown), where))
+                shape = _json.decode(raw, _Shape, shown, problems, where)
+                annotation.regions.append(_region(shape, _shapes.Place(problems, shown, where)))
         return annotation
 
 
@@ -126,20 +131,20 @@ def _embedded(raw: msgspec.Raw, shown: str) -> bytes:
     return image
 
 
-def _region(shape: _Shape, where: str) -> Region:
+def _region(shape: _Shape, place: _shapes.Place) -> Region:
     return Region(
-        shape.label.strip(),
-        (_part(shape),),
+        (shape.label or "").strip(),
+        (_part(shape, place),),
         group=shape.group_id,
         iscrowd=bool((shape.flags or {}).get(_CROWD)),
         sentences=_sentences(shape),
-        where=where,
+        where=place.where,
     )
 
 
-def _part(shape: _Shape) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: _shapes.Place) -> Polygon | Bitmap:
     kind, points = shape.shape_type or "polygon", shape.points
-    if kind == "polygon":
+    if kind == "polygon" or (kind in ("rotation", "quadrilateral") and len(points) == 4):
         return Polygon(_shapes.ring(points))
     if kind == "rectangle" and len(points) in (2, 4):
         return (
@@ -156,7 +161,9 @@ def _part(shape: _Shape) -> Polygon | Bitmap:
         if left is None or top is None or max(abs(left), abs(top)) > 2**31:
             raise _shapes.fault("not-finite", "has a mask without a finite place.", "Paint it again.")
         return _shapes.bitmap(_shapes.from_png(_shapes.from_base64(shape.mask)), int(left), int(top))
-    if kind in ("line", "linestrip", "point", "points"):
+    if kind == "linestrip":
+        return _shapes.outline(points, kind, place)
+    if kind in ("line", "point", "points"):
         raise _shapes.no_area(kind)
     raise _shapes.fault(
         "bad-shape",
@@ -167,10 +174,9 @@ def _part(shape: _Shape) -> Polygon | Bitmap:
 
 
 def _sentences(shape: _Shape) -> tuple[Sentence, ...]:
+    label = (shape.label or "").strip()
     flags = [flag.replace("_", " ").strip() for flag, is_set in (shape.flags or {}).items() if is_set]
-    named = [
-        flag if shape.label in flag else f"{flag} {shape.label}" for flag in flags if flag not in ("", _CROWD)
-    ]
+    named = [flag if label in flag else f"{flag} {label}" for flag in flags if flag not in ("", _CROWD)]
     return sentences_of([*(shape.description or "").splitlines(), *named])
 
 

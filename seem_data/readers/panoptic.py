@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.categories import Categories
@@ -26,6 +27,7 @@ from seem_data.layout import IMAGES, Split
 from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk
 from seem_data.readers._json import Id
+from seem_data.readers._lenient import Needed
 
 
 class _Image(msgspec.Struct):
@@ -41,7 +43,7 @@ class _Category(msgspec.Struct):
 class _Segment(msgspec.Struct):
     id: int
     category_id: Id
-    iscrowd: int | bool = 0
+    iscrowd: int | bool | None = 0
     sentences: list[str] = []  #: not COCO's: filled in from grounding.json
 
 
@@ -53,8 +55,8 @@ class _Row(msgspec.Struct):
 
 class _File(msgspec.Struct):
     annotations: list[msgspec.Raw]
-    images: list[_Image] = []
-    categories: list[_Category] = []
+    images: Annotated[list[msgspec.Raw], Needed] = []
+    categories: Annotated[list[msgspec.Raw], Needed] = []
 
 
 class _Payload(msgspec.Struct):
@@ -91,41 +93,51 @@ class Panoptic:
         self, path: Path, source: Input, photos: _photos.Photos, problems: list[Problem]
     ) -> Iterator[Item]:
         file = _json.read(path, _File)
-        names = list(_json.names_by_id(file.categories).items())
-        shared = _json.SharedIds(file.images)
-        photo_names = {image.id: image.file_name for image in file.images}
+        shown = str(path)
+        categories = _json.rows(file.categories, _Category, shown, "categories", problems)
+        images = _json.rows(file.images, _Image, shown, "images", problems)
+        names = list(_json.names_by_id(categories).items())
+        shared = _json.SharedIds(images)
+        photo_names = {_json.plain_id(image.id): image.file_name for image in images}
         masks = _photos.Photos(Input(path.parent, path.parent))
         split = _walk.split_by_name(path)
         sentences = _sentences(path) if (own := _walk.of_dataset(path)) else {}
         for index, raw in enumerate(file.annotations):
-            with collecting(problems, str(path), f"annotations[{index}]"):
-                row = _json.decode(raw, _Row, str(path))
+            where = f"annotations[{index}]"
+            with collecting(problems, shown, where):
+                row = _json.decode(raw, _Row, shown, problems, where)
+                image_id = _json.plain_id(row.image_id)
                 shared.check(row.image_id)
-                mask = masks.find(row.file_name, path.with_suffix(""), path.parent)
-                photo_name = photo_names.get(row.image_id)
+                mask = masks.find_mask(row.file_name, path.with_suffix(""), path.parent)
+                photo_name = photo_names.get(image_id)
                 if own and photo_name:
                     photo = photos.find(photo_name, path.parent / IMAGES)
                     name = photo_name
                     for segment in row.segments_info:
-                        segment.sentences = sentences.get((row.image_id, segment.id), [])
+                        segment.sentences = sentences.get((image_id, segment.id), [])
                 elif self.is_ground and source.images is None:
                     photo, name = None, _walk.plain_name(photo_name or row.file_name)
                 elif photo_name:
-                    photo = photos.find(photo_name, path.parent)
+                    photo = photos.find(photo_name, path.parent, but=mask)
                     name = photos.name_of(photo)
+                elif photo_names:
+                    raise _shapes.fault(
+                        "unknown-image",
+                        f"is of image {row.image_id!r}, which 'images' does not list.",
+                        "List the image or delete the annotation.",
+                    )
                 else:
                     photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
                     name = photos.name_of(photo)
                 payload = msgspec.json.encode(_Payload(names, row.segments_info))
-                where = path.parent.name if own else _walk.split_by_folder(name) or split
-                yield Item(name, payload, photo, path, where, files=(mask,))
+                subset = path.parent.name if own else _walk.split_by_folder(name) or split
+                yield Item(name, payload, photo, path, subset, files=(mask,))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes)
         payload = _json.decode(item.payload, _Payload, str(item.source))
         mask = item.files[0]
-        codes = _paint.read_codes(mask)
-        ids = (codes >> 16) | (codes & 0xFF00) | ((codes & 0xFF) << 16)
+        ids = _ids(mask, {segment.id for segment in payload.segments})
         height, width = ids.shape
         annotation = ImageAnnotation(
             item.image or mask, item.name, item.source, (width, height), split=item.split
@@ -137,7 +149,8 @@ class Panoptic:
             with collecting(problems, str(mask), where):
                 if segment.id not in there:
                     raise _shapes.fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
-                if segment.category_id not in names:
+                label = names.get(_json.plain_id(segment.category_id))
+                if label is None:
                     raise _shapes.fault(
                         "unknown-category-id",
                         f"has category_id {segment.category_id!r}, which 'categories' does not list.",
@@ -146,7 +159,7 @@ class Panoptic:
                 there.discard(segment.id)
                 annotation.regions.append(
                     Region(
-                        names[segment.category_id],
+                        label,
                         (_paint.cut(ids, segment.id),),
                         z=_paint.GROUND_Z if self.is_ground else 0,
                         iscrowd=bool(segment.iscrowd),
@@ -167,6 +180,16 @@ class Panoptic:
                 )
             )
         return annotation
+
+
+def _ids(mask: Path, listed: set[int]) -> NDArray[np.int32]:
+    """The segment ids of a PNG, int32 [height, width]: of its colours; of a grey one the numbers, if they are
+    16-bit or if they are those that the JSON lists."""
+    numbers = _paint.read_numbers(mask)
+    if numbers is not None and (numbers.dtype == np.int32 or listed & set(np.unique(numbers).tolist())):
+        return numbers.astype(np.int32)
+    codes = _paint.read_codes(mask)
+    return (codes >> 16) | (codes & 0xFF00) | ((codes & 0xFF) << 16)
 
 
 def _sentences(path: Path) -> dict[tuple[Id, int], list[str]]:

@@ -6,7 +6,9 @@ taken as points of the photo, as written.
 
 Read: polygon (``exterior`` and the ``interior`` rings cut out of it), bitmap and alpha mask (base64 of a
 zlib-packed PNG, placed at ``origin``), rectangle (two corners). An object's ``description`` and its tags that
-hold text become sentences, the photo's tags its tags. Left out, with a note: line, point, graph, cuboid.
+hold text become sentences, the photo's tags its tags. A hole of fewer than three points cuts nothing, and
+is told; a line whose ends meet, or nearly, is an outline (`_shapes.outline`). Left out, and told: open lines,
+point, graph, cuboid.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,6 +24,7 @@ from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sent
 from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
+from seem_data.readers._lenient import Needed
 
 _Points = list[tuple[Number, Number]]
 
@@ -33,7 +36,7 @@ class _Size(msgspec.Struct):
 
 class _Outline(msgspec.Struct):
     exterior: _Points
-    interior: list[_Points] = []
+    interior: Annotated[list[_Points], Needed] = []
 
 
 class _Bitmap(msgspec.Struct):
@@ -47,17 +50,17 @@ class _Tag(msgspec.Struct):
 
 
 class _Object(msgspec.Struct):
-    classTitle: str
     geometryType: str
-    points: _Outline | None = None
-    bitmap: _Bitmap | None = None
+    classTitle: str | None = None
+    points: Annotated[_Outline | None, Needed] = None
+    bitmap: Annotated[_Bitmap | None, Needed] = None
     description: str | None = None
     tags: list[_Tag] = []
 
 
 class _File(msgspec.Struct):
     objects: list[msgspec.Raw]
-    size: _Size
+    size: _Size | None = None
     tags: list[_Tag] = []
 
 
@@ -65,7 +68,7 @@ class Supervisely:
     name = "supervisely"
     title = "Supervisely JSON"
     recognised_by = "JSON files with 'objects' and 'size'"
-    shapes = "polygon with holes, bitmap, rectangle; line, point, graph and cuboid are left out"
+    shapes = "polygon with holes, bitmap, rectangle, closed line; point, graph and cuboid are left out"
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
@@ -89,8 +92,8 @@ class Supervisely:
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path) and item.image is not None
         shown = str(item.source)
-        file = _json.read(item.payload, _File)
-        size = (file.size.width, file.size.height)
+        file = _json.read(item.payload, _File, problems)
+        size = (file.size.width, file.size.height) if file.size else None
         annotation = ImageAnnotation(
             item.image, item.name, item.source, size, exif="applied", split=item.split
         )
@@ -98,11 +101,13 @@ class Supervisely:
         for index, raw in enumerate(file.objects):
             where = f"objects[{index}]"
             with collecting(problems, shown, where):
-                row = _json.decode(raw, _Object, shown)
+                row = _json.decode(raw, _Object, shown, problems, where)
                 sentences = tuple(_sentences(row))
-                annotation.regions.append(
-                    Region(row.classTitle.strip(), (_part(row),), sentences=sentences, where=where)
+                label, part = (
+                    (row.classTitle or "").strip(),
+                    _part(row, _shapes.Place(problems, shown, where)),
                 )
+                annotation.regions.append(Region(label, (part,), sentences=sentences, where=where))
         return annotation
 
 
@@ -110,16 +115,18 @@ def _fits(kind: str, keys: set[str]) -> bool:
     return kind == "{" and {"objects", "size"} <= keys
 
 
-def _part(row: _Object) -> Polygon | Bitmap:
+def _part(row: _Object, place: _shapes.Place) -> Polygon | Bitmap:
     if row.geometryType == "polygon" and row.points:
-        holes = tuple(_shapes.ring(line) for line in row.points.interior)
-        return Polygon(_shapes.ring(row.points.exterior), holes)
+        holes = _shapes.usable(row.points.interior, _shapes.ring, "hole", place)
+        return Polygon(_shapes.ring(row.points.exterior), tuple(holes))
     if row.geometryType == "rectangle" and row.points and len(row.points.exterior) == 2:
         return _shapes.rectangle(*row.points.exterior[0], *row.points.exterior[1])
     if row.geometryType in ("bitmap", "alpha_mask") and row.bitmap:
         left, top = row.bitmap.origin
         return _shapes.bitmap(_shapes.from_png(_unpacked(row.bitmap.data)), left, top)
-    if row.geometryType in ("line", "point", "graph", "cuboid", "polyline"):
+    if row.geometryType in ("line", "polyline") and row.points:
+        return _shapes.outline(row.points.exterior, row.geometryType, place)
+    if row.geometryType in ("point", "graph", "cuboid", "cuboid_2d", "any_geometry"):
         raise _shapes.no_area(row.geometryType)
     raise _shapes.fault(
         "bad-shape",

@@ -28,13 +28,17 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def read(
-    reader: str | Reader, polys: Path, images: Path | None = None
+    reader: str | Reader,
+    polys: Path,
+    images: Path | None = None,
+    annotator: str | None = None,
+    known: Any = None,
 ) -> tuple[dict[str, ImageAnnotation], list[Problem]]:
     """Every image of an input by its name, and all problems; splits travel from item to annotation."""
     reader = get(reader) if isinstance(reader, str) else reader
     problems: list[Problem] = []
     annotations = {}
-    for item in reader.scan(Input(polys, images), problems):
+    for item in reader.scan(Input(polys, images, known, annotator), problems):
         annotation = reader.load(item, problems)
         assert annotation.name == item.name and annotation.split == item.split
         annotations[item.name] = annotation

@@ -82,10 +82,10 @@ def test_order_groups_words_split_and_tags(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["polyline", "points", "skeleton", "cuboid"])
-def test_shapes_without_area_are_noted(tmp_path, kind):
-    cvat(tmp_path, shape(kind), shape())
+def test_shapes_without_area_are_told(tmp_path, kind):
+    cvat(tmp_path, shape(kind, points="1,2;30,2;30,20;9,20"), shape())
     annotation, (problem,) = only(tmp_path)
-    assert len(annotation.regions) == 1 and problem.severity == "note" and kind in problem.where
+    assert len(annotation.regions) == 1 and problem.severity == "warning" and kind in problem.where
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,6 @@ def test_shapes_without_area_are_noted(tmp_path, kind):
         (shape(points="1,2;3;4,5"), "bad-points"),
         (shape(points="1,2;x,y;4,5"), "bad-points"),
         (shape(points=""), "bad-points"),
-        (shape(label=""), "no-label"),
         (shape("box", xtl="1", ytl="2", xbr="inf", ybr="5"), "bad-number"),
         (shape("box", xtl="1", ytl="2"), "bad-number"),
         (shape("ellipse", cx="1", cy="2", rx="0", ry="5"), "no-area"),
@@ -181,8 +180,8 @@ def test_real_exports(shared_real):
     annotations, problems = read("cvat", folder / "for_images")
     (box,) = annotations["images/img0.jpg"].regions
     assert (box.label, box.z, area(box)) == ("label1", 1, 8)  # its text attribute "0003" holds no words
-    assert box.sentences == () and annotations["images/img1.jpg"].regions == []
-    assert codes(problems) == ["no-area", "no-area", "no-label", "no-area", "no-area"]
+    assert box.sentences == () and [r.label for r in annotations["images/img1.jpg"].regions] == [""]
+    assert codes(problems) == ["no-area"] * 4
     annotations, problems = read("cvat", folder / "for_video")
     assert [len(a.regions) for a in annotations.values()] == [1, 0]
     assert area(annotations["images/frame_000010.png"].regions[0]) == 7

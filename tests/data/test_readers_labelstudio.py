@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from reading import area, codes, full_mask, make_photo, read, write_json
 
 from seem_data.problems import DataError
@@ -114,7 +117,7 @@ def test_the_ground_truth_or_the_newest_annotation_counts(tmp_path):
     assert only(tmp_path)[0].regions[0].label == "old"
     export(tmp_path, task(annotations=[cancelled]))
     annotations, (problem,) = read("labelstudio", tmp_path)
-    assert not annotations and problem.severity == "note"
+    assert not annotations and problem.severity == "warning"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,6 @@ def test_uploads_and_versions_before_one(tmp_path):
         (result(points=[[1, 2], [3, 4]]), "too-few-points"),
         (result(points=[[1, 2], [3, 4], [5, float("nan")]]), "not-finite"),
         (result(points="x"), "bad-field"),
-        (result(polygonlabels=[]), "no-label"),
         (result(polygonlabels=["a", "b"]), "no-label"),
         ({**result(), "image_rotation": 90}, "turned-photo"),
         (result("brushlabels", rle=BRUSH), "bad-rle"),
@@ -184,10 +186,149 @@ def test_a_bad_region_costs_that_region(tmp_path, bad, code):
 
 
 def test_tasks_that_are_no_tasks(tmp_path):
-    export(tmp_path, task(result()), 5, {"data": []})
+    export(tmp_path, task(result()), 5, {"data": [], "annotations": []})
     annotations, problems = read("labelstudio", tmp_path / "export.json")
-    assert list(annotations) == ["a.jpg"] and codes(problems) == ["bad-field"] * 2
-    assert [problem.where for problem in problems] == ["[1]", "[2].data"]
+    assert list(annotations) == ["a.jpg"] and codes(problems) == ["bad-field", "odd-field", "not-annotated"]
+    assert [problem.where for problem in problems] == ["[1]", "[2].data", "[2]"]
+
+
+SQUARE = {"points": [[10, 10], [60, 10], [60, 60]]}
+
+
+def test_of_the_rows_of_a_region_that_with_the_shape_is_the_shape(tmp_path):
+    box = {"x": 10, "y": 10, "width": 50, "height": 50}
+    rows = [
+        result("textarea", **box, text=["the blue cup"]),
+        result("choices", **box, choices=["wet"]),
+        result("rectangle", **box),
+        result("labels", **box, labels=["jug"]),
+    ]
+    for turn in range(4):
+        export(tmp_path, task(*rows[turn:], *rows[:turn]))
+        annotation, problems = only(tmp_path)
+        (region,) = annotation.regions
+        assert region.label == "jug" and area(region) == 20 * 15 and not problems
+        assert [sentence.raw for sentence in region.sentences] == ["the blue cup"]
+
+
+def test_a_row_of_labels_alone_is_a_region_and_one_without_shape_is_told(tmp_path):
+    text = {**result("labels", "r2"), "value": {"start": 1, "end": 5, "labels": ["word"]}}
+    export(tmp_path, task(result("labels", **SQUARE), text, result("choices", "r3", choices=["sharp"])))
+    annotation, (problem,) = only(tmp_path)
+    assert [region.label for region in annotation.regions] == ["cup"]
+    assert problem.code == "no-shape" and "r2" in problem.where
+
+
+@pytest.mark.parametrize(
+    "size", [{}, {"original_width": None, "original_height": None}, {"original_width": "x"}]
+)
+def test_without_sizes_percent_are_of_the_photo(tmp_path, size):
+    row = {key: value for key, value in result().items() if not key.startswith("original")}
+    export(tmp_path, task({**row, **size}))
+    annotation, problems = only(tmp_path)
+    assert annotation.regions[0].parts[0].outer.tolist() == [[4, 3], [24, 3], [24, 18]]
+    assert codes(problems) == (["odd-field"] if size.get("original_width") else [])
+
+
+def test_sizes_may_have_fractions_of_zero(tmp_path):
+    export(tmp_path, task(result(size=(40.0, "30"))))
+    annotation, problems = only(tmp_path)
+    assert annotation.size == (40, 30) and not problems
+
+
+def test_bitmasks_are_pictures(tmp_path):
+    pixels = np.zeros((30, 40), np.uint8)
+    pixels[5:9, 10:30] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    export(
+        tmp_path,
+        task(result("bitmasklabels", imageDataURL=address), result("bitmask", "r2", imageDataURL="x")),
+    )
+    annotation, (problem,) = only(tmp_path)
+    (part,) = annotation.regions[0].parts
+    assert (full_mask(part, 40, 30) == (pixels > 0)).all() and "r2" in problem.where
+
+
+def two_photos(folder: Path, *rows, **data) -> Path:
+    make_photo(folder / "b.jpg")
+    data = data or {"image1": "/data/upload/1/a.jpg", "image2": "/data/upload/1/b.jpg"}
+    return export(folder, task(*rows, data=data))
+
+
+def labels_by_photo(folder: Path, **options) -> dict[str, list[str]]:
+    annotations, _ = read("labelstudio", folder, **options)
+    return {name: [region.label for region in a.regions] for name, a in annotations.items()}
+
+
+@pytest.mark.parametrize("tags", [("img1", "img2"), ("image1", "image2"), ("left", "right")])
+def test_the_tag_of_a_region_says_which_photo_it_is_on(tmp_path, tags):
+    first, second = ({**result(id=tag), "to_name": tag} for tag in tags)
+    second["value"] = {**second["value"], "polygonlabels": ["jug"]}
+    two_photos(tmp_path, first, second)
+    assert labels_by_photo(tmp_path) == {"a.jpg": ["cup"], "b.jpg": ["jug"]}
+
+
+def test_a_region_on_the_second_photo_alone_stays_there(tmp_path):
+    two_photos(tmp_path, {**result(), "to_name": "img2"})
+    assert labels_by_photo(tmp_path) == {"b.jpg": ["cup"]}
+
+
+def test_captions_and_thumbs_are_not_the_photo(tmp_path):
+    two_photos(tmp_path, result(), caption="see b.jpg", thumb="/x/b.jpg", image="/x/a.jpg")
+    assert labels_by_photo(tmp_path) == {"a.jpg": ["cup"]}
+
+
+def test_pages_are_photos(tmp_path):
+    two_photos(tmp_path, {**result(), "item_index": 1}, pages=["a.jpg", "b.jpg"])
+    assert labels_by_photo(tmp_path) == {"a.jpg": [], "b.jpg": ["cup"]}
+
+
+def test_json_min_is_read(tmp_path):
+    make_photo(tmp_path / "a.jpg")
+    sizes = {"original_width": 40, "original_height": 30}
+    shapes = [{**SQUARE, "polygonlabels": ["cup"], **sizes}]
+    row = {"image": "/data/upload/1/a.jpg", "id": 1, "label": shapes, "annotator": 3, "annotation_id": 7}
+    parted = {**row, "label": [{**SQUARE, "labels": ["cup"], **sizes}], "poly": [{**SQUARE, **sizes}]}
+    for rows in ([row], row, [parted]):
+        write_json(tmp_path / "export.json", rows)
+        assert detect(tmp_path).name == "labelstudio"
+        assert labels_by_photo(tmp_path) == {"a.jpg": ["cup"]}
+
+
+def test_annotations_that_hold_their_task_are_read(tmp_path):
+    make_photo(tmp_path / "a.jpg")
+    held = {"id": 1, "data": {"image": "a.jpg"}, "annotations": []}
+    write_json(tmp_path / "1.json", {"id": 5, "result": [result()], "task": held, "completed_by": {"id": 2}})
+    write_json(tmp_path / "2.json", {"id": 6, "result": [result()], "task": 1})
+    annotations, (problem,) = read("labelstudio", tmp_path)
+    assert [region.label for region in annotations["a.jpg"].regions] == ["cup"]
+    assert problem.code == "no-task" and problem.file.endswith("2.json")
+
+
+def test_a_single_task_is_read(tmp_path):
+    export(tmp_path)
+    write_json(tmp_path / "export.json", task(result()))
+    assert labels_by_photo(tmp_path) == {"a.jpg": ["cup"]}
+
+
+def test_whose_annotation_is_read_can_be_chosen_and_is_told(tmp_path):
+    def by(who, label, **fields):
+        return {"result": [result(polygonlabels=[label])] if label else [], "completed_by": who, **fields}
+
+    ann, bob = {"id": 1, "email": "ann@x.org"}, {"id": 2, "email": "bob@x.org"}
+    rows = [by(ann, "cup", updated_at="1"), by(bob, "jug", updated_at="2"), by(ann, "", updated_at="3")]
+    export(tmp_path, task(annotations=rows))
+    annotation, (problem,) = only(tmp_path)
+    assert annotation.regions[0].label == "jug"
+    assert (
+        "by ann@x.org, bob@x.org" in problem.message
+        and "the newest, of bob@x.org, is read" in problem.message
+    )
+    assert labels_by_photo(tmp_path, annotator="1") == labels_by_photo(tmp_path, annotator="ANN@x.org")
+    assert labels_by_photo(tmp_path, annotator="1") == {"a.jpg": ["cup"]}
+    assert labels_by_photo(tmp_path, annotator="carol") == {}
 
 
 def test_predictions_are_read_with_a_note_where_nobody_has_annotated(tmp_path):

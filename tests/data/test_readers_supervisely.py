@@ -73,12 +73,10 @@ def test_descriptions_and_texts_are_sentences(tmp_path):
     ("bad", "code"),
     [
         (polygon(exterior=[[1, 2], [3, 4]]), "too-few-points"),
-        (polygon(interior=[[[1, 2]]]), "too-few-points"),
         (polygon(exterior=[[1, 2], [3, None], [5, 6]]), "not-finite"),
         ({**polygon(), "points": None}, "bad-shape"),
         ({**polygon(), "geometryType": "line"}, "no-area"),
         ({**polygon(), "geometryType": "star"}, "bad-shape"),
-        ({**polygon(), "classTitle": 5}, "bad-field"),
         (
             {**polygon(), "geometryType": "bitmap", "bitmap": {"data": "aGVsbG8=", "origin": [0, 0]}},
             "bad-mask",

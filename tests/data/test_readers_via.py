@@ -54,12 +54,12 @@ def test_every_shape_with_an_area(tmp_path):
     assert np.ptp(ellipse.parts[0].outer, axis=0) == pytest.approx([8, 16])
 
 
-def test_open_lines_and_points_are_noted(tmp_path):
+def test_open_lines_and_points_are_told(tmp_path):
     save(
         tmp_path, export(region({**SQUARE, "name": "polyline"}), region({"name": "point", "cx": 1, "cy": 2}))
     )
     annotation, problems = only(tmp_path)
-    assert not annotation.regions and [problem.severity for problem in problems] == ["note"] * 2
+    assert not annotation.regions and [problem.severity for problem in problems] == ["warning"] * 2
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_projects_of_version_3(tmp_path):
     assert [r.label for r in annotation.regions] == ["cup"] * 5
     areas = [area(r) for r in annotation.regions]
     assert areas == pytest.approx([100, 50, math.pi * 81, math.pi * 32, 100], rel=0.02)
-    assert problem.severity == "note"
+    assert problem.severity == "warning"
 
 
 @pytest.mark.parametrize(
