@@ -13,6 +13,7 @@ from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem, did_you_mean
 
 TARGETS = ("seem", "detectron2", "coco", "yolo", "labelme")
+WITH_POLYGONS = ("yolo", "labelme")
 
 #: The files that are written first, by which an earlier export is known.
 _MARKS = {
@@ -85,6 +86,10 @@ def _check_options(to: str, tolerance: float) -> None:
     if not 0 <= tolerance < float("inf"):
         remedy = "Give pixels from 0 on."
         problems.append(Problem("bad-option", f"is {tolerance:g}.", remedy, where="--tolerance"))
+    elif tolerance and to in TARGETS and to not in WITH_POLYGONS:
+        message = f"is of polygons, and {to} gets exact masks."
+        remedy = f"Leave it out, or export to {' or '.join(WITH_POLYGONS)}."
+        problems.append(Problem("bad-option", message, remedy, where="--tolerance"))
     if problems:
         raise DataError(problems)
 

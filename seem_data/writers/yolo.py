@@ -37,8 +37,9 @@ def encode(
     lines = []
     for segment, parts in zip(segments, outlines(segments, photo.size, tolerance, joined=True), strict=True):
         if parts:
-            numbers = (one_line(parts) / photo.size).ravel().round(_DECIMALS).tolist()
-            lines.append(" ".join([str(index_of[segment.category]), *(f"{number:g}" for number in numbers)]))
+            fractions = (one_line(parts) / photo.size).ravel().tolist()
+            numbers = [f"{fraction:.{_DECIMALS}f}" for fraction in fractions]
+            lines.append(" ".join([str(index_of[segment.category]), *numbers]))
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -319,3 +319,30 @@ def test_an_export_gets_a_folder_of_its_own(tabletop: Dataset, tmp_path: Path, t
             export(tabletop, to, tmp_path / "new")
     else:
         assert export(tabletop, to, tmp_path / "new") == following
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_an_export_that_was_stopped_is_repeated(tabletop: Dataset, tmp_path: Path, to: str) -> None:
+    def stop(_step: str, done: int, total: int) -> None:
+        assert total == 8
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(tabletop, to, tmp_path / "stopped", progress=stop)
+    export(tabletop, to, tmp_path / "stopped")
+    export(tabletop, to, tmp_path / "whole")
+
+    def files(root: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_options_that_mean_nothing_are_refused_together(tabletop: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as refused:
+        export(tabletop, "yollo", tmp_path, tolerance=-1)
+    assert [problem.where for problem in refused.value.problems] == ["--to", "--tolerance"]
+    with pytest.raises(DataError, match="seem gets exact masks"):
+        export(tabletop, "seem", tmp_path, tolerance=1)
+    assert not list(tmp_path.iterdir())

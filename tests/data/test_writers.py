@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,10 +15,13 @@ from marked import CATEGORIES, Mask, built, ious, marked, masks, painted, random
 from PIL import Image
 from reading import make_photo, read
 
+from seem_data import build
+from seem_data.layout import Dataset
 from seem_data.problems import DataError
 from seem_data.readers import detect
 from seem_data.writers import FORMATS, MarkedSegment, Photo, open_writer
 from seem_data.writers.outlines import LEAST_IOU, outlines
+from tests.data.tabletop import EXAMPLES
 
 
 def write(form: str, folder: Path, found: list[Mask], tolerance: float) -> None:
@@ -54,6 +59,37 @@ def test_any_mask_comes_back_nearly_with_a_tolerance(form: str, found: list[Mask
 def test_what_is_written_is_recognised_without_being_named(form: str, tmp_path: Path) -> None:
     write(form, tmp_path, [disc()], tolerance=1)
     assert detect(tmp_path / "out").name == form
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The example's six photographs, annotated by hand."""
+    pytest.importorskip("skimage")
+    folder = tmp_path_factory.mktemp("photographs")
+    command = [sys.executable, str(EXAMPLES / "photos" / "make.py"), str(folder / "photos")]
+    subprocess.run(command, check=True, capture_output=True)
+    build(EXAMPLES / "photos" / "categories.json", folder / "photos", folder / "dataset", workers=1)
+    return Dataset(folder / "dataset")
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_masks_of_photographs_come_back(
+    photographs: Dataset, tmp_path: Path, form: str, tolerance: float
+) -> None:
+    photos = [
+        (split, image)
+        for name in ("train", "val")
+        for split in [photographs.split(name)]
+        for image in split.images
+    ]
+    for number, (split, image) in enumerate(photos):
+        folder = tmp_path / str(number)
+        ids = split.id_map(image)
+        found = [ids == segment.id for segment in image.segments]
+        write(form, folder, found, tolerance)
+        assert min(ious(back(form, folder, found), painted(found))) >= (LEAST_IOU if tolerance else 1)
+    assert number == 5
 
 
 def disc(size: int = 200, radius: int = 80) -> Mask:
