@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -207,3 +208,9 @@ def test_crowds_come_back_as_crowds_where_a_format_knows_them(tmp_path: Path) ->
             [False, True] if knows else [False]
         )
         assert writer.left_out == (0 if knows else 1)
+
+
+def test_cvat_is_told_which_segment_lies_on_top(tmp_path: Path) -> None:
+    write("cvat", tmp_path, [disc(), disc(200, 40), disc(200, 9)], tolerance=1)
+    shapes = ElementTree.parse(tmp_path / "out" / "annotations.xml").iterfind("image/polygon")
+    assert [shape.get("z_order") for shape in shapes] == ["0", "1", "2"]
