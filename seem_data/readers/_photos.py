@@ -10,7 +10,7 @@ from pathlib import Path
 from seem_data import images
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Input, Item
-from seem_data.readers._walk import is_file, walk
+from seem_data.readers._walk import is_file, plain_name, walk
 
 _MASK_FOLDER = re.compile(r"panoptic|mask|seg|label|annot|gt|ground.?truth")
 _NO_PHOTOS = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml", ".npy", ".zip")
@@ -85,16 +85,12 @@ class Photos:
         Raises:
             DataError: as `find`.
         """
-        try:
-            return self.find(name, *folders)
-        except DataError as error:
-            if error.problems[0].code != "ambiguous-image":
-                raise
-            called_so = self._index()[re.split(r"[\\/]", name)[-1].casefold()]
+        called_so = self._index().get(re.split(r"[\\/]", name)[-1].casefold(), [])
+        if not any(is_file(folder / plain_name(name)) for folder in folders) and len(called_so) > 1:
             for of_masks in (lambda path: _MASK_FOLDER.search(path.parent.name.lower()), _in_no_photo_folder):
                 if len(found := list(filter(of_masks, called_so))) == 1:
                     return found[0]
-            raise
+        return self.find(name, *folders)
 
     def find_like(self, path: Path, inner: Path) -> Path:
         """The photo of the mask at `path`: the one at `inner` (a path without ending) in the photos'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_open_lines_and_points_are_told(tmp_path):
 def test_the_label_is_the_attribute_that_looks_like_it(tmp_path, attributes, label):
     save(tmp_path, export(region(**attributes)))
     annotation, problems = only(tmp_path)
-    assert [r.label for r in annotation.regions] == ([label] if label else [])
+    assert [r.label for r in annotation.regions] == [label or ""]
     assert codes(problems) == ([] if label else ["no-label"])
 
 
@@ -159,3 +160,62 @@ def test_photos_that_are_missing_or_outside(tmp_path):
     )
     annotations, problems = read("via", tmp_path)
     assert list(annotations) == ["a.jpg"] and codes(problems) == ["unsafe-path", "missing-image"]
+
+
+def labels_of(folder, **options):
+    annotations, _ = read("via", folder, **options)
+    return [region.label for region in annotations["a.jpg"].regions]
+
+
+def test_class_and_category_are_surer_than_name_and_object(tmp_path):
+    save(tmp_path, export(region(name="Tom", **{"class": "cat"}), region(object_name="x1", category="dog")))
+    assert labels_of(tmp_path) == ["cat", "dog"]
+
+
+def test_the_label_is_the_attribute_whose_values_are_categories(tmp_path):
+    rows = [region(label="7", kind="cat"), region(label="8", kind="dog")]
+    save(tmp_path, export(*rows))
+    assert labels_of(tmp_path) == ["7", "8"]
+    assert labels_of(tmp_path, known={"cat": 1, "dog": 2}.get) == ["cat", "dog"]
+
+
+def test_regions_without_attributes_have_no_label(tmp_path):
+    save(tmp_path, export({**region(), "region_attributes": {}}))
+    assert labels_of(tmp_path) == [""]
+
+
+def test_lists_of_photos_are_read(tmp_path):
+    photos = list(export(region(label="cup")).values())
+    write_json(tmp_path / "via.json", photos)
+    make_photo(tmp_path / "a.jpg")
+    assert detect(tmp_path).name == "via" and labels_of(tmp_path) == ["cup"]
+
+
+@pytest.mark.parametrize(("gap", "filled"), [(1, True), (2, True), (12, False)])
+def test_polylines_whose_ends_nearly_meet_are_outlines(tmp_path, gap, filled):
+    line = {"name": "polyline", "all_points_x": [5, 30, 30, 5, 5], "all_points_y": [5, 5, 28, 28, 5 + gap]}
+    save(tmp_path, export(region(line, label="cup")))
+    annotation, (problem,) = only(tmp_path)
+    assert len(annotation.regions) == filled and problem.code == ("closed-line" if filled else "no-area")
+    assert problem.severity == "warning"
+
+
+def test_csv_of_version_2_is_read(tmp_path):
+    make_photo(tmp_path / "a.jpg")
+    shape = json.dumps(SQUARE).replace('"', '""')
+    (tmp_path / "via_export.csv").write_text(
+        "#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+        f'a.jpg,1,"{{}}",2,0,"{shape}","{{""label"":""cup""}}"\n'
+        'a.jpg,1,"{}",2,1,"{""name"":""rect"",""x"":1,""y"":2,""width"":5,""height"":6}","{""label"":""jug""}"\n'
+    )
+    assert detect(tmp_path).name == "via" and labels_of(tmp_path) == ["cup", "jug"]
+
+
+def test_csv_of_version_3_is_read(tmp_path):
+    make_photo(tmp_path / "a.jpg")
+    (tmp_path / "via_export.csv").write_text(
+        '# Exported using VGG Image Annotator\n# SHAPE_ID = {"POINT":1}\n'
+        "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+        '"1_x","[""a.jpg""]",0,"[]","[2,1,2,5,6]","{""1"":""cup""}"\n'
+    )
+    assert detect(tmp_path).name == "via" and labels_of(tmp_path) == ["cup"]
