@@ -2,12 +2,13 @@
 
 A part without holes is a polygon, and the parts of a segment are one group; a segment with holes is a mask.
 ``z_order`` keeps which segment lies on top. Score and sentences are the attributes ``score`` and
-``description``; CVAT drops those that a task's labels do not have, so ``labels.json`` holds labels that do
-(for the constructor's "Raw").
+``description``; CVAT drops those that a task's labels do not have, so ``labels.json`` holds labels that have
+them (for the constructor's "Raw"), as the file's own head does.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as xml
 
@@ -16,8 +17,12 @@ import numpy as np
 
 from seem_data.annotations import Polygon
 from seem_data.writers import MarkedSegment, Photo
-from seem_data.writers._folder import FolderWriter
+from seem_data.writers._folder import FolderWriter, hex_color
 from seem_data.writers.outlines import outlines
+
+_ATTRIBUTES = ("score", "description")
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  #: characters that XML has not
+_HEAD = 2  #: elements before the images: version and labels
 
 
 class Writer(FolderWriter):
@@ -26,10 +31,20 @@ class Writer(FolderWriter):
     def start(self) -> None:
         self._root = xml.Element("annotations")
         xml.SubElement(self._root, "version").text = "1.1"
+        labels = xml.SubElement(xml.SubElement(xml.SubElement(self._root, "meta"), "task"), "labels")
+        for category in self.categories:
+            label = xml.SubElement(labels, "label")
+            xml.SubElement(label, "name").text = category.name
+            xml.SubElement(label, "color").text = hex_color(category)
+            attributes = xml.SubElement(label, "attributes")
+            for name in _ATTRIBUTES:
+                attribute = xml.SubElement(attributes, "attribute")
+                xml.SubElement(attribute, "name").text = name
+                xml.SubElement(attribute, "input_type").text = "text"
 
     def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:
         values = {
-            "id": str(len(self._root) - 1),
+            "id": str(len(self._root) - _HEAD),
             "name": photo.name,
             **({"subset": split} if split else {}),
             "width": str(photo.size[0]),
@@ -56,11 +71,11 @@ class Writer(FolderWriter):
         xml.indent(self._root)
         self.write_file("annotations.xml", xml.tostring(self._root, "utf-8", xml_declaration=True) + b"\n")
         text = {"mutable": True, "input_type": "text", "default_value": "", "values": [""]}
-        attributes = [{"name": name, **text} for name in ("score", "description")]
+        attributes = [{"name": name, **text} for name in _ATTRIBUTES]
         labels = [
             {
                 "name": category.name,
-                "color": "#{:02x}{:02x}{:02x}".format(*category.color),
+                "color": hex_color(category),
                 "type": "any",
                 "attributes": attributes,
             }
@@ -73,7 +88,7 @@ def _add(image: xml.Element, kind: str, values: dict[str, str], segment: MarkedS
     shape = xml.SubElement(image, kind, values)
     attributes = {
         "score": "" if segment.score is None else f"{segment.score:.4f}",
-        "description": "\n".join(segment.sentences),
+        "description": _NO_XML.sub(" ", "\n".join(segment.sentences)),
     }
     for name, value in attributes.items():
         if value:

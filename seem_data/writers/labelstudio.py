@@ -20,7 +20,7 @@ from seem_data.annotations import Polygon
 from seem_data.categories import Category
 from seem_data.writers import TOLERANCE, MarkedSegment, Photo
 from seem_data.writers._brush import encode_brush
-from seem_data.writers._folder import FolderWriter
+from seem_data.writers._folder import FolderWriter, hex_color
 from seem_data.writers.outlines import outlines
 
 _MODEL = "seem-tools"
@@ -76,8 +76,7 @@ def label_config(categories: Sequence[Category]) -> bytes:
     for kind, name in (("PolygonLabels", "polygon"), ("BrushLabels", "brush")):
         labels = xml.SubElement(view, kind, {"name": name, "toName": "image"})
         for category in categories:
-            color = "#{:02x}{:02x}{:02x}".format(*category.color)
-            xml.SubElement(labels, "Label", {"value": category.name, "background": color})
+            xml.SubElement(labels, "Label", {"value": category.name, "background": hex_color(category)})
     xml.indent(view)
     return xml.tostring(view, "utf-8") + b"\n"
 

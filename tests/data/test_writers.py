@@ -210,6 +210,16 @@ def test_crowds_come_back_as_crowds_where_a_format_knows_them(tmp_path: Path) ->
         assert writer.left_out == (0 if knows else 1)
 
 
+def test_words_that_xml_cannot_hold_do_not_spoil_the_file(tmp_path: Path) -> None:
+    photo = make_photo(tmp_path / "photo.png", (200, 200))
+    writer = open_writer("cvat", tmp_path / "out", CATEGORIES)
+    segment = MarkedSegment("kind 2", disc(), sentences=('the <red>\x1b & "blue" ball',))
+    writer.add(Photo("photo.png", (200, 200), photo), [segment])
+    writer.close()
+    (annotation,) = read("cvat", tmp_path / "out")[0].values()
+    assert [s.raw for s in annotation.regions[0].sentences] == ['the <red>  & "blue" ball']
+
+
 def test_cvat_is_told_which_segment_lies_on_top(tmp_path: Path) -> None:
     write("cvat", tmp_path, [disc(), disc(200, 40), disc(200, 9)], tolerance=1)
     shapes = ElementTree.parse(tmp_path / "out" / "annotations.xml").iterfind("image/polygon")
