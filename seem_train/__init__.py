@@ -13,7 +13,7 @@ from seem_data import __version__
 if TYPE_CHECKING:
     from seem_train.prediction.predictor import Predictor
     from seem_train.training.trainer import Run, finetune
-    from seem_train.weights.official import load_model
+    from seem_train.weights.opening import load_model
 
 __all__ = ["Predictor", "Run", "__version__", "finetune", "load_model"]
 
@@ -21,7 +21,7 @@ _HOME = {  # public name → the module that defines it
     "Predictor": "seem_train.prediction.predictor",
     "Run": "seem_train.training.trainer",
     "finetune": "seem_train.training.trainer",
-    "load_model": "seem_train.weights.official",
+    "load_model": "seem_train.weights.opening",
 }
 
 

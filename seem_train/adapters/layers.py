@@ -14,9 +14,9 @@ parameter keeps its name, except a weight under LoRA, which is called ``….para
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,10 @@ class LoRA(nn.Module):
 # Plain functions as hooks, the adapter as a child of its module: copies and pickles of the model stay whole.
 
 
-def _add_to_output(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+
+
+def _add_to_output(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return output + module.adapter(output).to(output.dtype)  # type: ignore[operator]
 
 
@@ -99,13 +102,16 @@ def _add_beside(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -
 def inject(model: nn.Module, placement: Placement) -> None:
     """Put fresh adapters into a SEEM model whose base weights are already loaded.
 
+    A bottleneck that stands at its place already, since the base was tuned itself, stays and goes on from
+    there. LoRA of the base must have been folded (`fold_lora`).
+
     Raises:
-        UserError: a stage the trunk does not have, or a rank below 1.
+        UserError: a stage the trunk does not have, a rank below 1, or other than that of a bottleneck there.
     """
     if placement.rank < 1:
         raise UserError(f"--rank {placement.rank}: the rank of adapters is 1 or more (64 is usual)")
-    if has_adapters(model):
-        raise ValueError("the model has adapters already")
+    if any(adapter_kind(name) == "lora" for name, _ in model.named_parameters()):
+        raise ValueError("the model's LoRA has not been folded into its weights")
     if placement.decoder == "bottleneck":
         for module, dim in decoder_sites(model):
             _attach(module, Bottleneck(dim, placement.rank), _add_to_output)
@@ -136,7 +142,16 @@ def _adapt_block(model: nn.Module, block: nn.Module, placement: Placement) -> No
     _attach(module, ConvBottleneck(dim, placement.rank, layout), _add_to_output)
 
 
-def _attach(module: nn.Module, adapter: nn.Module, hook: Any) -> None:
+def _attach(module: nn.Module, adapter: Bottleneck, hook: Hook) -> None:
+    there = dict(module.named_children()).get("adapter")
+    if isinstance(there, Bottleneck):
+        if there.down.out_features != adapter.down.out_features:
+            raise UserError(
+                f"--rank {adapter.down.out_features}: the weights hold bottleneck adapters of rank "
+                f"{there.down.out_features}; train them further with --rank {there.down.out_features}, or "
+                "start from the weights below them"
+            )
+        return
     module.add_module("adapter", adapter.to(next(module.parameters()).device))
     module.register_forward_hook(hook)
 
@@ -166,7 +181,8 @@ def _children(model: nn.Module, name: str) -> list[nn.Module]:
 
 def mask_embed_site(model: nn.Module) -> tuple[nn.Module, int]:
     module = model.get_submodule("decoder.mask_embed")
-    widths = [parameter.shape for parameter in module.parameters() if parameter.ndim == 2]
+    named = module.named_parameters()
+    widths = [p.shape for name, p in named if p.ndim == 2 and not is_adapter_name(name)]
     if widths[0][1] != widths[-1][0]:
         raise ValueError("the mask embedding changes the width, so nothing can be added beside it")
     return module, widths[0][1]
@@ -175,7 +191,7 @@ def mask_embed_site(model: nn.Module) -> tuple[nn.Module, int]:
 def decoder_weights(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     """The attention and feed-forward projections of the decoder's layers."""
     for name in DECODER_LAYERS:
-        for module in model.get_submodule(f"decoder.{name}").modules():
+        for module in _own_modules(model.get_submodule(f"decoder.{name}")):
             if "in_proj_weight" in module._parameters:
                 yield module, "in_proj_weight"
             elif isinstance(module, nn.Linear):
@@ -211,8 +227,13 @@ def block_site(model: nn.Module, block: nn.Module) -> tuple[nn.Module, int, Layo
     return block, norm.normalized_shape[0], "channels last" if last else "channels first"
 
 
+def _own_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """The module and all inside it but adapters."""
+    return (inside for name, inside in module.named_modules() if "adapter" not in name.split("."))
+
+
 def _dense_weights(block: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    for module in block.modules():
+    for module in _own_modules(block):
         point = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
         if point or isinstance(module, nn.Linear):
             yield module, "weight"
@@ -221,28 +242,40 @@ def _dense_weights(block: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 # What is an adapter, and how to get rid of it. ------------------------------------------------------
 
 
+def adapter_kind(name: str) -> Kind:
+    """Of which kind of adapter a parameter is part, by its name in ``named_parameters()``."""
+    parts = name.split(".")
+    if "parametrizations" in parts and parts[-1] != "original":
+        return "lora"
+    return "bottleneck" if "adapter" in parts else "none"
+
+
 def is_adapter_name(name: str) -> bool:
     """Whether a parameter belongs to an adapter, by its name in ``named_parameters()``."""
-    parts = name.split(".")
-    return "adapter" in parts or ("parametrizations" in parts and parts[-1] != "original")
+    return adapter_kind(name) != "none"
 
 
 def has_adapters(model: nn.Module) -> bool:
     return any(is_adapter_name(name) for name, _ in model.named_parameters())
 
 
+def fold_lora(model: nn.Module) -> None:
+    """Add LoRA to the weights it belongs to, in place; bottlenecks, layers of their own, stay."""
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(cast(nn.ModuleDict, module.parametrizations)):
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+
+
 def merge(model: nn.Module) -> None:
-    """Fold LoRA into the weights it belongs to, in place; parameter names are then those of the base model.
+    """Fold LoRA in; parameter names are then those of the base model.
 
     Raises:
         UserError: the model has bottleneck adapters, which no weight of the base model can hold.
     """
-    if any(".adapter." in name for name, _ in model.named_parameters()):
+    if any(adapter_kind(name) == "bottleneck" for name, _ in model.named_parameters()):
         raise UserError(
             "bottleneck adapters cannot be merged: they are layers of their own, not changes of weights. "
             "Keep the adapter folder, or fine-tune with --strategy lora or head to get plain weights."
         )
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[union-attr, arg-type]
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    fold_lora(model)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import nn
 
-from seem_train.adapters.layers import Placement, inject, is_adapter_name
+from seem_train.adapters.layers import Kind, Placement, adapter_kind, inject, is_adapter_name
 from seem_train.errors import UserError
 
 Treatment = Literal["frozen", "adapters", "lora", "trained"]
@@ -108,14 +108,17 @@ def find(name: str, freeze: Collection[str] = (), unfreeze: Collection[str] = ()
     return strategy
 
 
+#: the adapters that a treatment puts in
+KINDS: dict[Treatment, Kind] = {"frozen": "none", "adapters": "bottleneck", "lora": "lora", "trained": "none"}
+
+
 def placement(
     strategy: Strategy, rank: int | None = None, backbone_stages: Sequence[int] = (3, 4)
 ) -> Placement:
     """Where the strategy's adapters go."""
-    kinds = {"adapters": "bottleneck", "lora": "lora"}
     return Placement(
-        decoder=kinds.get(strategy.decoder, "none"),  # type: ignore[arg-type]
-        backbone=kinds.get(strategy.backbone, "none"),  # type: ignore[arg-type]
+        decoder=KINDS[strategy.decoder],
+        backbone=KINDS[strategy.backbone],
         backbone_stages=tuple(backbone_stages),
         rank=rank or strategy.rank,
     )
@@ -130,10 +133,12 @@ def apply(
 ) -> list[str]:
     """Put the adapters in, freeze and thaw; returns the names of the parameters that will be trained.
 
+    Bottlenecks that the weights brought along are layers like others: trained where their part is trained
+    or gets bottlenecks, else frozen.
+
     Args:
         tasks: what will be learned; without ``interactive`` the decoder's prompt embeddings stay frozen,
-        which
-            would otherwise only decay.
+            which would otherwise only decay.
     """
     inject(model, where)
     declared = []
@@ -143,7 +148,9 @@ def apply(
             unreached = (
                 tasks is not None and "interactive" not in tasks and any(n in name for n in INTERACTIVE_ONLY)
             )
-            train = is_adapter_name(name) or (treatment == "trained" and not unreached)
+            kind = adapter_kind(name)
+            adapts = kind != "none" and kind == KINDS[treatment]
+            train = adapts or (treatment == "trained" and not unreached)
             parameter.requires_grad_(train)
             if train:
                 declared.append(name)

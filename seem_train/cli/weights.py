@@ -192,7 +192,8 @@ def _identify(official: dict[str, Tensor], path: Path) -> tuple[str | None, Repo
     import torch
 
     from seem_train.model.seem import SEEM
-    from seem_train.weights.official import compare, folder_config, recognise
+    from seem_train.weights.official import compare, recognise
+    from seem_train.weights.opening import folder_config
     from seem_train.weights.presets import PRESETS
 
     name = recognise(official, path.name)

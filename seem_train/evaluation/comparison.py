@@ -10,7 +10,7 @@ from typing import Any
 from seem_train.evaluation.evaluate import EvaluationSettings, Task, evaluate
 from seem_train.evaluation.result import EvaluationResult, gains, read_earlier
 from seem_train.runtime import Runtime
-from seem_train.weights.opening import Opened, open_base, open_model
+from seem_train.weights.opening import OpenModel, open_base, open_model
 
 BASE = "base"  #: what a run started from
 
@@ -66,7 +66,7 @@ class Comparator:
 
     def of(
         self,
-        model: Opened,
+        model: OpenModel,
         dataset: Path,
         against: str | None = None,
         base_dataset: Path | None = None,
@@ -99,7 +99,7 @@ class Comparator:
         return Findings(model.name, result, other, forgetting)
 
     def _evaluate(
-        self, model: Opened, dataset: Path, predictions: Path | None = None, show: int = 0
+        self, model: OpenModel, dataset: Path, predictions: Path | None = None, show: int = 0
     ) -> EvaluationResult:
         return evaluate(
             model.model,

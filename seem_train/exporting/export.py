@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from seem_train.adapters import layers as adapters
@@ -92,7 +92,7 @@ def export_graphs(
     """
     if kind == "onnx":
         _need_packages()
-    _merge_lora(model)
+    adapters.fold_lora(model)
     make_folder(folder)
     model = model.eval()
     checks = []
@@ -119,14 +119,6 @@ def _fixed_side(model: SEEM, scale: Scale) -> int | None:
     if isinstance(model.config.trunk, DaViTConfig):
         return -(-scale.short // model.config.size_divisor) * model.config.size_divisor
     return None
-
-
-def _merge_lora(model: SEEM) -> None:
-    """Bottleneck adapters, layers of their own, stay and become part of the graphs."""
-    for module in list(model.modules()):
-        if nn.utils.parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[union-attr, arg-type]
-                nn.utils.parametrize.remove_parametrizations(module, name, leave_parametrized=True)
 
 
 # Graphs: what each is traced with, and checked with. -----------------------------------------------------

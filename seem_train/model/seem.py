@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.attention import QUERIES, Kind
+from seem_train.model.card import Card
 from seem_train.model.checks import check_device, check_image, check_prompts
 from seem_train.model.config import SEEMConfig
 from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
@@ -33,9 +34,6 @@ from seem_train.model.predictions import (
 from seem_train.model.prepare import PreparedPrompts, prepare, prepare_regions
 from seem_train.model.prompts import ImagePrompts, RegionTokens
 from seem_train.model.trunks.focal import build_backbone
-
-if TYPE_CHECKING:
-    from seem_train.adapters.files import Card
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from seem_data import __version__
-from seem_train.adapters import files as adapter_files
-from seem_train.adapters.files import Base, Card
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
+from seem_train.model.card import Base, Card, CategoryRow
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop
 from seem_train.training import checkpoint, run_folder
 from seem_train.training.curves import draw_curves
 from seem_train.training.loggers import table, time_text
 from seem_train.training.previews import chosen, draw_previews
+from seem_train.weights import adapter_folder
 
 if TYPE_CHECKING:
     from seem_train.training.session import Session
@@ -108,8 +108,8 @@ class Examiner:
         base = session.source.base
         if base is None:
             kept = session.place.folder / run_folder.BASE
-            run_folder.share_file(kept, new / adapter_files.BASE)
-            base = Base(adapter_files.BASE, checkpoint.sha256(kept))
+            run_folder.share_file(kept, new / adapter_folder.BASE)
+            base = Base(adapter_folder.BASE, checkpoint.sha256(kept))
         else:
             base = Base(str(Path(base.path).resolve()), base.sha256)
         config = session.model.config
@@ -118,7 +118,7 @@ class Examiner:
             strategy=session.strategy.name,
             placement=session.placement,
             base=base,
-            categories=tuple(self.val_set.categories.as_coco()),
+            categories=cast("tuple[CategoryRow, ...]", tuple(self.val_set.categories.as_coco())),
             preprocessing={
                 "size": self.config.data.size,
                 "eval_size": self.size,
@@ -130,7 +130,7 @@ class Examiner:
             parameters=sum(p.numel() for p in session.trained.values()),
             tool=f"seem-tools {__version__}",
         )
-        adapter_files.write(new, session.trained, card)
+        adapter_folder.write(new, session.trained, card)
         (new / "README.md").write_text(_card_text(card, self.config), encoding="utf-8")
         checkpoint.put_in_place(new, folder)
 

@@ -27,7 +27,7 @@ from seem_train.training.loggers import Log
 from seem_train.training.run_evaluation import Examiner
 from seem_train.training.run_folder import Place
 from seem_train.training.step import TrainingStep
-from seem_train.training.weights_source import Source, load_source
+from seem_train.weights.opening import StartingWeights, open_start
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Session:
     place: Place
     runtime: Runtime
     log: Log
-    source: Source
+    source: StartingWeights
     strategy: strategies.Strategy
     placement: Placement
     train_set: SegmentationSet
@@ -82,7 +82,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     val_set = SegmentationSet(data.dataset, data.val_split)
     if data.limit is not None:
         train_set.images = train_set.images[: data.limit]
-    source = load_source(
+    source = open_start(
         config.model.preset,
         config.model.weights,
         config.run.seed,
@@ -94,7 +94,8 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
         raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
     if runtime.is_main and source.base is None and log.folder is not None:
         run_folder.keep_base(log.folder, model)
-    strategy = strategies.find(config.strategy.name, config.strategy.freeze, config.strategy.unfreeze)
+    name = "full" if source.whole else config.strategy.name
+    strategy = strategies.find(name, config.strategy.freeze, config.strategy.unfreeze)
     placement = strategies.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
     torch.manual_seed(config.run.seed)  # the same fresh adapters in every process
     declared = strategies.apply(model, strategy, placement, data.tasks)

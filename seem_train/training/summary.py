@@ -10,7 +10,6 @@ import torch
 
 from seem_data import __version__
 from seem_train.adapters import strategies
-from seem_train.adapters.files import fingerprint
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
@@ -19,6 +18,7 @@ from seem_train.runtime import allocator_error
 from seem_train.training import run_folder
 from seem_train.training.loggers import count_text, size_text, table
 from seem_train.training.memory import estimate
+from seem_train.weights.adapter_folder import fingerprint
 
 if TYPE_CHECKING:
     from seem_train.training.session import Session
@@ -91,6 +91,7 @@ def opening(session: Session) -> str:
         "",
         _data(session.train_set, session.val_set),
         f"Weights  {session.source.report}",
+        *([f"         {session.source.why}"] if session.source.why else []),
         f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
         f"Strategy {session.strategy.name} · {session.strategy.about}",
         freeze_table(session),

@@ -110,11 +110,14 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
     Raises UserError, saying where to put or how to get the file, where neither exists.
     """
     path = Path(name).expanduser()
-    if path.exists():
-        return path
-    kept = weights_folder() / path.name
-    if path.name == str(name) and kept.is_file():
-        return kept
+    try:
+        if path.exists():
+            return path
+        kept = weights_folder() / path.name
+        if path.name == str(name) and kept.is_file():
+            return kept
+    except OSError as error:
+        raise UserError(f"weights file {str(path)[:80]} cannot be looked at: {error.strerror}") from None
     message = f"weights file {path} does not exist"
     if path.name in CHECKPOINTS:
         message += f"; get it with: seem-train weights get {path.name}, or place it in {weights_folder()}"

@@ -1,16 +1,13 @@
-"""Weights in and out: official names, which model a file belongs to, what matches, and `load_model`.
+"""Official names in and out: which model a file belongs to, what matches, and copying it.
 
 A file keeps the official names, in `.pt` as in `.safetensors`; only the model in memory has names of its own.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -24,24 +21,16 @@ from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.focal import build_backbone
 from seem_train.model.trunks.focal_dw import FocalDWConfig
 from seem_train.model.trunks.timm import TimmConfig
-from seem_train.weights.checkpoints import CHECKPOINTS, find_weights
-from seem_train.weights.original_config import read_config
-from seem_train.weights.presets import PRESETS, get_preset
-from seem_train.weights.tensor_files import read_tensors
+from seem_train.weights.checkpoints import CHECKPOINTS
+from seem_train.weights.presets import PRESETS
 
 #: Official tensors that are no part of the model, and why they may be absent, or of another shape.
 IGNORABLE = {
     "criterion.empty_weight": "class weights of the loss, one a category: set anew by every training",
     "dilation_kernel": "a constant, the ones that widen a click",
 }
+COCO_CATEGORIES = 133  #: of the official checkpoints
 _POSITIONS = re.compile(r"backbone\.(pos_embed|blocks\.\d+\.attn\.rel_pos_[hw])")
-
-#: How the trainer's folders are opened: marker file in the folder → "module:function", called with
-#: (folder, device), that returns the model.
-FOLDER_KINDS = {
-    "adapter.json": "seem_train.adapters.files:open_folder",
-    "best/adapter.json": "seem_train.adapters.files:open_run",
-}
 
 
 @dataclass(frozen=True)
@@ -76,11 +65,14 @@ class Report:
         return "; ".join(parts)
 
 
-def official_state_dict(model: SEEM, classes: int = 133) -> dict[str, Tensor]:
+def official_state_dict(model: SEEM, categories: int | None = None) -> dict[str, Tensor]:
     """The model's tensors under the names, and in the shapes, of the official checkpoints.
 
-    Works on the meta device. `classes` sizes `criterion.empty_weight`, which the demo model has not.
+    Works on the meta device. `categories` sizes `criterion.empty_weight`, which the demo model has not; by
+    default as many as the model was tuned on, else COCO's 133.
     """
+    tuned = len(model.card.categories) if model.card is not None else 0
+    categories = categories or tuned or COCO_CATEGORIES
     state: dict[str, Tensor] = {}
     for ours, theirs in SEEM.OFFICIAL_PREFIX.items():
         part = getattr(model, ours.rstrip("."))
@@ -91,7 +83,7 @@ def official_state_dict(model: SEEM, classes: int = 133) -> dict[str, Tensor]:
     side = model.config.postprocess.click_dilation
     state["dilation_kernel"] = torch.ones(1, 1, side, side, device=like.device)
     if model.config.decoder.mode != "demo":
-        state["criterion.empty_weight"] = torch.ones(classes + 1, device=like.device)
+        state["criterion.empty_weight"] = torch.ones(categories + 1, device=like.device)
         state["criterion.empty_weight"][-1] = 0.1  # the background's weight, NO_OBJECT_WEIGHT of the original
     return state
 
@@ -143,79 +135,6 @@ def recognise(official: Mapping[str, Tensor], file: str = "") -> str | None:
     if known is not None and known.preset in candidates:
         return known.preset
     return candidates[0] if candidates else None
-
-
-def load_model(
-    name_or_folder: str | os.PathLike[str],
-    weights: str | os.PathLike[str] | None = None,
-    device: str | torch.device = "cpu",
-) -> SEEM:
-    """A model in evaluation mode, by the name of a preset or from a folder.
-
-    name_or_folder: a preset (`focal-l`, … `tiny`); or a folder with the original's `config.json` (or
-        `config.yaml`) and `weights.safetensors` under official names; or a folder of the trainer.
-    weights: a `.pt` or `.safetensors` file with official names, or the bare name of a file in
-        `weights_folder()`. For a preset, None means random initial weights, to train from scratch.
-        For a folder, it takes the place of the folder's own weights.
-    device: where the model is put.
-
-    Raises UserError for an unknown name, a file that is not a checkpoint, and weights of another model.
-    """
-    device = _checked_device(device)
-    name, folder = str(name_or_folder), Path(name_or_folder).expanduser()
-    file = None
-    if name in PRESETS or not folder.is_dir():
-        config = get_preset(name).config
-    elif (opener := _trainer_opener(folder)) is not None:
-        if weights is not None:
-            raise UserError(f"{folder} names its own weights; leave out {weights}")
-        return opener(folder, device)
-    else:
-        config, file = folder_config(folder), folder / "weights.safetensors"
-        if weights is None and not file.is_file():
-            raise UserError(f"{folder} has no weights.safetensors; name a file of weights as well")
-    if weights is not None:
-        file = find_weights(weights)
-    model = SEEM(config)
-    if file is not None:
-        official = read_tensors(file)
-        _refuse_other_preset(model, official, name, file)
-        load_official(model, official, str(file))
-    return model.to(device).eval()
-
-
-def _trainer_opener(folder: Path) -> Callable[[Path, torch.device], SEEM] | None:
-    for marker, opener in FOLDER_KINDS.items():
-        if (folder / marker).is_file():
-            module, function = opener.split(":")
-            return getattr(importlib.import_module(module), function)
-    return None
-
-
-def folder_config(folder: Path) -> SEEMConfig:
-    """From the original's configuration file in a folder; a UserError where there is none."""
-    for name in ("config.json", "config.yaml", "config.yml"):
-        if (folder / name).is_file():
-            return read_config(folder / name)
-    raise UserError(f"{folder} is not a model folder: it has no config.json")
-
-
-def _refuse_other_preset(model: SEEM, official: Mapping[str, Tensor], name: str, file: Path) -> None:
-    if compare(model, official).fits:
-        return
-    other = recognise(official, file.name)
-    if other is not None and get_preset(other).config != model.config:
-        raise UserError(f"{file} holds the weights of {other!r}, not of {name!r}; load it as {other!r}")
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise UserError(f"there is no device {device!r}; try cpu, cuda, cuda:0 or mps") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {device} was asked for, but PyTorch finds no CUDA GPU here; use device cpu")
-    return chosen
 
 
 def _owner(name: str) -> str | None:

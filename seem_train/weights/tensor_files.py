@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -27,11 +27,21 @@ _PREFIXES = ("module.", "model.")
 _AGAIN = "download it again (seem-train weights get continues where it stopped)"
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Name → tensor on the CPU, without wrappers and common prefixes; memory-mapped where the format allows.
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors; nothing for other and for unreadable files."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
 
-    The format is told by the content, not by the suffix. Raises UserError, one sentence, for a folder, an
-    empty or incomplete file, a web page saved as a checkpoint, and a pickle that holds more than tensors.
+
+def read_tensors(path: Path, remedy: str = _AGAIN) -> dict[str, Tensor]:
+    """Name ─▶ tensor on the CPU, without wrappers and common prefixes; memory-mapped where the format allows.
+
+    `remedy`: what to advise where the file is incomplete. The format is told by the content, not by the
+    suffix. Raises UserError, one sentence, for a folder, an empty or incomplete file, a web page saved as a
+    checkpoint, and a pickle that holds more than tensors.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; name the .pt or .safetensors file itself")
@@ -39,13 +49,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} does not exist")
     size = path.stat().st_size
     if size == 0:
-        raise UserError(f"{path} is empty (0 bytes); {_AGAIN}")
+        raise UserError(f"{path} is empty (0 bytes); {remedy}")
     with path.open("rb") as file:
         head = file.read(512)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27:
-        return _without_prefixes(_read_safetensors(path))
+        return _without_prefixes(_read_safetensors(path, remedy))
     if head[:2] == b"PK" or head[:1] == b"\x80":
-        return _without_prefixes(_tensors_in(_read_torch(path, head), path))
+        return _without_prefixes(_tensors_in(_read_torch(path, head, remedy), path))
     raise UserError(f"{path} {_what_it_is(head)}")
 
 
@@ -83,16 +93,16 @@ def writing(path: Path) -> Iterator[None]:
         raise OSError(errno.EIO, str(error), str(path)) from error
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, remedy: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
         raise UserError(
-            f"{path} is incomplete or damaged ({error}){_expected_size(path)}; {_AGAIN}"
+            f"{path} is incomplete or damaged ({error}){_expected_size(path)}; {remedy}"
         ) from None
 
 
-def _read_torch(path: Path, head: bytes) -> object:
+def _read_torch(path: Path, head: bytes, remedy: str) -> object:
     zipped = head[:2] == b"PK"
     try:
         if zipped and not zipfile.is_zipfile(path):
@@ -103,14 +113,14 @@ def _read_torch(path: Path, head: bytes) -> object:
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL\s+([\w.]+)|Unsupported (?:operand|class)", str(error))
         if refused is None:
-            raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
+            raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {remedy}") from None
         what = refused[1] or "a plain pickle"
         raise UserError(
             f"{path} holds more than tensors ({what}) and is not opened, since that could run code; "
             "ask its author for a plain state dict or a .safetensors file"
         ) from None
     except (EOFError, RuntimeError, ValueError, KeyError, OSError, AttributeError):
-        raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {_AGAIN}") from None
+        raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {remedy}") from None
 
 
 def _expected_size(path: Path) -> str:

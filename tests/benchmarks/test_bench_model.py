@@ -21,7 +21,7 @@ from seem_train.model.config import FocalConfig, SEEMConfig
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.weights.official import load_model
+from seem_train.weights.opening import load_model
 
 pytestmark = pytest.mark.bench
 SIDE = 512

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seem_train import Predictor
-from seem_train.weights.official import load_model
+from seem_train.weights.opening import load_model
 
 HEIGHT, WIDTH, SIDE = 480, 640, 512
 

@@ -23,7 +23,7 @@ from seem_train.errors import UserError
 from seem_train.model.draws import ReplayDraws
 from seem_train.model.language import BACKGROUND
 from seem_train.model.seem import SEEM
-from seem_train.weights.official import load_model
+from seem_train.weights.opening import load_model
 
 FEATURES = 1e-4  #: tolerance of backbone and pixel decoder, relative to the largest value
 LOGITS = 3e-4  #: of logits and embeddings

@@ -22,7 +22,7 @@ from seem_train.losses.criterion import LossTerms
 from seem_train.losses.points import Task
 from seem_train.losses.targets import Targets
 from seem_train.model.predictions import Predictions
-from seem_train.weights.official import load_model
+from seem_train.weights.opening import load_model
 from tests.parity.golden import Case, case_folders
 from tests.parity.training import MODES, official_gradients, step
 

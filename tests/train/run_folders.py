@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from seem_train.adapters import files as adapter_files
-from seem_train.adapters.files import Base, Card
 from seem_train.adapters.layers import Placement, inject
+from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
 from seem_train.training import checkpoint
+from seem_train.weights import adapter_folder
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
@@ -30,7 +30,7 @@ def write_run(folder: Path, placement: Placement | None = None, seed: int = 0) -
     model = SEEM(get_preset("tiny").config).eval()
     best = folder / "best"
     best.mkdir(parents=True)
-    base = best / adapter_files.BASE
+    base = best / adapter_folder.BASE
     write_tensors(base, official_state_dict(model))
     inject(model, placement)
     changed = {"decoder.class_embed"}
@@ -43,9 +43,9 @@ def write_run(folder: Path, placement: Placement | None = None, seed: int = 0) -
         model="tiny",
         strategy="test",
         placement=placement,
-        base=Base(adapter_files.BASE, checkpoint.sha256(base)),
+        base=Base(adapter_folder.BASE, checkpoint.sha256(base)),
         categories=CATEGORIES,
         preprocessing={"eval_size": EVAL_SIZE},
     )
-    adapter_files.write(best, {name: parameters[name] for name in changed}, card)
+    adapter_folder.write(best, {name: parameters[name] for name in changed}, card)
     return folder

@@ -11,11 +11,12 @@ import torch
 from tiny_dataset import CATEGORIES, write_dataset
 from typer.testing import CliRunner, Result
 
-from seem_train.adapters import files as adapter_files
-from seem_train.adapters.files import Base, Card, fingerprint
 from seem_train.adapters.layers import Placement
 from seem_train.cli.app import app
+from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
+from seem_train.weights import adapter_folder
+from seem_train.weights.adapter_folder import fingerprint
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
@@ -57,7 +58,7 @@ def run(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         categories=tuple(CATEGORIES),
         preprocessing={"size": 64, "eval_size": 64},
     )
-    adapter_files.write(folder / "best", trained, card)
+    adapter_folder.write(folder / "best", trained, card)
     return folder
 
 

@@ -31,7 +31,7 @@ from seem_train.model.seem import SEEM
 from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.samvit import SamViTConfig
 from seem_train.prediction.vocabulary import as_categories
-from seem_train.weights.official import load_model
+from seem_train.weights.opening import load_model
 
 SIDE = 64
 

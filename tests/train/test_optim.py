@@ -19,7 +19,8 @@ from seem_train.training.optim import (
     parameter_groups,
     set_lr,
 )
-from seem_train.weights.official import load_model, official_state_dict
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.opening import load_model
 
 MULTIPLIERS = {"backbone": 0.1, "language": 0.1}
 

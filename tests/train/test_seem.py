@@ -16,7 +16,7 @@ from seem_train.errors import UserError
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
 from seem_train.model.seem import SEEM
-from seem_train.weights.official import load_model
+from seem_train.weights.opening import load_model
 
 CLICK = ImagePrompts.of([ObjectPrompt(Marks(points=[(20, 30)]))], (64, 64))
 DEMO = replace(MICRO, decoder=replace(MICRO.decoder, mode="demo"))

@@ -12,8 +12,8 @@ from seem_train.adapters import strategies
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.timm import LITE0, TimmConfig, TimmTrunk, load_pretrained
-from seem_train.training.weights_source import load_source
-from seem_train.weights.official import load_model, official_state_dict
+from seem_train.weights.official import official_state_dict
+from seem_train.weights.opening import load_model, open_start
 from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
 
@@ -83,7 +83,7 @@ def test_weights_come_from_a_file_of_timms_too(tmp_path: Path) -> None:
 def test_a_model_on_another_trunk_comes_back_from_its_file_to_the_bit(
     tmp_path: Path, image: torch.Tensor
 ) -> None:
-    source = load_source("tiny", None, 0, SMALL, "random")
+    source = open_start("tiny", None, 0, SMALL, "random")
     assert source.preset == f"tiny+{SMALL}"
     write_tensors(tmp_path / "w.safetensors", official_state_dict(source.model))
     again = load_model(source.preset, weights=tmp_path / "w.safetensors")
@@ -92,7 +92,7 @@ def test_a_model_on_another_trunk_comes_back_from_its_file_to_the_bit(
 
 @pytest.mark.parametrize("name", ["backbone-adapter+head-adapter", "backbone-lora+lora"])
 def test_adapters_end_each_stage_and_change_nothing_before_training(name: str, image: torch.Tensor) -> None:
-    model = load_source("tiny", None, 0, SMALL, "random").model
+    model = open_start("tiny", None, 0, SMALL, "random").model
     before = answer(model, image)
     strategy = strategies.find(name)
     declared = strategies.apply(model, strategy, strategies.placement(strategy))
@@ -121,7 +121,7 @@ def test_pixels_are_scaled_as_the_backbone_knows_them() -> None:
 )
 def test_trunks_that_cannot_serve_are_refused_in_a_sentence(trunk: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        load_source("tiny", None, 0, trunk, "random")
+        open_start("tiny", None, 0, trunk, "random")
 
 
 def test_offline_the_sentence_says_what_works_without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:

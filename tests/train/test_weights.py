@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from seem_train.errors import UserError
 from seem_train.model.config import DecoderConfig, LanguageConfig, PixelDecoderConfig, SEEMConfig
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.samvit import SamViTConfig
-from seem_train.weights import official as weights_module
 from seem_train.weights.checkpoints import CHECKPOINTS, find_weights, weights_folder
-from seem_train.weights.official import load_model, load_official, official_state_dict, recognise
+from seem_train.weights.official import load_official, official_state_dict, recognise
+from seem_train.weights.opening import load_model
 from seem_train.weights.presets import PRESETS
 from seem_train.weights.tensor_files import read_tensors, write_tensors
 
@@ -85,7 +84,7 @@ def test_the_loss_weights_and_the_dilation_kernel_may_be_absent(tiny: SEEM, tmp_
 
 
 def test_the_loss_weights_may_be_for_other_categories(tiny: SEEM) -> None:
-    state = official_state_dict(tiny, classes=10)
+    state = official_state_dict(tiny, categories=10)
     assert state["criterion.empty_weight"].shape == (11,)
     assert load_official(tiny, state).ignored == ["dilation_kernel", "criterion.empty_weight"]
 
@@ -173,19 +172,6 @@ def test_a_broken_configuration(tmp_path: Path, text: str) -> None:
         load_model(tmp_path)
     with pytest.raises(UserError, match=r"it has no config\.json"):
         load_model(tmp_path.parent)
-
-
-def test_other_kinds_of_folders_are_opened_by_their_marker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "run.json").touch()
-    opener = types.ModuleType("opener")
-    opener.open_it = lambda folder, device: (folder, device)  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setitem(sys.modules, "opener", opener)
-    monkeypatch.setitem(weights_module.FOLDER_KINDS, "run.json", "opener:open_it")
-    assert load_model(tmp_path) == (tmp_path, torch.device("cpu"))
-    with pytest.raises(UserError, match=r"names its own weights; leave out w\.pt"):
-        load_model(tmp_path, weights="w.pt")
 
 
 # ── which model a file belongs to ──────────────────────────────────────────────────────────────────
