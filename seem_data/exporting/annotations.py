@@ -6,6 +6,8 @@ annotators' own are kept; others are made anew by the next build.
 
 from __future__ import annotations
 
+import shlex
+
 from seem_data.exporting.placing import Job
 from seem_data.layout import CATEGORIES_JSON, PANOPTIC_JSON, ImageRecord, Split
 from seem_data.problems import DataError, Problem
@@ -19,7 +21,7 @@ def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
         problems: what the format cannot hold is told here.
 
     Returns:
-        nothing to type next.
+        the commands to type next.
     """
     writer = open_writer(form, job.out, job.dataset.categories, job.tolerance, link=job.link)
     for name in job.dataset.split_names:
@@ -42,7 +44,13 @@ def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
         message = "has no split val, which ultralytics asks for."
         remedy = "Add 'val: images/train' or the like to data.yaml, or build with --split train=0.8,val=0.2."
         problems.append(Problem("no-split", message, remedy, str(job.dataset.root), "", "note"))
-    return []
+    return _build_again(job) if form == "labelme" else []
+
+
+def _build_again(job: Job) -> list[str]:
+    root, out = job.dataset.root.resolve(), job.out.resolve()
+    colors, polys, new = (shlex.quote(str(p)) for p in (root / CATEGORIES_JSON, out, f"{root}-corrected"))
+    return [f"seem-data build --colors {colors} --polys {polys} --out {new}   # when it is corrected"]
 
 
 def _segments(

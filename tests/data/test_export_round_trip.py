@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +14,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from seem_data import build
+from seem_data.cli import app
 from seem_data.export import export
 from seem_data.layout import Dataset, Split
 from tests.data.scenes import box, write_annotation, write_colors, write_image, write_scenes
@@ -70,8 +75,6 @@ def test_an_exported_dataset_is_built_again_equal_split_by_split(
 @pytest.mark.parametrize("to", TARGETS)
 def test_the_photographs_of_the_example_come_back_equal(tmp_path: Path, to: str) -> None:
     pytest.importorskip("skimage")
-    import subprocess
-
     command = [sys.executable, str(EXAMPLES / "photos" / "make.py"), str(tmp_path / "photos")]
     subprocess.run(command, check=True, capture_output=True)
     colors = EXAMPLES / "photos" / "categories.json"
@@ -80,6 +83,20 @@ def test_the_photographs_of_the_example_come_back_equal(tmp_path: Path, to: str)
     again = rebuilt(original, to, tmp_path)
     for name in original.split_names:
         assert instances(again[name]) == instances(original.split(name))
+
+
+def test_the_command_that_a_labelme_export_ends_with_builds_the_dataset_again(
+    tabletop: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(tabletop.root, tmp_path / "it's here")
+    (command,) = export(Dataset(tmp_path / "it's here"), "labelme", tmp_path / "to correct")
+    program, *arguments = shlex.split(command, comments=True)
+    assert program == "seem-data"
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    again = Dataset(tmp_path / "it's here-corrected")
+    for name in tabletop.split_names:
+        assert instances(again.split(name)) == instances(tabletop.split(name))
 
 
 def crowded(folder: Path) -> Dataset:
