@@ -157,7 +157,7 @@ def _settings(chosen: EvaluateOptions, size_of_run: int | None) -> EvaluationSet
 def _write(out: Path, findings: Findings, dataset: Path) -> None:
     from seem_train.data.dataset import SegmentationSet
     from seem_train.evaluation.report import write_report
-    from seem_train.training.checkpoint import write_text
+    from seem_train.files import write_text
 
     text = json.dumps(findings.as_dict(), indent=1, ensure_ascii=False)
     try:

@@ -13,6 +13,7 @@ import typer
 
 from seem_train import config as settings
 from seem_train.errors import UserError
+from seem_train.files import write_text
 
 _PANELS = {
     "data": "Data",
@@ -105,7 +106,7 @@ def init(
     """Write a commented file with every setting and its default."""
     if file.exists() and not force:
         raise UserError(f"{file} exists; name another file, or write over it with --force")
-    file.write_text(settings.commented_yaml(), encoding="utf-8")
+    write_text(file, settings.commented_yaml())
     print(f"Wrote {file}. Edit it, then: seem-train run --config {file}")
 
 

@@ -143,7 +143,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing file")] = False,
 ) -> None:
     """Rewrite a checkpoint as .safetensors or as .pt: same official names, same values, bit for bit."""
-    from seem_train.weights.checkpoints import sha256_of
+    from seem_train.files import sha256_of
     from seem_train.weights.tensor_files import write_tensors
 
     if out.exists() and not overwrite:
@@ -158,7 +158,8 @@ def convert(
 @weights.command()
 def verify(file: File) -> None:
     """Check a file: every tensor of its model is there, all finite; the checksum, where one is known."""
-    from seem_train.weights.checkpoints import CHECKPOINTS, sha256_of
+    from seem_train.files import sha256_of
+    from seem_train.weights.checkpoints import CHECKPOINTS
 
     path, official = _read(file)
     name, report = _identify(official, path)

@@ -18,9 +18,9 @@ import numpy as np
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.result import EvaluationResult, Shown, gains, shown_number
+from seem_train.files import write_text
 from seem_train.metrics import InteractiveResult
 from seem_train.output import draw
-from seem_train.training.checkpoint import write_text
 
 _PAGE = Path(__file__).with_suffix(".html")
 _MATRIX = 40  #: categories up to which the whole confusion matrix is shown

@@ -31,12 +31,11 @@ from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
 from seem_train.exporting.graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import readme
+from seem_train.files import make_folder, write_text, writing
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.davit import DaViTConfig
 from seem_train.model.trunks.samvit import SamViTConfig
-from seem_train.prediction.answers import make_folder
 from seem_train.prediction.vocabulary import Category
-from seem_train.training.checkpoint import write_text
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import write_tensors
 
@@ -201,7 +200,8 @@ def _written(graph: Any, example: tuple[Tensor, ...], shapes: Any, path: Path, k
     try:
         program = torch.export.export(graph, example, dynamic_shapes=shapes)
         if kind == "pt2":
-            torch.export.save(program, path)
+            with writing(path) as new:
+                torch.export.save(program, new)
             return _run_program(torch.export.load(path))
         if isinstance(graph, ImageEncoder) and isinstance(graph.model.config.trunk, SamViTConfig):
             program = program.run_decompositions()  # its attention has 3 dimensions, the translation wants 4
@@ -277,7 +277,8 @@ def _describe(
     with torch.no_grad():
         embeddings = model.class_embeddings([category.name for category in categories])
         temperature = float(model.language.logit_scale.exp())
-    np.save(folder / "categories.npy", embeddings.numpy())
+    with writing(folder / "categories.npy") as new:
+        np.save(new, embeddings.numpy())
     facts = {
         "format": kind,
         "graphs": {

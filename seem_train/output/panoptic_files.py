@@ -8,14 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from seem_data.layout import ImageRecord
-from seem_train.errors import UserError
+from seem_train.files import make_folder, write_image, write_text
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output.draw import shade
-from seem_train.training.checkpoint import write_text
 
 
 class PanopticFiles:
@@ -29,12 +27,7 @@ class PanopticFiles:
     def __init__(self, folder: Path, categories: Sequence[Any]) -> None:
         self._folder = folder
         self._categories = categories
-        try:
-            (folder / "panoptic").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{folder}: cannot be written to ({error.strerror}); name another folder"
-            ) from None
+        make_folder(folder / "panoptic")
 
     def write(
         self, record: ImageRecord, id_map: np.ndarray, segments: Sequence[PanopticSegment]
@@ -50,12 +43,8 @@ class PanopticFiles:
         ids = self._ids(segments)
         values = np.array([0, *ids], np.int32)[id_map]
         path = self._folder / "panoptic" / record.panoptic_name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new.png")
-        blue_green_red = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=-1).astype(np.uint8)
-        if not cv2.imwrite(str(new), blue_green_red):
-            raise UserError(f"{path}: cannot be written; is the disk full?")
-        new.replace(path)
+        coded = np.stack([values & 255, values >> 8 & 255, values >> 16], axis=-1).astype(np.uint8)
+        write_image(path, coded)
         rows = [
             {
                 "id": id_,

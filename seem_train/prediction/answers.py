@@ -19,13 +19,13 @@ from pycocotools import mask as coco_mask
 
 from seem_data.layout import ImageRecord
 from seem_train.errors import UserError
+from seem_train.files import make_folder, write_image, write_text
 from seem_train.metrics.instance import encode_masks
 from seem_train.model.language import clean_name
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.prediction.vocabulary import Category
-from seem_train.training.checkpoint import write_text
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  #: what `save` takes for the name of a picture
 
@@ -283,32 +283,12 @@ def outlines(mask: np.ndarray) -> list[list[list[int]]]:
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """An RGB picture [H, W, 3] in the format of the name, whole or not at all."""
-    _write_image(path, picture[..., ::-1])
+    write_image(path, picture)
 
 
 def write_labels(path: Path, labels: np.ndarray, categories: int) -> None:
     """Category indices [H, W] as a PNG of 8 bits, above 255 categories of 16."""
-    _write_image(path, labels.astype(np.uint8 if categories <= 255 else np.uint16))
-
-
-def make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder") from None
-
-
-def _write_image(path: Path, pixels: np.ndarray) -> None:
-    make_folder(path.parent)
-    new = path.with_name(f".{path.stem}.new{path.suffix}")
-    try:
-        written = cv2.imwrite(str(new), pixels)
-    except cv2.error:
-        written = False
-    if not written:
-        new.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written; is the disk full, or the name's ending no picture's?")
-    new.replace(path)
+    write_image(path, labels.astype(np.uint8 if categories <= 255 else np.uint16))
 
 
 def _scaled(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -26,6 +26,7 @@ import numpy as np
 from seem_data.layout import ImageRecord
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
+from seem_train.files import make_folder, write_text
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.prediction.answers import (
@@ -33,7 +34,6 @@ from seem_train.prediction.answers import (
     Panoptic,
     Prediction,
     Semantic,
-    make_folder,
     write_labels,
     write_objects,
     write_picture,
@@ -44,7 +44,6 @@ from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals import Proposals
 from seem_train.prediction.user_prompts import read_prompts
-from seem_train.training.checkpoint import write_text
 
 T = TypeVar("T")
 

@@ -25,11 +25,11 @@ from seem_train.adapters import strategies
 from seem_train.data.batch import Batch, Example, Spoken, collate
 from seem_train.data.strokes import StrokeConfig, draw_strokes
 from seem_train.errors import UserError
+from seem_train.formatting import size_text, table
 from seem_train.losses.criterion import Criterion
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, pick_device, pick_precision
 from seem_train.training import optim
-from seem_train.training.loggers import size_text, table
 from seem_train.training.reference import ReferenceStep, optimizer_of, slow_layers
 from seem_train.training.step import StepDraws, TrainingStep
 from seem_train.weights.presets import get_preset

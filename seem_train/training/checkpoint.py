@@ -10,12 +10,9 @@ There is no random state inside: every draw derives from (seed, step, place), se
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seem_train.errors import UserError
-from seem_train.weights.tensor_files import writing
+from seem_train.files import flush, sha256_of, write_json, writing
+from seem_train.weights.tensor_files import library_errors
 
 MODEL, STATE, MANIFEST = "model.safetensors", "train_state.pt", "manifest.json"
 FORMAT = 1
@@ -66,41 +64,61 @@ def save(
     Raises:
         OSError: the disk is full or not writable; the checkpoint that was there is untouched.
     """
-    new = folder.with_name(folder.name + ".new")
-    shutil.rmtree(new, ignore_errors=True)
+    new = beside(folder, lambda place: not damage(place))
     try:
-        new.mkdir(parents=True)
         owned = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        with writing(new / MODEL):
-            save_file(owned, new / MODEL)
-        with writing(new / STATE):
-            torch.save(dict(state), new / STATE)
-        files = {name: sha256(new / name) for name in (MODEL, STATE)}
-        text = json.dumps({"format": FORMAT, "files": files, **manifest}, indent=2, ensure_ascii=False)
-        (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        for name in (MODEL, STATE, MANIFEST):
-            _flush(new / name)
-        _flush(new)
+        with writing(new / MODEL) as file, library_errors(new / MODEL):
+            save_file(owned, file)
+        with writing(new / STATE) as file, library_errors(new / STATE):
+            torch.save(dict(state), file)
+        hashes = {name: sha256_of(new / name) for name in (MODEL, STATE)}
+        write_json(new / MANIFEST, {"format": FORMAT, "files": hashes, **manifest})
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
     put_in_place(new, folder)
 
 
+def beside(folder: Path, complete: Callable[[Path], bool]) -> Path:
+    """An empty folder to write into, for `put_in_place`; whatever goes wrong there, `folder` is not touched.
+
+    After a crash between the two renames of `put_in_place` nothing has the name `folder`: what is complete,
+    the newest first, gets it, so that nothing complete is deleted before something newer is complete.
+    """
+    new = _new(folder)
+    if not folder.exists():
+        survivor = next((place for place in (new, _old(folder)) if complete(place)), None)
+        if survivor is not None:
+            survivor.rename(folder)
+            flush(folder.parent)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    return new
+
+
 def put_in_place(new: Path, folder: Path) -> None:
     """Give the complete folder `new` the name `folder`; at every moment one of the two names is complete."""
-    old = folder.with_name(folder.name + ".old")
+    old = _old(folder)
+    flush(new)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _new(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".new")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
 
 
 def find(folder: Path) -> Path | None:
     """The newest complete checkpoint of that name, also where a save was cut short; None if there is none."""
-    for candidate in (folder, folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")):
+    for candidate in (folder, _new(folder), _old(folder)):
         if not damage(candidate):
             return candidate
     return None
@@ -116,7 +134,7 @@ def damage(folder: Path) -> str:
     for name, expected in files.items():
         if not (folder / name).is_file():
             return f"{folder / name} is missing"
-        if sha256(folder / name) != expected:
+        if sha256_of(folder / name) != expected:
             return f"{folder / name} is damaged (its SHA-256 is not the one in {MANIFEST})"
     return ""
 
@@ -149,28 +167,3 @@ def restore_tensors(parameters: Mapping[str, Tensor], checkpoint: Checkpoint) ->
     with torch.no_grad():
         for name, tensor in checkpoint.tensors.items():
             parameters[name].copy_(tensor)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-        return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold what was written, so that a rename never becomes durable before its content."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems cannot flush folders
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seem_train.files import writing
+
 LOSSES = ("loss", "loss_mask_ce", "loss_mask_bce", "loss_mask_dice", "loss_grounding_ce", "loss_spatial_ce")
 METRICS = ("PQ", "mIoU", "AP", "cIoU", "IoU@1")  #: one of each task, all in percent
 
@@ -33,6 +35,5 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=7)
-    temporary = file.with_name(f".{file.name}.new")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(file)
+    with writing(file) as new:
+        figure.savefig(new, format="png", dpi=110)

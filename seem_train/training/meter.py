@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from seem_train.training.loggers import size_text, time_text
+from seem_train.formatting import size_text, time_text
 
 if TYPE_CHECKING:
     from seem_train.training.session import Session

@@ -13,6 +13,7 @@ from PIL import Image
 from seem_train.data.clicks import deepest_pixel
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.image_scale import Scale
+from seem_train.files import writing
 from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
@@ -48,10 +49,8 @@ def draw_previews(
     pictures = [p for row, _ in rows for p in [*row, *[blank] * (columns - len(row))]]
     captions = [c for _, row in rows for c in [*row, *[""] * (columns - len(row))]]
     sheet = draw.contact_sheet(pictures, captions, columns, HEIGHT)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.new")
-    Image.fromarray(sheet).save(temporary, format="JPEG", quality=88)
-    temporary.replace(file)
+    with writing(file) as new:
+        Image.fromarray(sheet).save(new, format="JPEG", quality=88)
 
 
 def _row(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seem_data import __version__
+from seem_train import files
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
+from seem_train.formatting import table, time_text
 from seem_train.model.card import Base, Card, CategoryRow
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop
 from seem_train.training import checkpoint, run_folder
 from seem_train.training.curves import draw_curves
-from seem_train.training.loggers import table, time_text
 from seem_train.training.previews import chosen, draw_previews
 from seem_train.weights import adapter_folder
 
@@ -97,19 +97,17 @@ class Examiner:
         }
         if better:
             report |= {"best": headline, "best_step": progress.step, "per_class": result.per_class()}
-        run_folder.write_json(folder / run_folder.SUMMARY, report)
+        files.write_json(folder / run_folder.SUMMARY, report)
 
     def keep(self, session: Session, headline: dict[str, float | None]) -> None:
         """Write best/: an adapter folder that stands for the run."""
         folder = session.place.folder / run_folder.BEST
-        new = folder.with_name(folder.name + ".new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+        new = checkpoint.beside(folder, lambda place: (place / adapter_folder.CARD).is_file())
         base = session.source.base
         if base is None:
             kept = session.place.folder / run_folder.BASE
-            run_folder.share_file(kept, new / adapter_folder.BASE)
-            base = Base(adapter_folder.BASE, checkpoint.sha256(kept))
+            files.share(kept, new / adapter_folder.BASE)
+            base = Base(adapter_folder.BASE, files.sha256_of(kept))
         else:
             base = Base(str(Path(base.path).resolve()), base.sha256)
         config = session.model.config
@@ -131,7 +129,7 @@ class Examiner:
             tool=f"seem-tools {__version__}",
         )
         adapter_folder.write(new, session.trained, card)
-        (new / "README.md").write_text(_card_text(card, self.config), encoding="utf-8")
+        files.write_text(new / "README.md", _card_text(card, self.config))
         checkpoint.put_in_place(new, folder)
 
     def finish(self, session: Session) -> None:
@@ -149,7 +147,7 @@ class Examiner:
             "strategy": session.strategy.name,
             "model": session.source.preset,
         }
-        run_folder.write_json(folder / run_folder.SUMMARY, report)
+        files.write_json(folder / run_folder.SUMMARY, report)
         log.say(closing(report, session.seconds, folder, self._example()))
 
     def _example(self) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -169,20 +168,7 @@ def environment(device: torch.device, world: int, extra: Mapping[str, Any]) -> d
     }
 
 
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    checkpoint.write_text(file, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
 def keep_base(folder: Path, model: SEEM) -> None:
     """Write the random weights a run starts from, without which its adapters mean nothing; once."""
     if not (folder / BASE).is_file():
         write_tensors(folder / BASE, official_state_dict(model), {"format": "pt"})
-
-
-def share_file(source: Path, target: Path) -> None:
-    """The same file in two places, at the price of one where the file system allows."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

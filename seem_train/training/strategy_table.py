@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from seem_train.adapters.strategies import STRATEGIES, apply, count, placement, trainable_share
+from seem_train.formatting import count_text, table
 from seem_train.model.seem import SEEM
-from seem_train.training.loggers import count_text, table
 from seem_train.weights.checkpoints import find_weights
 from seem_train.weights.official import recognise
 from seem_train.weights.presets import get_preset

@@ -14,9 +14,9 @@ from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.evaluation.result import fewer_is_better
+from seem_train.formatting import count_text, size_text, table
 from seem_train.runtime import allocator_error
 from seem_train.training import run_folder
-from seem_train.training.loggers import count_text, size_text, table
 from seem_train.training.memory import estimate
 from seem_train.weights.adapter_folder import fingerprint
 

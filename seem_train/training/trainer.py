@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seem_train import config as settings
+from seem_train import files
 from seem_train.config import Config
 from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import Batch, TrainingSet, training_batches
@@ -116,8 +117,8 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     if place.resume is not None:
         restore(session, checkpoint.load(place.resume))
     if runtime.is_main:
-        checkpoint.write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
-        run_folder.write_json(place.folder / "environment.json", summary.environment(session))
+        files.write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
+        files.write_json(place.folder / "environment.json", summary.environment(session))
     progress = session.progress
     if progress.step >= session.total_steps and progress.evaluated == progress.step:
         log.say(f"{place.folder} is finished; raise --epochs or --steps to go on, or choose another --out")
@@ -294,8 +295,8 @@ def not_finite(session: Session, batch: Batch, terms: Sequence[str]) -> UserErro
     number, runtime = session.progress.step, session.runtime
     process = f"_process_{runtime.rank}" if runtime.world > 1 else ""
     file = session.place.folder / "debug" / f"step_{number}{process}.pt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"images": batch.images.cpu(), "id_maps": batch.id_maps.cpu(), "files": batch.files}, file)
+    with files.writing(file) as new:
+        torch.save({"images": batch.images.cpu(), "id_maps": batch.id_maps.cpu(), "files": batch.files}, new)
     rate = max(group["lr"] for group in session.optimizer.param_groups)
     names = ", ".join(batch.files[:4]) + (" …" if len(batch.files) > 4 else "")
     found = ", ".join(terms[:4]) + (f" and {len(terms) - 4} more" if len(terms) > 4 else "")

@@ -14,7 +14,6 @@ Written here, and read file by file; `opening` makes models of them.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from torch import Tensor, nn
 
 from seem_train.adapters.layers import Placement, adapter_kind
 from seem_train.errors import UserError
+from seem_train.files import sha256_of, write_json
 from seem_train.model.card import FORMAT, Card
-from seem_train.weights.checkpoints import find_weights, sha256_of
+from seem_train.weights.checkpoints import find_weights
 from seem_train.weights.tensor_files import write_tensors
 
 TENSORS, CARD, BASE = "adapter.safetensors", "adapter.json", "base.safetensors"
@@ -37,11 +37,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     owned = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     write_tensors(folder / TENSORS, owned, {"format": "pt"})
-    temporary = folder / f".{CARD}.new"
-    temporary.write_text(
-        json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    temporary.replace(folder / CARD)
+    write_json(folder / CARD, dataclasses.asdict(card))
 
 
 def read_card(folder: Path) -> Card:

@@ -7,21 +7,18 @@ checksum of such a pointer is the file's SHA-256). No SEEM checkpoint with a DaV
 
 from __future__ import annotations
 
-import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from seem_train.errors import UserError
+from seem_train.files import Progress, publish, sha256_of
 
 _ROOT = "https://huggingface.co/xdecoder/SEEM/resolve/main/"
 _CHUNK = 1 << 20
-
-#: called with (bytes so far, bytes in all or None)
-Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True)
@@ -124,20 +121,6 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
     raise UserError(message)
 
 
-def sha256_of(path: Path, progress: Progress | None = None) -> str:
-    """SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    size = path.stat().st_size
-    done = 0
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-            done += len(piece)
-            if progress is not None:
-                progress(done, size)
-    return digest.hexdigest()
-
-
 def download(checkpoint: Checkpoint, folder: Path | None = None, progress: Progress | None = None) -> Path:
     """Fetch an official file into `folder` (default `weights_folder()`) and return its path.
 
@@ -169,7 +152,7 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, progress: Progr
         raise UserError(
             f"{checkpoint.file}: what came from {checkpoint.url} has another SHA-256; it was deleted"
         )
-    part.replace(target)
+    publish(part, target)
     return target
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from seem_train.adapters.layers import fold_lora, inject
 from seem_train.errors import UserError
+from seem_train.files import sha256_of
 from seem_train.model.card import Base
 from seem_train.model.config import SEEMConfig
 from seem_train.model.seem import SEEM
@@ -44,7 +45,6 @@ from seem_train.weights.checkpoints import (
     CHECKPOINTS,
     checkpoint_of_preset,
     find_weights,
-    sha256_of,
     weights_folder,
 )
 from seem_train.weights.official import compare, load_official, recognise

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seem_train.errors import UserError
+from seem_train.files import writing
 from seem_train.weights.checkpoints import CHECKPOINTS
 
 #: what trainers put around a state dict, and before every name in it
@@ -65,25 +66,18 @@ def write_tensors(
     """Write `.safetensors` or `.pt`, under a temporary name first; `metadata` goes into safetensors only."""
     if path.suffix not in (".safetensors", ".pt"):
         raise UserError(f"{path}: the name must end in .safetensors or .pt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     # Safetensors stores no views: every tensor gets memory of its own.
     layout = torch.contiguous_format if path.suffix == ".safetensors" else torch.preserve_format
     owned = {name: tensor.clone(memory_format=layout) for name, tensor in tensors.items()}
-    try:
-        with writing(path):
-            if path.suffix == ".pt":
-                torch.save(owned, part)
-            else:
-                save_file(owned, part, dict(metadata or {}))
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with writing(path) as new, library_errors(path):
+        if path.suffix == ".pt":
+            torch.save(owned, new)
+        else:
+            save_file(owned, new, dict(metadata or {}))
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def library_errors(path: Path) -> Iterator[None]:
     """Failures to write `path` as OSError; safetensors and torch have a type of their own each."""
     try:
         yield

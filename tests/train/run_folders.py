@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from seem_train import files
 from seem_train.adapters.layers import Placement, inject
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
-from seem_train.training import checkpoint
 from seem_train.weights import adapter_folder
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.presets import get_preset
@@ -43,7 +43,7 @@ def write_run(folder: Path, placement: Placement | None = None, seed: int = 0) -
         model="tiny",
         strategy="test",
         placement=placement,
-        base=Base(adapter_folder.BASE, checkpoint.sha256(base)),
+        base=Base(adapter_folder.BASE, files.sha256_of(base)),
         categories=CATEGORIES,
         preprocessing={"eval_size": EVAL_SIZE},
     )

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import crashes
 import pytest
 import torch
 
+from seem_train import files
 from seem_train.errors import UserError
 from seem_train.training import checkpoint
 from seem_train.training.checkpoint import Progress, damage, find, load, restore_tensors, save
@@ -40,38 +42,19 @@ def test_a_new_checkpoint_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last"]
 
 
-@pytest.mark.parametrize("moment", range(5))
-def test_a_save_cut_short_anywhere_leaves_a_complete_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+def test_after_every_crash_and_every_failed_write_of_a_save_there_is_a_complete_checkpoint(
+    tmp_path: Path,
 ) -> None:
-    """Dies before each step that changes the folders: writing the manifest, the renames and removals."""
-    write(tmp_path / "last", 1)
-    calls = 0
+    """One deep; the slow suite goes three deep."""
+    tried = crashes.enumerate_crashes(tmp_path, depth=1)
+    assert tried["killed"] > 20 and tried["full"] > 8
 
-    class Killed(BaseException):
-        pass
 
-    def stop_at(function):
-        def wrapped(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            if calls == moment + 2:  # the first call clears what an older save may have left
-                raise Killed
-            return function(*args, **kwargs)
-
-        return wrapped
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint.shutil, "rmtree", stop_at(checkpoint.shutil.rmtree))
-        patched.setattr(Path, "rename", stop_at(Path.rename))
-        patched.setattr(checkpoint, "_flush", stop_at(checkpoint._flush))
-        with pytest.raises(Killed):
-            write(tmp_path / "last", 2)
-    survivor = find(tmp_path / "last")
-    assert survivor is not None
-    assert load(survivor).progress.step in (1, 2)
-    write(tmp_path / "last", 3)
-    assert load(tmp_path / "last").progress.step == 3
+@pytest.mark.slow
+def test_three_crashes_in_a_row_wherever_they_come_never_lose_a_completed_save(tmp_path: Path) -> None:
+    tried = crashes.enumerate_crashes(tmp_path, depth=3)
+    print(f"{tried} sequences of crashes, every one survived")
+    assert tried["killed"] > 8000 and tried["full"] > 100
 
 
 def test_between_the_renames_the_new_one_is_found(tmp_path: Path) -> None:
@@ -157,7 +140,7 @@ def test_a_state_with_code_in_it_is_not_opened(tmp_path: Path) -> None:
 
     torch.save({"progress": Evil()}, tmp_path / "last" / checkpoint.STATE)
     manifest = json.loads((tmp_path / "last" / checkpoint.MANIFEST).read_text())
-    manifest["files"][checkpoint.STATE] = checkpoint.sha256(tmp_path / "last" / checkpoint.STATE)
+    manifest["files"][checkpoint.STATE] = files.sha256_of(tmp_path / "last" / checkpoint.STATE)
     (tmp_path / "last" / checkpoint.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(Exception, match=r"weights_only|Unsupported|GLOBAL"):
         load(tmp_path / "last")
