@@ -17,12 +17,12 @@ from seem_train import load_model
 from seem_train.adapters.layers import Placement
 from seem_train.adapters.strategies import STRATEGIES, apply, find, placement
 from seem_train.errors import UserError
+from seem_train.files import sha256_of
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
 from seem_train.training import trainer
 from seem_train.weights import adapter_folder, opening
 from seem_train.weights.adapter_folder import CARD, TENSORS
-from seem_train.weights.checkpoints import sha256_of
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.opening import choose_weights, open_base, open_model, open_start
 from seem_train.weights.tensor_files import write_tensors
