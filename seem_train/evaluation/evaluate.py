@@ -11,17 +11,18 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from seem_train.data.dataset import SegmentationSet
-from seem_train.data.image_scale import GROUNDING, INTERACTIVE, OBJECTS, Scale
+from seem_train.data.image_scale import Scale
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.evaluation.result import EvaluationResult, ImageScore, Shown
 from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, Photo
+from seem_train.evaluation.tasks import TASKS, Task, scale_of
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -32,9 +33,6 @@ from seem_train.metrics import (
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.runtime import Runtime
-
-Task = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
-TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance", "grounding", "interactive")
 
 
 @dataclass(frozen=True)
@@ -176,20 +174,23 @@ class _Scoring:
         tally: _Tally,
     ) -> None:
         self._model, self._runtime, self._tally = model, runtime, tally
-        one = None if settings.size is None else Scale.of(settings.size)
+        size = settings.size
         assert settings.object_threshold is not None
         assert settings.overlap_threshold is not None
         thresholds = settings.object_threshold, settings.overlap_threshold
         self._objects = self._grounding = self._interactive = None
         if tally.panoptic or tally.semantic or tally.instance:
             metrics = tally.panoptic, tally.semantic, tally.instance
-            self._objects = one or OBJECTS, ObjectScorer(model, runtime, images, thresholds, *metrics)
+            self._objects = (
+                scale_of("panoptic", size),
+                ObjectScorer(model, runtime, images, thresholds, *metrics),
+            )
         if tally.grounding:
             asked = GroundingScorer(model, runtime, images, settings.all_sentences, tally.grounding)
-            self._grounding = one or GROUNDING, asked
+            self._grounding = scale_of("grounding", size), asked
         if tally.interactive:
             user = InteractiveScorer(model, runtime, images, settings.seed, tally.interactive)
-            self._interactive = one or INTERACTIVE, user
+            self._interactive = scale_of("interactive", size), user
 
     def __call__(self, index: int, photo: Photo, show: int, files: PanopticFiles | None) -> None:
         encoded: dict[Scale, ImageFeatures] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,8 @@ from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.runtime import Runtime, stream_seed
 
 #: Above so many pixels category scores, which take C floats a pixel, are made at a smaller size.
-_LARGEST_SEMANTIC = 4_000_000
+LARGEST_SEMANTIC = 4_000_000
+_LARGEST_TRUTH = 32_000_000  #: pixels of true masks held at a time
 CONTENT = 0.9  #: the simulated user stops when every object of the image is better than this
 
 
@@ -155,7 +156,8 @@ class ObjectScorer:
 
     def _true_instances(self, photo: Photo) -> list[dict[str, Any]]:
         things = [n for n, segment in enumerate(photo.sample.segments) if self._things[segment.category]]
-        masks = encode_masks(photo.masks_of(things))
+        at_once = _few(len(things), _at_once(photo))
+        masks = [mask for few in at_once for mask in encode_masks(photo.masks_of(things[few]))]
         rows = [photo.record.segments[n] for n in things]
         return [
             {"category_id": s.category_id, "segmentation": mask, "area": s.area, "iscrowd": s.iscrowd}
@@ -188,8 +190,11 @@ class GroundingScorer:
         rounds = max((len(texts) for _, texts in phrases), default=0)
         for number in range(rounds if self._all_sentences else min(rounds, 1)):
             asked = [(segment, texts[number]) for segment, texts in phrases if number < len(texts)]
-            found = self._find([text for _, text in asked], features, photo)
-            self._scores.update(found.cpu().numpy(), photo.masks_of([segment for segment, _ in asked]))
+            segments = [segment for segment, _ in asked]
+            masks, best = self._find([text for _, text in asked], features, photo)
+            for few in _few(len(asked), masks.at_once):
+                found = masks.at(best[few]).sigmoid() > 0.5
+                self._scores.update(found.cpu().numpy(), photo.masks_of(segments[few]))
 
     def _phrases(self, sample: Sample) -> list[tuple[int, list[str]]]:
         """Segments and their sentences."""
@@ -206,15 +211,15 @@ class GroundingScorer:
             if count[segment.category] == 1 and not segment.iscrowd
         ]
 
-    def _find(self, texts: list[str], features: ImageFeatures, photo: Photo) -> Tensor:
-        """[T, H, W] bool."""
+    def _find(self, texts: list[str], features: ImageFeatures, photo: Photo) -> tuple[OnDemandMasks, Tensor]:
+        """Masks of all queries, and which each text means [T]."""
         with self._runtime.autocast():
             answer = self._model.decode(features, ImagePrompts(texts)).final
             vectors = self._model.encode_text(texts).vectors
         queries = answer.grounding or answer.objects  # the demo model answers with its object queries
         scale = self._model.language.logit_scale
         _, best = postprocess.select_grounding(queries.class_vectors[0].float(), vectors.float(), scale)
-        return _masks(queries.masks[0], features, photo).at(best).sigmoid() > 0.5
+        return _masks(queries.masks[0], features, photo), best
 
 
 class InteractiveScorer:
@@ -240,10 +245,10 @@ class InteractiveScorer:
         ]
         if not objects:
             return
-        truth = photo.masks_of(objects)
-        seen = torch.from_numpy(np.stack([scaled_mask(mask, features.sizes[0]) for mask in truth]))
+        small = [scaled_mask(photo.masks_of([place])[0], features.sizes[0]) for place in objects]
+        seen = torch.from_numpy(np.stack(small))
         seen = F.pad(seen, (0, features.padded[1] - seen.shape[-1], 0, features.padded[0] - seen.shape[-2]))
-        gt, seen = torch.from_numpy(truth).to(self._model.device), seen.to(self._model.device)
+        seen = seen.to(self._model.device)
         nothing = torch.zeros_like(seen)
         blank = torch.zeros(len(seen), 1, 1, device=seen.device)
         positive, negative = next_click(blank, seen, nothing, nothing)
@@ -254,7 +259,7 @@ class InteractiveScorer:
             prompts = ImagePrompts((), positive, negative, logits)
             with self._runtime.autocast():
                 logits = self._model.refine(features, prompts, draws)[0].float()
-            ious.append(_iou(_masks(logits, features, photo, mode="bilinear"), gt))
+            ious.append(_iou(_masks(logits, features, photo, mode="bilinear"), photo, objects))
             if bool((ious[-1] > CONTENT).all()):
                 break
             if click + 1 < self._scores.max_clicks:
@@ -269,7 +274,7 @@ def _masks(masks: Tensor, features: ImageFeatures, photo: Photo, **how: Any) -> 
 def _semantic_labels(logits: Tensor, masks: OnDemandMasks) -> np.ndarray:
     """[H, W] the best category of every pixel."""
     height, width = masks.size
-    factor = min(1.0, (_LARGEST_SEMANTIC / (height * width)) ** 0.5)
+    factor = min(1.0, (LARGEST_SEMANTIC / (height * width)) ** 0.5)
     small = masks.all_at((max(1, int(height * factor)), max(1, int(width * factor))))
     labels = postprocess.semantic_labels(logits, small).cpu().numpy().astype(np.int32)
     if labels.shape == (height, width):
@@ -277,11 +282,21 @@ def _semantic_labels(logits: Tensor, masks: OnDemandMasks) -> np.ndarray:
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def _iou(masks: OnDemandMasks, gt: Tensor) -> Tensor:
-    """[K] IoU with true masks [K, H, W]."""
+def _iou(masks: OnDemandMasks, photo: Photo, objects: Sequence[int]) -> Tensor:
+    """[K] IoU with the segments at these places."""
     ious = []
-    for first in range(0, len(gt), masks.at_once):
-        chosen = slice(first, first + masks.at_once)
-        predicted, true = masks.at(chosen).sigmoid() > 0.5, gt[chosen]
+    for few in _few(len(objects), masks.at_once):
+        predicted = masks.at(few).sigmoid() > 0.5
+        true = torch.from_numpy(photo.masks_of(objects[few])).to(predicted.device)
         ious.append((predicted & true).sum((1, 2)) / (predicted | true).sum((1, 2)).clamp(min=1))
     return torch.cat(ious)
+
+
+def _few(count: int, at_once: int) -> Iterator[slice]:
+    """0…count in pieces."""
+    return (slice(start, start + at_once) for start in range(0, count, at_once))
+
+
+def _at_once(photo: Photo) -> int:
+    """How many masks of truth are looked at together."""
+    return max(1, _LARGEST_TRUTH // (photo.size[0] * photo.size[1]))

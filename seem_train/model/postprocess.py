@@ -19,7 +19,8 @@ from torch import Tensor
 OBJECT_THRESHOLD = 0.8
 OVERLAP_THRESHOLD = 0.8
 TOP_K = 100
-_LARGEST_STACK = 128_000_000  #: floats in one stack of resized masks
+LARGEST_STACK = 32_000_000  #: floats in one stack of resized masks, of which a few are needed at a time
+_LARGEST_KEPT = 64_000_000  #: … and in one that is kept for several who ask
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class OnDemandMasks:
         self._masks, self._padded, self._image = masks, padded_hw, image_hw
         self._mode: Literal["bicubic", "bilinear"] = mode
         self.size = out_hw
-        self.at_once = max(1, _LARGEST_STACK // (out_hw[0] * out_hw[1]))  #: how many to ask for at a time
-        self._keep = keep and len(masks) <= self.at_once
+        self.at_once = max(1, LARGEST_STACK // (out_hw[0] * out_hw[1]))  #: how many to ask for at a time
+        self._keep = keep and len(masks) * out_hw[0] * out_hw[1] <= _LARGEST_KEPT
         self._all: Tensor | None = None
 
     def at(self, queries: Tensor | slice) -> Tensor:
@@ -122,7 +123,7 @@ def semantic(logits: Tensor, masks: Tensor) -> Tensor:
 
 def semantic_labels(logits: Tensor, masks: Tensor) -> Tensor:
     """[H, W] the best category of every pixel: the greatest of `semantic`, without holding all its scores."""
-    rows = max(1, _LARGEST_STACK // max(4 * masks.shape[-1] * max(logits.shape[-1], len(masks)), 1))
+    rows = max(1, LARGEST_STACK // max(4 * masks.shape[-1] * max(logits.shape[-1], len(masks)), 1))
     return torch.cat([_greatest(semantic(logits, band))[1] for band in masks.split(rows, dim=1)])
 
 

@@ -119,7 +119,7 @@ def _float_tiff(path: Path, max_pixels: int) -> np.ndarray:
             directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)
-        size = int(directory[256]), int(directory[257])
+            size = int(directory[256]), int(directory[257])
     except Exception:  # no TIFF, or not even its first directory can be read
         raise damaged from None
     _check_pixels(path, size, max_pixels)

@@ -6,13 +6,13 @@ backward pass; weights, gradients and the optimizer's moments are counted.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seem_train.config import Config
+from seem_train.model.footprint import weight_bytes, without_numbers
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
 
@@ -51,13 +51,9 @@ def estimate(model: SEEM, batch: int, size: int, precision: str = "fp32") -> int
     return round(weight_bytes(model) + 12 * trained + SLACK * kept)
 
 
-def weight_bytes(model: SEEM) -> int:
-    return sum(p.numel() * p.element_size() for p in model.parameters())
-
-
 def kept_activations(model: SEEM, batch: int, size: int) -> int:
     """Bytes that autograd saves in the forward pass of the object queries, in fp32."""
-    twin = _without_numbers(model)
+    twin = without_numbers(model)
     seen: set[int] = {t.untyped_storage()._cdata for t in twin.parameters()}
     alive: list[Tensor] = []  # while a tensor lives no other has its storage's address
     total = 0
@@ -77,12 +73,3 @@ def kept_activations(model: SEEM, batch: int, size: int) -> int:
         answer = twin.decode(features, every_layer=True)
         outputs = [layer.objects.masks for layer in answer.layers]
     return total + sum(masks.numel() * masks.element_size() for masks in outputs)
-
-
-def _without_numbers(model: SEEM) -> SEEM:
-    """A copy on the meta device; the weights are never held twice."""
-    shells: dict[int, object] = {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
-    for parameter in model.parameters():
-        shell = torch.empty_like(parameter, device="meta")
-        shells[id(parameter)] = nn.Parameter(shell, requires_grad=parameter.requires_grad)
-    return copy.deepcopy(model, shells)

@@ -342,10 +342,10 @@ def test_large_photos_go_through_in_pieces(
     dataset: Path, model: SEEM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(model, dataset, settings=TALKATIVE)
-    monkeypatch.setattr("seem_train.model.postprocess._LARGEST_STACK", 3 * HEIGHT * WIDTH)
+    monkeypatch.setattr("seem_train.model.postprocess.LARGEST_STACK", 3 * HEIGHT * WIDTH)
     pieces = evaluate(model, dataset, settings=TALKATIVE)
     assert pieces.headline() == pytest.approx(whole.headline(), abs=1e-6)
-    monkeypatch.setattr("seem_train.evaluation.scorers._LARGEST_SEMANTIC", HEIGHT * WIDTH // 4)
+    monkeypatch.setattr("seem_train.evaluation.scorers.LARGEST_SEMANTIC", HEIGHT * WIDTH // 4)
     coarse = evaluate(model, dataset, settings=TALKATIVE)
     assert coarse.headline()["pixel acc"] == pytest.approx(whole.headline()["pixel acc"], abs=0.1)
 

@@ -51,7 +51,7 @@ def test_masks_resized_few_at_a_time_give_the_same_segments(
     _, data = _case(shared_parity / "e2_post_unit")
     logits, masks = data["mask_cls"], data["mask_pred"]
     at_once = postprocess.panoptic(logits, masks, THINGS_OF_COCO, 0.2, 0.6)
-    monkeypatch.setattr(postprocess, "_LARGEST_STACK", values)
+    monkeypatch.setattr(postprocess, "LARGEST_STACK", values)
     on_demand = postprocess.OnDemandMasks(masks, (40, 52), (40, 52), (40, 52))
     in_pieces = postprocess.panoptic(logits, on_demand, THINGS_OF_COCO, 0.2, 0.6)
     assert len(at_once.segments) > 3

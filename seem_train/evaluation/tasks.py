@@ -1,0 +1,16 @@
+"""What can be measured, and how large the model sees photos for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from seem_train.data.image_scale import GROUNDING, INTERACTIVE, OBJECTS, Scale
+
+Task = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
+TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance", "grounding", "interactive")
+_ORIGINAL = {"grounding": GROUNDING, "interactive": INTERACTIVE}
+
+
+def scale_of(task: Task, size: int | None) -> Scale:
+    """The original's size for a task, or one size for all."""
+    return Scale.of(size) if size is not None else _ORIGINAL.get(task, OBJECTS)
