@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,8 +156,9 @@ def _show_build(report: BuildReport) -> None:
         found[problem.severity] += 1
     told = ", ".join(_count(count, severity) for severity, count in found.items() if count) or "no problems"
     print(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
-    print(f"Next: seem-data report {report.out}    (look at it)")
-    print(f"      seem-train run {report.out}")
+    out = shlex.quote(str(report.out))
+    print(f"Next: seem-data report {out}    (look at it)")
+    print(f"      seem-train run {out}")
 
 
 def _count(number: int, noun: str) -> str:

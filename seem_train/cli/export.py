@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,9 @@ def export(chosen: ExportOptions) -> None:
         report: dict[str, Any] = {"out": str(out), "bytes": out.stat().st_size}
         said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
         if run.folder is not None:  # plain weights know neither the size of photos nor the names
-            names = ",".join(category.name for category in habits.categories)
-            said += f"\n  next:  seem-train predict {out} photo.jpg --size {habits.scale.short}"
-            said += f' --categories "{names}"'
+            names = shlex.quote(",".join(category.name for category in habits.categories))
+            said += f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
+            said += f" --size {habits.scale.short} --categories {names}"
     else:
         settings = Predictor(opened, chosen.categories, size=chosen.size)
         checks = exporting.export_graphs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +108,7 @@ def init(
     if file.exists() and not force:
         raise UserError(f"{file} exists; name another file, or write over it with --force")
     write_text(file, settings.commented_yaml())
-    print(f"Wrote {file}. Edit it, then: seem-train run --config {file}")
+    print(f"Wrote {file}. Edit it, then: seem-train run --config {shlex.quote(str(file))}")
 
 
 def strategies(

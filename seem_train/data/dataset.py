@@ -5,6 +5,7 @@ Reads through `seem_data.layout` alone. Works without ``grounding.json`` and wit
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -183,7 +184,8 @@ class SegmentationSet:
         ]
         if problems:
             more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-            advice = f"\nRun: seem-data validate {root.parent} --fix, or build the dataset again."
+            folder = shlex.quote(str(root.parent))
+            advice = f"\nRun: seem-data validate {folder} --fix, or build the dataset again."
             raise UserError("\n".join(problems[:_SHOWN]) + more + advice)
 
 

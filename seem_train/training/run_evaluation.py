@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -183,7 +184,8 @@ def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str)
     used = [i for i in range(len(rows[0])) if i == 0 or any(r[i] != "–" for r in rows[1:])]
     if len(used) > 1:
         lines.append(table([[row[i] for i in used] for row in rows], indent="  "))
-    lines.append(f'  next:  seem-train predict {folder / run_folder.BEST} photo.jpg --text "{sentence}"')
+    model, text = shlex.quote(str(folder / run_folder.BEST)), shlex.quote(sentence)
+    lines.append(f"  next:  seem-train predict {model} photo.jpg --text {text}")
     return "\n".join(lines)
 
 

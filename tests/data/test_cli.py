@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -60,6 +61,13 @@ def test_bad_input_is_2_and_lists_everything(colors: Path, scenes: Path, tmp_pat
     result = build(colors, scenes, tmp_path / "out")
     assert result.exit_code == 2
     assert "black" in result.stderr and "colour" in result.stderr and result.stdout == ""
+
+
+def test_what_to_type_next_can_be_typed(colors: Path, scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "it's mine; $(touch hacked)"
+    result = build(colors, scenes, out)
+    (command,) = [line for line in result.stdout.splitlines() if line.startswith("Next: ")]
+    assert shlex.split(command)[:4] == ["Next:", "seem-data", "report", str(out)]
 
 
 def test_bad_use_is_2(tmp_path: Path) -> None:
