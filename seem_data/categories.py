@@ -1,7 +1,8 @@
 """The colour map: which categories exist, what colour each is painted in, which of them are things.
 
 Read from COCO panoptic categories (a list, or under a ``categories`` key) or from the short form
-``{"person": {"color": "#dc143c", "isthing": true}, …}``. Checked as a whole: all faults are told at once.
+``{"person": {"color": "#dc143c", "isthing": true}, …}``. ``"aliases"`` are further labels of a category,
+``"value"`` is the number that stands for it in masks. Checked as a whole: all faults are told at once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from seem_data.problems import DataError, Problem, attempt, did_you_mean
 
 Color = tuple[int, int, int]
 
-_KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases")
+_KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases", "value")
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 _LARGEST_ID = 2**31 - 1
 _INIT = "'seem-data init ANNOTATIONS > cats.json' writes one from the labels found."
@@ -48,10 +49,15 @@ class Category:
 
 
 class Categories(Sequence[Category]):
-    """The categories of a dataset in their order; the order decides the contiguous index (semantic PNGs)."""
+    """The categories of a dataset in their order; the order decides the contiguous index (semantic PNGs).
 
-    def __init__(self, categories: Iterable[Category]) -> None:
+    Attributes:
+        values: the names by the numbers that stand for them in masks, where the colour map says so.
+    """
+
+    def __init__(self, categories: Iterable[Category], values: Mapping[int, str] | None = None) -> None:
         self._all = tuple(categories)
+        self.values = dict(values or {})
 
     @overload
     def __getitem__(self, index: int) -> Category: ...
@@ -167,9 +173,10 @@ def parse(data: Any, file: str = "") -> Categories:
     if not problems and not categories:
         fault("no-categories", "", "holds no category.", "List at least one.")
     _check_unique(categories, fault)
+    values = _values(records, fault)
     if problems:
         raise DataError(problems)
-    return Categories(categories)
+    return Categories(categories, values)
 
 
 def _records(data: Any, fault: Any) -> list[dict[str, Any]]:
@@ -241,6 +248,21 @@ def _category(index: int, record: Any, fault: Any) -> Category | None:
         return None
     supercategory = record.get("supercategory") or ""
     return Category(number, name.strip(), color, bool(isthing), str(supercategory), tuple(aliases))
+
+
+def _values(records: list[Any], fault: Any) -> dict[int, str]:
+    """The names of the categories by their ``"value"``: the number that stands for each in masks."""
+    values: dict[int, str] = {}
+    for record in records:
+        if not isinstance(record, dict) or record.get("value") is None:
+            continue
+        value, name = record["value"], str(record.get("name")).strip()
+        where = f"category {name!r}"
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
+            fault("bad-value", where, f"has the value {value!r}.", "Use a whole number from 0 to 65535.")
+        elif (first := values.setdefault(value, name)) != name:
+            fault("duplicate-value", where, f"has value {value}, as {first!r} has.", "Use each number once.")
+    return values
 
 
 def parse_color(value: Any) -> Color | None:

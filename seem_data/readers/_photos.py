@@ -9,9 +9,10 @@ from pathlib import Path
 
 from seem_data import images
 from seem_data.problems import DataError, Problem
-from seem_data.readers import Input, Item
+from seem_data.readers import Input, Item, _mask_names
 from seem_data.readers._walk import is_file, plain_name, walk
 
+_PHOTO_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 _MASK_FOLDER = re.compile(r"panoptic|mask|seg|label|annot|gt|ground.?truth")
 _NO_PHOTOS = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml", ".npy", ".zip")
 #: Folders that tools put photos into, beside the one with the annotations.
@@ -31,6 +32,7 @@ class Photos:
         self._chosen = source.images is not None
         self._by_name: dict[str, list[Path]] | None = None
         self._by_stem: dict[str, list[Path]] | None = None
+        self._by_bare_stem: dict[str, list[Path]] | None = None
 
     def find(self, name: str, *folders: Path, but: Path | None = None) -> Path:
         """The photo that an annotation file calls `name`.
@@ -94,22 +96,35 @@ class Photos:
 
     def find_like(self, path: Path, inner: Path) -> Path:
         """The photo of the mask at `path`: the one at `inner` (a path without ending) in the photos'
-        folder, or the only one below it of that name, with any ending.
+        folder, or the only one below it of that name, with any ending. Either name may have a word more that
+        says what it is (`_mask_names`); at last the photo whose name the mask's begins with is taken.
 
         Raises:
             DataError: no such photo, or several.
         """
-        for suffix in (path.suffix, *sorted(images.SUFFIXES)):
-            photo = self.root / inner.with_name(inner.name + suffix)
-            if photo != path and photo.suffix.lower() in images.SUFFIXES and is_file(photo):
-                return photo
-        found = [photo for photo in self._stems().get(inner.name.casefold(), []) if photo != path]
+        for stem in dict.fromkeys((inner.name, _PHOTO_ENDING.sub("", inner.name))):
+            for suffix in (path.suffix, *sorted(images.SUFFIXES)):
+                photo = self.root / inner.with_name(stem + suffix)
+                if photo != path and photo.suffix.lower() in images.SUFFIXES and is_file(photo):
+                    return photo
+        found: list[Path] = []
+        whole, bare = _PHOTO_ENDING.sub("", inner.name).casefold(), _mask_names.mask_stem(inner.name)
+        for stems, name in (
+            (self._stems(), inner.name.casefold()),
+            (self._stems(), whole),
+            (self._stems(), bare),
+            (self._bare_stems(), bare),
+            *((self._stems(), shorter) for shorter in _mask_names.shorter(inner.name)),
+        ):
+            if found := [photo for photo in stems.get(name, []) if photo != path]:
+                break
+        found = _most_alike(found, inner)
         if len(found) == 1:
             return found[0]
         if found:
             message, remedy = f"may belong to {found[0]} or to {found[1]}.", "Keep photos in like folders."
             raise DataError(Problem("ambiguous-image", message, remedy, str(path)))
-        message = f"belongs to no photo: there is no {inner.name}.jpg or the like in {self.root}."
+        message = f"belongs to no photo: there is no {bare}.jpg or the like in {self.root}."
         remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
         raise DataError(Problem("missing-image", message, remedy, str(path)))
 
@@ -135,6 +150,14 @@ class Photos:
                 self._by_stem.setdefault(paths[0].stem.casefold(), []).extend(paths)
         return self._by_stem
 
+    def _bare_stems(self) -> dict[str, list[Path]]:
+        if self._by_bare_stem is None:
+            self._by_bare_stem = {}
+            for paths in self._stems().values():
+                for path in paths:
+                    self._by_bare_stem.setdefault(_mask_names.photo_stem(path.stem), []).append(path)
+        return self._by_bare_stem
+
     def name_of(self, path: Path) -> str:
         """The unique name of a photo: its path below the photos' folder (or, where it lies with the
         annotations, below theirs), with forward slashes."""
@@ -142,6 +165,15 @@ class Photos:
             if path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
         return path.name
+
+
+def _most_alike(photos: list[Path], inner: Path) -> list[Path]:
+    """Of several photos those that share most folder names with the mask: train/a.jpg and train/a.png."""
+    if len(photos) < 2:
+        return photos
+    own = {part.casefold() for part in inner.parts[:-1]}
+    shared = [len(own & {part.casefold() for part in photo.parts[:-1]}) for photo in photos]
+    return [photo for photo, count in zip(photos, shared, strict=True) if count == max(shared)]
 
 
 def _in_no_photo_folder(path: Path) -> bool:

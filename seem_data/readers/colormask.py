@@ -1,36 +1,48 @@
-"""Painted masks: one PNG a photo, its pixels in the colours of the categories.
+"""Painted and numbered masks: one PNG a photo, its pixels in categories' colours or numbers.
 
 Not a format of ``--polys`` but of ``--masks``: what is painted is the ground on which the polygons of the
-same photo are drawn. `open_masks` tells painted PNGs and COCO panoptic ones apart. A mask lies at the same
-place in the masks' folder as its photo in the photos' folder (``kitchen/001.png``, ``kitchen/001.jpg``), or
-has a name that occurs once.
+same photo are drawn. `open_masks` tells masks and COCO panoptic PNGs apart. A mask lies at the same place in
+the masks' folder as its photo in the photos' folder (``kitchen/001.png``, ``kitchen/001.jpg``), or has a name
+that occurs once; its name may have a word more (`_mask_names`). Photos may lie beside the masks.
 
 Colours must be exact. RGB and palette PNGs are read alike (a palette is looked up); black and transparent
-pixels are unlabelled. Pixels of colours that no category has are unlabelled too; each mask that has some is
-reported, with counts and the nearest category. By default one category is one region; with
-``instances="components"`` every connected part (8-neighbourhood) of a thing category is an object of its own.
-Masks are compared with the photo as stored, unless only the turned photo has their size.
+pixels are unlabelled. Grey and 16-bit PNGs, and palettes in colours that no category has, are read as numbers
+where something says what they mean: ``"value"`` in the colour map, or a table beside the masks (`_tables`);
+255 (65535 of 16 bits) is then void. Colours and numbers that no category has are unlabelled; each mask that
+has some is reported, with counts and the nearest category. By default one category is one region; with
+``instances="components"`` every connected part (8-neighbourhood) of a thing category is an object of its own,
+and Cityscapes' instanceIds tell objects apart themselves.
+Masks are compared with the photo as stored (no EXIF), unless only the turned photo has their size.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from seem_data.annotations import ImageAnnotation, Region
+from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Categories, Category, Color
-from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, Reader, _paint, _photos, _walk
+from seem_data.problems import DataError, Problem, collecting
+from seem_data.readers import Input, Item, Reader, _mask_names, _paint, _photos, _tables, _walk
+from seem_data.readers._tables import Table
 
-_COLOURS_TOLD = 5
+_TOLD = 5
+#: Where photos lie when they are not with the masks.
+_BESIDE = ("images", "image", "imgs", "img", "photos", "JPEGImages", "leftImg8bit")
+_SAID = (
+    'Say what they mean: "value" in the colour map, or a _classes.csv or class_names.txt beside the masks.'
+)
 
 
 def open_masks(path: Path, categories: Categories, instances: Literal["one", "components"] = "one") -> Reader:
-    """The reader for ``--masks``: COCO panoptic where there is such a JSON, painted PNGs otherwise.
+    """The reader for ``--masks``: COCO panoptic where there is such a JSON, masks otherwise.
 
     Its items bear the name of the photo where one is found, or that of the mask: join them with those of
     ``--polys`` by the name without its ending. Its regions have z = `_paint.GROUND_Z`.
@@ -43,15 +55,18 @@ def open_masks(path: Path, categories: Categories, instances: Literal["one", "co
 
 @dataclass(frozen=True)
 class ColorMask:
-    """A `Reader` that knows the categories' colours."""
+    """A `Reader` that knows the categories' colours, and the numbers that stand for them."""
 
     categories: Categories
     instances: Literal["one", "components"] = "one"
 
     name = "colormask"
-    title = "painted masks"
+    title = "painted or numbered masks"
     recognised_by = "given as --masks; PNG files"
-    shapes = "pixels in exactly a category's colour; things by connected components on request"
+    shapes = (
+        "pixels in exactly a category's colour, or numbers that the colour map or a table beside them "
+        "explains; things by connected components on request"
+    )
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
@@ -61,46 +76,198 @@ class ColorMask:
         return _photos.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, _paint.SUFFIXES, problems):
-            inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
+        folder = source.polys if source.polys.is_dir() else source.polys.parent
+        masks = mask_files(source, problems)
+        places = _places(source, folder)
+        tables: dict[Path, Table | None] = {}
+        for path in masks:
             with collecting(problems, str(path)):
-                photo = photos.find_like(path, inner.with_suffix("")) if source.images is not None else None
-                name = photos.name_of(photo) if photo else inner.as_posix()
-                yield Item(name, path, photo, path, _walk.split_by_folder(name))
+                inner = path.relative_to(folder)
+                photo, name = None, inner.as_posix()
+                for place in places:
+                    found = _photo_at(place, path, inner, is_asked=source.images is not None)
+                    if found is not None and found not in masks:
+                        photo, name = found, place.name_of(found)
+                        break
+                if path.parent not in tables:
+                    tables[path.parent] = table_of(path.parent, folder)
+                table = self._with_values(tables[path.parent] or _tables.by_name(path))
+                payload = msgspec.json.encode(table) if table else path
+                files = (path,) if table else ()
+                yield Item(name, payload, photo, path, _walk.split_by_folder(name), files)
+
+    def _with_values(self, table: Table | None) -> Table | None:
+        """The colour map's own numbers go before those of any table."""
+        if not self.categories.values:
+            return table
+        colors, instances = (table.colors, table.instances) if table else ([], False)
+        return Table({**(table.numbers if table else {}), **self.categories.values}, colors, instances)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, Path)
-        codes = _paint.read_codes(item.payload)
-        table = {category.color: index for index, category in enumerate(self.categories, start=1)}
-        values, strangers = _paint.match(codes, table)
-        if strangers:
-            problems.append(self._unknown_colors(strangers, item))
+        path = item.files[0] if item.files else item.payload
+        assert isinstance(path, Path)
+        table = msgspec.json.decode(item.payload, type=Table) if isinstance(item.payload, bytes) else Table()
+        numbers = _paint.read_numbers(path)
+        if numbers is not None and self._are_numbers(path, numbers, table):
+            values, labels, crowds = _numbered(numbers, table, problems, path)
+        else:
+            values, labels = self._painted(path, table, problems)
+            crowds = set()
         height, width = values.shape
-        photo = item.image or item.payload
-        annotation = ImageAnnotation(photo, item.name, item.source, (width, height), split=item.split)
-        for index in np.unique(values[values > 0]):
-            category = self.categories[int(index) - 1]
-            region = _paint.cut(values, int(index))
-            apart = self.instances == "components" and category.isthing
+        annotation = ImageAnnotation(
+            item.image or path, item.name, item.source, (width, height), split=item.split
+        )
+        for value in np.unique(values[values > 0]).tolist():
+            label, where = labels[value]
+            category = self.categories.find(label)
+            region = _paint.cut(values, value)
+            apart = self.instances == "components" and category is not None and category.isthing
             for bitmap in _paint.components(region) if apart else [region]:
-                where = f"colour {list(category.color)}"
-                annotation.regions.append(Region(category.name, (bitmap,), z=_paint.GROUND_Z, where=where))
+                crowd = value in crowds and (category is None or category.isthing)
+                annotation.regions.append(
+                    Region(label, (bitmap,), z=_paint.GROUND_Z, iscrowd=crowd, where=where)
+                )
         return annotation
 
-    def _unknown_colors(self, strangers: list[tuple[Color, int]], item: Item) -> Problem:
+    def _are_numbers(self, path: Path, numbers: NDArray[np.integer], table: Table) -> bool:
+        """Whether a mask is to be read by number; where its palette is of categories' colours, they count."""
+        if numbers.dtype == np.int32:  # 16 bits
+            if table.numbers or numbers.max() > 255:
+                return True
+            table.numbers = {c.color[0]: c.name for c in self.categories if len(set(c.color)) == 1}
+            return True
+        codes = np.unique(_paint.read_codes(path)).tolist()
+        colors = {_paint.colour_of(code) for code in codes} - {(0, 0, 0), (255, 255, 255)}
+        is_grey = all(len(set(color)) == 1 for color in colors)
+        if self.categories.values and is_grey:
+            return True
+        painted = self.categories.by_color.keys() | table.by_color.keys()
+        return bool(table.numbers) and not (colors <= painted if colors and is_grey else colors & painted)
+
+    def _painted(
+        self, path: Path, table: Table, problems: list[Problem]
+    ) -> tuple[NDArray[np.int32], dict[int, tuple[str, str]]]:
+        """The pixels of a mask in colours as values from 1 on; the label and the place of each value."""
+        colors = {**table.by_color, **{category.color: category.name for category in self.categories}}
+        order = [category.color for category in self.categories]
+        order += [color for color in colors if color not in self.categories.by_color]
+        values, strangers = _paint.match(
+            _paint.read_codes(path), {color: value for value, color in enumerate(order, start=1)}
+        )
+        if strangers:
+            problems.append(self._unknown_colors(strangers, path))
+        return values, {
+            value: (colors[color], f"colour {list(color)}") for value, color in enumerate(order, start=1)
+        }
+
+    def _unknown_colors(self, strangers: list[tuple[Color, int]], path: Path) -> Problem:
         told = []
-        for color, count in strangers[:_COLOURS_TOLD]:
+        for color, count in strangers[:_TOLD]:
             nearest = min(self.categories, key=lambda category: _distance(category, color))
             told.append(f"{list(color)} ({count} pixels; nearest is {nearest.name!r} {list(nearest.color)})")
-        more = f" and {len(strangers) - _COLOURS_TOLD} more" if len(strangers) > _COLOURS_TOLD else ""
+        more = f" and {len(strangers) - _TOLD} more" if len(strangers) > _TOLD else ""
+        grey = all(len(set(color)) == 1 for color, _ in strangers)
         return Problem(
             "unknown-color",
             f"has colours that no category has: {', '.join(told)}{more}; these pixels count as unlabelled.",
-            "Paint without anti-aliasing, or add the colours to the colour map.",
-            str(item.source),
+            f"If these are numbers: {_SAID}"
+            if grey
+            else "Paint without anti-aliasing, or add the colours to the colour map.",
+            str(path),
             severity="warning",
         )
+
+
+def _numbered(
+    numbers: NDArray[np.integer], table: Table, problems: list[Problem], path: Path
+) -> tuple[NDArray[np.int32], dict[int, tuple[str, str]], set[int]]:
+    """The pixels of a mask of numbers as values from 1 on; label and place of each; which are crowds."""
+    void = 65535 if numbers.dtype == np.int32 else 255
+    labels: dict[int, tuple[str, str]] = {}
+    crowds: set[int] = set()
+    values = np.zeros(numbers.shape, np.int32)
+    strangers: Counter[int] = Counter()
+    present, counts = np.unique(numbers, return_counts=True)
+    for number, count in zip(present.tolist(), counts.tolist(), strict=True):
+        kind = number // 1000 if table.instances and number >= 1000 else number
+        label = table.numbers.get(kind, VOID if number == void else "")
+        if not label:
+            if number:
+                strangers[number] = count
+            continue
+        value = len(labels) + 1
+        values[numbers == number] = value
+        labels[value] = (label, f"number {number}")
+        if table.instances and number < 1000:
+            crowds.add(value)
+    if strangers:
+        told = ", ".join(f"{number} ({count} pixels)" for number, count in strangers.most_common(_TOLD))
+        more = f" and {len(strangers) - _TOLD} more" if len(strangers) > _TOLD else ""
+        message = f"has numbers that mean no category: {told}{more}; these pixels count as unlabelled."
+        problems.append(Problem("unknown-number", message, _SAID, str(path), severity="warning"))
+    return values, labels, crowds
+
+
+def mask_files(source: Input, problems: list[Problem]) -> dict[Path, None]:
+    """The masks of an input, in order: its PNGs, less the photos among them, and of several forms of the same
+    annotation the best."""
+    files = _walk.annotation_files(source, _paint.SUFFIXES, problems)
+    if not source.polys.is_dir():
+        return dict.fromkeys(files)
+    marked = {_mask_names.mask_stem(path.stem) for path in files if _mask_names.has_mask_word(path.stem)}
+    groups: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for path in files:
+        if _mask_names.has_mask_word(path.stem):
+            groups[path.parent, _mask_names.mask_stem(path.stem)].append(path)
+        elif not {path.stem.casefold(), _mask_names.photo_stem(path.stem)} & marked:
+            groups[path.parent, path.stem.casefold() + path.suffix].append(path)
+    masks = {}
+    dropped: Counter[str] = Counter()
+    for paths in groups.values():
+        best = min(map(_rank, paths))
+        for path in paths:
+            if _rank(path) == best:
+                masks[path] = None
+            else:
+                dropped[path.stem.rpartition("_")[2]] += 1
+    if dropped:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
+        message = f"holds each annotation in several forms; the one that says most is read, not: {kinds}."
+        problems.append(Problem("other-forms", message, "", str(source.polys), severity="note"))
+    return {path: None for path in files if path in masks}
+
+
+def _rank(path: Path) -> int:
+    return _mask_names.rank(path.stem)
+
+
+def table_of(folder: Path, root: Path) -> Table | None:
+    """The table that lies with the masks of a folder: there, or above, up to the root's parent."""
+    above = [folder]
+    while above[-1] != root and above[-1] != above[-1].parent:
+        above.append(above[-1].parent)
+    return _tables.beside([*above, root.parent])
+
+
+def _places(source: Input, folder: Path) -> list[_photos.Photos]:
+    """Where photos may lie, the likeliest first: where the user says, or with the masks, or beside them."""
+    if source.images is not None:
+        return [_photos.Photos(source)]
+    beside = (folder.parent / name for name in _BESIDE)
+    return [_photos.Photos(Input(source.polys, path)) for path in (folder, *filter(Path.is_dir, beside))]
+
+
+def _photo_at(place: _photos.Photos, path: Path, inner: Path, is_asked: bool) -> Path | None:
+    """
+    Raises:
+        DataError: the user says where photos lie, and this mask's is not there.
+    """
+    try:
+        return place.find_like(path, inner.with_suffix(""))
+    except DataError:
+        if is_asked:
+            raise
+        return None
 
 
 def _distance(category: Category, color: Color) -> int:

@@ -5,10 +5,12 @@ in ``JPEGImages``, their classes in ``SegmentationClass`` and their objects in `
 with VOC's palette or in RGB; photos and masks are pixels as stored (no EXIF).
 
 Read: each object as one bitmap, and what has a class but no object as one bitmap a class. Classes are those
-of ``labelmap.txt`` (``name:r,g,b:parts:actions``) or VOC's twenty; grey PNGs hold their numbers. The colour
-(224, 224, 192), number 255, is void, black the unlabelled ground. ``ImageSets/Segmentation/*.txt`` give the
-splits; without lists every mask is read. Reported: listed photos that do not exist or have no mask; colours
-of no class. Boxes (``Annotations/*.xml``) are not read.
+of ``labelmap.txt`` (``name:r,g,b:parts:actions``), of labelme2voc's ``class_names.txt``, or VOC's twenty;
+grey and 16-bit PNGs, and palettes in colours of no class, hold their numbers. The colour (224, 224, 192),
+number 255, is void, black the unlabelled ground. labelme2voc's folders ``SegmentationClassPNG`` and
+``SegmentationObjectPNG`` are read where the plain ones hold no PNG. ``ImageSets/Segmentation/*.txt`` give
+the splits; without lists every mask is read. Reported: listed photos that do not exist or have no mask;
+colours of no class. Boxes (``Annotations/*.xml``) are not read.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Color
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk, _xml
+from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _tables, _walk, _xml
 
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
             "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
             "train", "tvmonitor")  # fmt: skip
 _VOID_COLOR = (224, 224, 192)
-_LABELMAP = re.compile(r"([^:#]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:|$)")
+_CLASS_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
+_OBJECT_FOLDERS = ("SegmentationObject", "SegmentationObjectPNG")
 
 
 class _Payload(msgspec.Struct):
@@ -116,7 +119,7 @@ class Voc:
 def _item(
     root: Path, stem: str, split: str | None, photos: _photos.Photos, payload: bytes, prefix: str
 ) -> Item:
-    classes = root / "SegmentationClass" / f"{stem}.png"
+    classes = _folder(root, _CLASS_FOLDERS) / f"{stem}.png"
     photo = photos.find_like(classes, Path(stem))
     if not _walk.is_file(classes):
         raise DataError(
@@ -127,7 +130,7 @@ def _item(
                 severity="warning",
             )
         )
-    objects = root / "SegmentationObject" / classes.name
+    objects = _folder(root, _OBJECT_FOLDERS) / classes.name
     files = (classes, objects) if _walk.is_file(objects) else (classes,)
     name = prefix + photos.name_of(photo)
     return Item(name, payload, photo, classes, split, files)
@@ -135,21 +138,27 @@ def _item(
 
 def _roots(path: Path) -> Iterator[Path]:
     """The folders that hold SegmentationClass: the one given, or up to two below (VOCdevkit/VOC2012)."""
-    for pattern in ("SegmentationClass", "*/SegmentationClass", "*/*/SegmentationClass"):
-        yield from (folder.parent for folder in sorted(path.glob(pattern)) if folder.is_dir())
+    for place in ("", "*/", "*/*/"):
+        folders = (folder for name in _CLASS_FOLDERS for folder in path.glob(place + name) if folder.is_dir())
+        yield from sorted({folder.parent for folder in folders})
+
+
+def _folder(root: Path, names: tuple[str, ...]) -> Path:
+    """The first of these folders that holds a PNG (labelme2voc keeps arrays in the plain one)."""
+    folders = [root / name for name in names]
+    return next((folder for folder in folders if next(folder.glob("*.png"), None)), folders[0])
 
 
 def _classes(root: Path) -> list[tuple[str, Color]]:
     """Names and colours in the order of their numbers, from 1 on; number 0 is the unlabelled ground."""
-    labelmap = root / "labelmap.txt"
-    if not labelmap.is_file():
-        return [(name, _palette(number)) for number, name in enumerate(_CLASSES)][1:]
-    classes = []
-    for line in _walk.read_text(labelmap).splitlines():
-        if match := _LABELMAP.match(line.strip()):
-            color = int(match[2]) & 255, int(match[3]) & 255, int(match[4]) & 255
-            classes.append((match[1].strip(), color))
-    return [(name, color) for name, color in classes if color not in ((0, 0, 0), _VOID_COLOR)]
+    labelmap, names = root / "labelmap.txt", root / "class_names.txt"
+    if labelmap.is_file():
+        classes = _tables.colored_names(labelmap)
+        return [(name, color) for name, color in classes if color not in ((0, 0, 0), _VOID_COLOR)]
+    found: list[str] = _tables.names_in(names) if names.is_file() else list(_CLASSES)
+    if found[:1] and not _tables.is_nothing(found[0]):
+        found.insert(0, "")  # a list that does not name the ground: its first class is number 1
+    return [(name, _palette(number)) for number, name in enumerate(found)][1:]
 
 
 def _palette(number: int) -> Color:
@@ -167,7 +176,7 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
     if len(lists) > 1:
         lists = [path for path in lists if path.stem.lower() != "trainval"]
     if not lists:
-        for path in _walk.walk(root / "SegmentationClass", (".png",), problems):
+        for path in _walk.walk(_folder(root, _CLASS_FOLDERS), (".png",), problems):
             yield path.stem, None, path
     for path in lists:
         with collecting(problems, str(path)):
@@ -180,21 +189,39 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
 
 
 def _read_classes(path: Path, classes: list[tuple[str, Color]]) -> tuple[np.ndarray, list[tuple[Color, int]]]:
+    """The class of each pixel from 1 on (void: one more than there are), and the colours of none."""
     table = {color: number for number, (_, color) in enumerate(classes, start=1)}
-    table[_VOID_COLOR] = len(classes) + 1
-    if read_header(path).mode == "L":  # numbers of classes
-        grey = {(number, number, number): number for number in range(1, min(len(classes), 254) + 1)}
-        table = {**grey, (255, 255, 255): len(classes) + 1}
-    return _paint.match(_paint.read_codes(path), table)
+    table[_VOID_COLOR] = void = len(classes) + 1
+    numbers = _paint.read_numbers(path)
+    if numbers is None or not _are_numbers(path, numbers, table):
+        return _paint.match(_paint.read_codes(path), table)
+    most = 65535 if numbers.dtype == np.int32 else 255
+    values = numbers.astype(np.int32)
+    unknown = (values >= void) & (values != most)
+    strangers, counts = np.unique(values[unknown], return_counts=True)
+    values = np.where(unknown, 0, np.where(values == most, void, values))
+    return values, [((n & 255,) * 3, c) for n, c in zip(strangers.tolist(), counts.tolist(), strict=True)]
+
+
+def _are_numbers(path: Path, numbers: np.ndarray, table: dict[Color, int]) -> bool:
+    """Whether a mask is to be read by number: it is grey, or its palette has no colour of a class."""
+    if read_header(path).mode != "P" or numbers.dtype == np.int32:
+        return True
+    used = {_paint.colour_of(code) for code in np.unique(_paint.read_codes(path)).tolist()} - {(0, 0, 0)}
+    return bool(used) and not used & table.keys()
 
 
 def _read_objects(path: Path) -> np.ndarray:
-    """Codes of the objects' colours, 0 where there is none; borders belong to none."""
+    """Numbers of the objects, 0 where there is none; borders belong to none. Those of a palette or of colours
+    are the codes of their colours."""
+    numbers = _paint.read_numbers(path)
+    if numbers is None or read_header(path).mode == "P":
+        codes = _paint.read_codes(path)
+        return np.where(codes == _paint.code_of(_VOID_COLOR), 0, codes)
+    if numbers.dtype == np.int32:
+        return np.where(numbers == 65535, 0, numbers)
     codes = _paint.read_codes(path)
-    borders = {_paint.code_of(_VOID_COLOR)}
-    if read_header(path).mode == "L":
-        borders = {0xFFFFFF}
-    return np.where(np.isin(codes, list(borders)), 0, codes)
+    return np.where(codes == 0xFFFFFF, 0, codes)
 
 
 READER = Voc()

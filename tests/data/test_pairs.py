@@ -46,3 +46,10 @@ def test_nothing_is_guessed_where_a_file_name_occurs_twice():
 
 def test_two_masks_of_one_image_are_told():
     assert paired(["a.jpg"], ["a.bmp", "a.png"]) == ([("a.jpg", "a.bmp")], ["claimed-twice"])
+
+
+def test_the_mask_may_have_a_word_more_in_its_name():
+    assert paired(["images/a.jpg", "x_leftImg8bit.png"], ["a_mask.png", "x_gtFine_color.png"])[0] == [
+        ("images/a.jpg", "a_mask.png"),
+        ("x_leftImg8bit.png", "x_gtFine_color.png"),
+    ]

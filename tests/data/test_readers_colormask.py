@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from reading import area, codes, full_mask, make_photo, read
 
-from seem_data.categories import Categories, Category
+from seem_data.annotations import VOID
+from seem_data.categories import Categories, Category, parse
 from seem_data.problems import DataError
 from seem_data.readers import Input
 from seem_data.readers._paint import GROUND_Z
@@ -141,3 +143,140 @@ def test_panoptic_masks_need_no_photos_of_their_own(shared_real, tmp_path):
     assert list(annotations) == ["000000142238.jpg", "000000439180.jpg"] and not problems
     annotations, problems = read(reader, tmp_path, sample / "input_images")
     assert annotations["000000142238.jpg"].image == sample / "input_images" / "000000142238.jpg"
+
+
+# Numbers
+
+
+PETS = Categories(
+    [Category(1, "cat", (255, 0, 0), isthing=True), Category(2, "dog", (0, 255, 0), isthing=True)]
+)
+
+
+def number(path, rows, dtype=np.uint8, mode=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(rows, dtype), mode).save(path)
+    return path
+
+
+def found(folder, categories=PETS, images=None):
+    annotations, problems = read(ColorMask(categories), folder, images)
+    return {name: {r.label: area(r) for r in a.regions} for name, a in annotations.items()}, problems
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n"),
+        ("class_names.txt", "_background_\ncat\ndog\n"),
+        ("labels.txt", "__ignore__\n_background_\ncat\ndog"),
+        ("codes.txt", "Void\ncat\ndog\n"),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,9,9::\ndog:8,8,8::\n"),
+        ("objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tName\n1\t0.1\t3\t4\tcat, kitty\n2\t0.1\t3\t4\tdog\n"),
+    ],
+)
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_numbers_are_named_by_the_table_beside_the_masks(tmp_path, name, text, depth):
+    (tmp_path / name).write_text(text)
+    number(tmp_path / "train" / "a.png", [[0, 1, 1], [2, 2, 2]], depth)
+    assert found(tmp_path) == ({"train/a.png": {"cat": 2, "dog": 3}}, [])
+
+
+def test_numbers_are_named_by_the_colour_map(tmp_path):
+    rows = [
+        {"name": "cat", "color": "#f00", "isthing": True, "value": 7},
+        {"name": "sky", "color": "#00f", "isthing": 0},
+    ]
+    number(tmp_path / "a.png", [[0, 7, 7, 5]])
+    named, (problem,) = found(tmp_path, parse(rows))
+    assert named == {"a.png": {"cat": 2}}
+    assert (
+        problem.code == "unknown-number"
+        and "5 (1 pixels)" in problem.message
+        and problem.severity == "warning"
+    )
+
+
+def test_palettes_in_other_colours_are_numbers(tmp_path):
+    (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
+    for grey, name in ((True, "a.png"), (False, "b.png")):
+        image = Image.fromarray(np.array([[0, 1, 2, 2, 255]], np.uint8), "P")
+        image.putpalette([v for n in range(256) for v in ((n, n, n) if grey else (n, 7, 7))])
+        image.save(tmp_path / name)
+    named, problems = found(tmp_path)
+    assert named == {name: {"cat": 1, "dog": 2, VOID: 1} for name in ("a.png", "b.png")} and not problems
+
+
+def test_numbers_that_nothing_explains_are_told_with_what_would(tmp_path):
+    number(tmp_path / "a.png", [[0, 1, 2]])
+    number(tmp_path / "b.png", [[0, 1, 300]], np.uint16)
+    _, problems = found(tmp_path)
+    assert codes(problems) == ["unknown-color", "unknown-number"]
+    assert all('"value" in the colour map' in problem.remedy for problem in problems)
+
+
+def test_colours_of_16_bits_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((2, 2, 3), 1000, np.uint16))
+    (item,) = ColorMask(PETS).scan(Input(tmp_path), [])
+    with pytest.raises(DataError, match="16 bits a colour"):
+        ColorMask(PETS).load(item, [])
+
+
+@pytest.mark.parametrize(
+    ("mask", "photo"),
+    [
+        ("a_mask.png", "a.jpg"), ("a_L.png", "a.jpg"), ("a_seg.png", "a.jpg"), ("a_GT.png", "a.png"),
+        ("a-mask.png", "a.png"), ("mask_a.png", "a.jpg"), ("a.jpg.png", "a.jpg"), ("gt_a.png", "a.png"),
+        ("x_gtFine_color.png", "x_leftImg8bit.png"), ("a_mask.png", "a_sat.jpg"),
+        ("a_jpg.rf.9_mask.png", "a_jpg.rf.9.jpg"),
+        ("a_segmented.png", "a.jpg"), ("a_colored_by_hand.png", "a.png"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("apart", [True, False])
+def test_masks_may_have_a_word_more_in_their_names(tmp_path, mask, photo, apart):
+    make_photo(tmp_path / ("photos" if apart else "masks") / photo, (2, 1))
+    paint(tmp_path / "masks" / mask, [[(255, 0, 0), X]])
+    if not apart and photo.endswith("png") and mask == "a_colored_by_hand.png":
+        return  # two PNGs side by side, and no word that says which one is the mask
+    named, problems = found(tmp_path / "masks", images=tmp_path / "photos" if apart else None)
+    assert named == {photo: {"cat": 1}} and not problems
+
+
+def test_a_mask_is_not_of_a_photo_that_its_number_begins_with(tmp_path):
+    make_photo(tmp_path / "photos" / "a.jpg", (2, 1))
+    paint(tmp_path / "masks" / "a_1.png", [[P, X]])
+    named, problems = found(tmp_path / "masks", images=tmp_path / "photos")
+    assert not named and codes(problems) == ["missing-image"]
+
+
+def test_cityscapes_objects_are_told_apart_by_their_numbers(tmp_path):
+    town = tmp_path / "gtFine" / "val" / "ulm"
+    make_photo(tmp_path / "leftImg8bit" / "val" / "ulm" / "u_1_leftImg8bit.png", (6, 1))
+    number(town / "u_1_gtFine_instanceIds.png", [[26001, 26002, 26, 23, 1, 0]], np.uint16)
+    number(town / "u_1_gtFine_labelIds.png", [[26, 26, 26, 23, 1, 0]])
+    paint(town / "u_1_gtFine_color.png", [[(0, 0, 142)] * 3 + [(70, 130, 180), X, X]])
+    names = Categories(
+        [Category(1, "car", (1, 1, 1), isthing=True), Category(2, "sky", (2, 2, 2), isthing=False)]
+    )
+    annotations, (note,) = read(ColorMask(names), tmp_path / "gtFine")
+    (annotation,) = annotations.values()
+    regions = [(r.label, area(r), r.iscrowd) for r in annotation.regions]
+    assert sorted(regions) == [
+        (VOID, 1, True),
+        ("car", 1, False),
+        ("car", 1, False),
+        ("car", 1, True),
+        ("sky", 1, False),
+    ]
+    assert annotation.split == "val" and note.severity == "note" and "1 color" in note.message
+    (town / "u_1_gtFine_instanceIds.png").unlink()
+    for rest in ("labelIds", "color"):
+        named, _ = found(tmp_path / "gtFine", names)
+        assert {"car": 3, "sky": 1}.items() <= named["val/ulm/u_1_leftImg8bit.png"].items()
+        (town / f"u_1_gtFine_{rest}.png").unlink()
+
+
+def test_ade20k_masks_are_known_by_their_names(tmp_path):
+    number(tmp_path / "ADE_val_00000001.png", [[0, 1, 13, 150]])
+    named, _ = found(tmp_path)
+    assert named == {"ADE_val_00000001.png": {"wall": 1, "person": 1, "flag": 1}}

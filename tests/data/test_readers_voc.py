@@ -135,3 +135,42 @@ def test_real_folders(shared_real):
         assert detect(folder / name).name == "voc"
         with pytest.raises(Exception, match="no folder SegmentationClass"):
             read("voc", folder / name)
+
+
+def labels(folder):
+    annotations, problems = read("voc", folder)
+    return sorted((region.label, area(region)) for region in annotations["1.jpg"].regions), problems
+
+
+def test_objects_of_16_bits_are_numbers(tmp_path):
+    voc(tmp_path, objects=None)
+    (tmp_path / "SegmentationObject").mkdir()
+    numbers = np.array([[30001] * 2 + [0] + [30002] * 2] * 2 + [[0, 0, 0, 7, 7]], np.uint16)
+    Image.fromarray(numbers).save(tmp_path / "SegmentationObject" / "1.png")
+    assert labels(tmp_path) == ([("__ignore__", 3), ("cat", 4), ("cat", 4), ("person", 2)], [])
+
+
+def test_classes_of_16_bits_and_of_grey_palettes_are_numbers(tmp_path):
+    voc(tmp_path, objects=None)
+    path = tmp_path / "SegmentationClass" / "1.png"
+    image = Image.fromarray(CLASSES, "P")
+    image.putpalette([n for n in range(256) for _ in range(3)])
+    image.save(path)
+    assert labels(tmp_path) == ([("__ignore__", 3), ("cat", 8), ("person", 2)], [])
+    Image.fromarray(np.where(CLASSES == 255, 65535, CLASSES.astype(np.uint16))).save(path)
+    assert labels(tmp_path) == ([("__ignore__", 3), ("cat", 8), ("person", 2)], [])
+
+
+def test_labelme2voc_names_its_classes_in_a_list(tmp_path):
+    voc(tmp_path, objects=None)
+    names = ["_background_", *(f"n{number}" for number in range(1, 16))]
+    (tmp_path / "class_names.txt").write_text("\n".join(names))
+    assert labels(tmp_path)[0] == [("__ignore__", 3), ("n15", 2), ("n8", 8)]
+    (tmp_path / "SegmentationClass").rename(tmp_path / "SegmentationClassPNG")
+    (tmp_path / "SegmentationClass").mkdir()
+    (tmp_path / "SegmentationClass" / "1.npy").write_bytes(b"")
+    assert detect(tmp_path).name == "voc" and labels(tmp_path)[0] == [
+        ("__ignore__", 3),
+        ("n15", 2),
+        ("n8", 8),
+    ]
