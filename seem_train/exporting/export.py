@@ -32,9 +32,8 @@ from seem_train.errors import UserError
 from seem_train.exporting.graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import readme
 from seem_train.files import make_folder, write_text, writing
+from seem_train.model.config import DaViTConfig, SamViTConfig
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.davit import DaViTConfig
-from seem_train.model.trunks.samvit import SamViTConfig
 from seem_train.prediction.vocabulary import Category
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import write_tensors

@@ -7,13 +7,7 @@ the same types. Field comments give the original's key. Nothing here imports tor
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    from seem_train.model.trunks.davit import DaViTConfig
-    from seem_train.model.trunks.focal_dw import FocalDWConfig
-    from seem_train.model.trunks.samvit import SamViTConfig
-    from seem_train.model.trunks.timm import TimmConfig
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,56 @@ class FocalConfig:
     drop_path_rate: float = 0.3  #: stochastic depth of the last block, linear from 0 (DROP_PATH_RATE)
 
 
-TrunkConfig: TypeAlias = "FocalConfig | FocalDWConfig | DaViTConfig | SamViTConfig | TimmConfig"
+@dataclass(frozen=True)
+class FocalDWConfig:
+    """Sizes of a `focal_dw` trunk; the defaults are Focal-T."""
+
+    embed_dim: int = 96
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    focal_levels: tuple[int, ...] = (3, 3, 3, 3)
+    focal_windows: tuple[int, ...] = (3, 3, 3, 3)
+    mlp_ratio: float = 4.0
+    drop_path_rate: float = 0.3
+    layer_scale: float = 1e-4  #: initial value of gamma_1 and gamma_2
+
+
+@dataclass(frozen=True)
+class DaViTConfig:
+    """Sizes of a DaViT trunk; the defaults are DaViT-d3."""
+
+    dims: tuple[int, ...] = (128, 256, 512, 1024)
+    depths: tuple[int, ...] = (1, 1, 9, 1)
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    groups: tuple[int, ...] = (4, 8, 16, 32)  #: groups of the channel attention
+    window: int = 7
+    down_kernel: int = 2  #: of the strided convolution between stages: 2 (d3) or 3 (d5)
+    mlp_ratio: float = 4.0
+    drop_path_rate: float = 0.3
+
+
+@dataclass(frozen=True)
+class SamViTConfig:
+    """Sizes of a SAM-ViT trunk; the defaults are SAM-ViT-B."""
+
+    embed_dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)  #: blocks whose attention spans the whole image
+    image_size: int = 1024  #: pixels a side that the position tables are made for
+    patch_size: int = 16
+    window: int = 14
+    mlp_ratio: float = 4.0
+    out_dims: tuple[int, ...] = (128, 256, 512, 1024)  #: channels of res2…res5
+
+
+@dataclass(frozen=True)
+class TimmConfig:
+    """A backbone by its name in ``timm.list_models()``."""
+
+    name: str = "tf_efficientnet_lite0"
+
+
+TrunkConfig: TypeAlias = FocalConfig | FocalDWConfig | DaViTConfig | SamViTConfig | TimmConfig
 
 
 @dataclass(frozen=True)

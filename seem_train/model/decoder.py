@@ -22,8 +22,13 @@ from torch import Tensor, nn
 
 from seem_train.model.attention import CROSS_ATTENDING, QUERIES, Group, Kind, may_attend
 from seem_train.model.config import DecoderConfig
-from seem_train.model.layers import CrossAttentionLayer, FeedForwardLayer, MaskEmbedding, SelfAttentionLayer
-from seem_train.model.pixel_decoders.fpn import sine_position
+from seem_train.model.layers import (
+    CrossAttentionLayer,
+    FeedForwardLayer,
+    MaskEmbedding,
+    SelfAttentionLayer,
+    sine_position,
+)
 from seem_train.model.prepare import PreparedPrompts, SampledPixels
 from seem_train.model.prompts import RegionTokens
 

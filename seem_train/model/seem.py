@@ -22,7 +22,7 @@ from seem_train.model.config import SEEMConfig
 from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
 from seem_train.model.draws import Draws, SeededDraws
 from seem_train.model.language import LanguageEncoder, TextEmbeddings, training_prompts
-from seem_train.model.pixel_decoders.fpn import build_pixel_decoder
+from seem_train.model.pixel_decoders.build import build_pixel_decoder
 from seem_train.model.predictions import (
     GroundingPredictions,
     LayerPredictions,
@@ -33,7 +33,7 @@ from seem_train.model.predictions import (
 )
 from seem_train.model.prepare import PreparedPrompts, prepare, prepare_regions
 from seem_train.model.prompts import ImagePrompts, RegionTokens
-from seem_train.model.trunks.focal import build_backbone
+from seem_train.model.trunks.build import build_trunk
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SEEM(nn.Module):
     def __init__(self, config: SEEMConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = build_backbone(config.trunk)
+        self.backbone = build_trunk(config.trunk)
         self.pixel_decoder = build_pixel_decoder(config.pixel_decoder, self.backbone.out_channels)
         self.language = LanguageEncoder(config.language)
         self.decoder = SEEMDecoder(

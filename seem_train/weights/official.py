@@ -15,12 +15,9 @@ from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
 from torch import Tensor
 
 from seem_train.errors import UserError
-from seem_train.model.config import FocalConfig, SEEMConfig
+from seem_train.model.config import DaViTConfig, FocalConfig, FocalDWConfig, SEEMConfig, TimmConfig
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.davit import DaViTConfig
-from seem_train.model.trunks.focal import build_backbone
-from seem_train.model.trunks.focal_dw import FocalDWConfig
-from seem_train.model.trunks.timm import TimmConfig
+from seem_train.model.trunks.build import build_trunk
 from seem_train.weights.checkpoints import CHECKPOINTS
 from seem_train.weights.presets import PRESETS
 
@@ -159,7 +156,7 @@ def _bears_marks(official: Mapping[str, Tensor], config: SEEMConfig) -> bool:
         if "backbone.norms.3.weight" not in official:
             return False
         with torch.device("meta"):
-            body = build_backbone(trunk).state_dict()
+            body = build_trunk(trunk).state_dict()
         marks |= {f"backbone.{name}": tuple(tensor.shape) for name, tensor in body.items()}
     else:
         side = trunk.image_size // trunk.patch_size

@@ -30,7 +30,7 @@ from seem_train.files import sha256_of
 from seem_train.model.card import Base
 from seem_train.model.config import SEEMConfig
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.timm import TimmTrunk, load_pretrained
+from seem_train.model.trunks.timm import TimmTrunk
 from seem_train.weights.adapter_folder import (
     CARD,
     COPY_AGAIN,
@@ -51,6 +51,7 @@ from seem_train.weights.official import compare, load_official, recognise
 from seem_train.weights.original_config import read_config
 from seem_train.weights.presets import PRESETS, get_preset
 from seem_train.weights.tensor_files import read_metadata, read_tensors
+from seem_train.weights.trunk_weights import load_pretrained
 
 RANDOM = "random"
 #: The log temperature of a model without pretrained weights: the most that CLIP allows

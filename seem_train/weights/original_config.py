@@ -152,7 +152,7 @@ def pixel_decoder_config(
 
 
 def _focal(section: Mapping[str, Any], source: str, extra_convolutions: bool) -> TrunkConfig:
-    from seem_train.model.trunks.focal_dw import FocalDWConfig
+    from seem_train.model.config import FocalDWConfig
 
     keys = _Keys(section, source)
     sizes = {
@@ -180,7 +180,7 @@ def _focal(section: Mapping[str, Any], source: str, extra_convolutions: bool) ->
 
 
 def _davit(section: Mapping[str, Any], source: str) -> TrunkConfig:
-    from seem_train.model.trunks.davit import DaViTConfig
+    from seem_train.model.config import DaViTConfig
 
     keys = _Keys(section, source)
     dims, kernels = keys.get("DAVIT.DIM_EMBED"), keys.get("DAVIT.PATCH_SIZE")
@@ -210,7 +210,7 @@ def _davit(section: Mapping[str, Any], source: str) -> TrunkConfig:
 
 
 def _vit(section: Mapping[str, Any], source: str) -> TrunkConfig:
-    from seem_train.model.trunks.samvit import SamViTConfig
+    from seem_train.model.config import SamViTConfig
 
     keys = _Keys(section, source)
     size = keys.get("VIT.SIZE")

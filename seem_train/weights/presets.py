@@ -13,17 +13,18 @@ from dataclasses import dataclass, replace
 
 from seem_train.errors import UserError
 from seem_train.model.config import (
+    DaViTConfig,
     DecoderConfig,
     FocalConfig,
+    FocalDWConfig,
     LanguageConfig,
     PixelDecoderConfig,
     PostprocessConfig,
+    SamViTConfig,
     SEEMConfig,
+    TimmConfig,
 )
-from seem_train.model.trunks.davit import DaViTConfig
-from seem_train.model.trunks.focal_dw import FocalDWConfig
-from seem_train.model.trunks.samvit import SamViTConfig
-from seem_train.model.trunks.timm import TimmConfig, check_name, pixel_statistics
+from seem_train.model.trunks.timm import check_name, pixel_statistics
 from seem_train.weights.original_config import DEFORMABLE_FFN
 
 

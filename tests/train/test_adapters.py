@@ -12,10 +12,7 @@ from toy import MICRO, answer, loss_of, micro, outputs, pictures, with_trunk
 from seem_train.adapters import layers as adapters
 from seem_train.adapters.layers import Placement, inject, is_adapter_name, merge
 from seem_train.errors import UserError
-from seem_train.model.config import DecoderConfig
-from seem_train.model.trunks.davit import DaViTConfig
-from seem_train.model.trunks.focal_dw import FocalDWConfig
-from seem_train.model.trunks.samvit import SamViTConfig
+from seem_train.model.config import DaViTConfig, DecoderConfig, FocalDWConfig, SamViTConfig
 
 PLACEMENTS = {
     "head": Placement(decoder="bottleneck", rank=4),

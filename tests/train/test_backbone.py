@@ -11,7 +11,8 @@ import torch
 from timm.models.focalnet import FocalNet
 
 from seem_train.model.config import FocalConfig
-from seem_train.model.trunks.focal import FocalTrunk, build_backbone
+from seem_train.model.trunks.build import build_trunk
+from seem_train.model.trunks.focal import FocalTrunk
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from slow_path import token_trunk  # pyright: ignore[reportMissingImports]
@@ -76,7 +77,7 @@ def test_focal_l_has_the_names_and_shapes_of_the_released_checkpoint(shared_pari
     manifest = json.loads((shared_parity / "keys" / "keys_seem_v1_focall.json").read_text())["state_dict"]
     wanted = {n.removeprefix("backbone."): s for n, (s, *_) in manifest.items() if n.startswith("backbone.")}
     with torch.device("meta"):
-        trunk = build_backbone(FocalConfig())
+        trunk = build_trunk(FocalConfig())
     official = trunk.to_official(trunk.state_dict())
     assert {n: list(t.shape) for n, t in official.items()} == wanted
 

@@ -23,13 +23,12 @@ from seem_train.errors import UserError
 from seem_train.exporting import export
 from seem_train.exporting.graphs import ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import EXAMPLE
+from seem_train.model.config import DaViTConfig, SamViTConfig
 from seem_train.model.draws import SeededDraws
 from seem_train.model.language import tokenize
 from seem_train.model.prepare import PreparedPrompts
 from seem_train.model.prompts import ImagePrompts, Marks
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.davit import DaViTConfig
-from seem_train.model.trunks.samvit import SamViTConfig
 from seem_train.prediction.vocabulary import as_categories
 from seem_train.weights.opening import load_model
 

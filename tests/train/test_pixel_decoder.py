@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seem_train.model.config import PixelDecoderConfig
-from seem_train.model.pixel_decoders.fpn import FPNPixelDecoder, sine_position
+from seem_train.model.layers import sine_position
+from seem_train.model.pixel_decoders.fpn import FPNPixelDecoder
 
 CHANNELS = {"res2": 8, "res3": 16, "res4": 24, "res5": 32}
 CONFIG = PixelDecoderConfig(conv_dim=32, mask_dim=64, encoder_layers=1, heads=2, ffn_dim=16)

@@ -10,12 +10,14 @@ import torch
 
 from seem_train.adapters import strategies
 from seem_train.errors import UserError
+from seem_train.model.config import TimmConfig
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.timm import LITE0, TimmConfig, TimmTrunk, load_pretrained
+from seem_train.model.trunks.timm import LITE0, TimmTrunk
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.opening import load_model, open_start
 from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
+from seem_train.weights.trunk_weights import load_pretrained
 
 SMALL = "mobilenetv3_small_050"
 
@@ -129,6 +131,6 @@ def test_offline_the_sentence_says_what_works_without_the_hub(monkeypatch: pytes
         raise OSError("[Errno -2] Name or service not known\nand more")
 
     trunk = TimmTrunk(TimmConfig(SMALL))
-    monkeypatch.setattr("seem_train.model.trunks.timm.timm.create_model", unreachable)
+    monkeypatch.setattr("seem_train.weights.trunk_weights.timm.create_model", unreachable)
     with pytest.raises(UserError, match=r"not known\).*trunk_weights=FILE.*tf_efficientnet_lite0"):
         load_pretrained(trunk)

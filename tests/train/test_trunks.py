@@ -13,19 +13,22 @@ from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.config import (
+    DaViTConfig,
     DecoderConfig,
+    FocalDWConfig,
     LanguageConfig,
     PixelDecoderConfig,
+    SamViTConfig,
     SEEMConfig,
     TrunkConfig,
 )
+from seem_train.model.pixel_decoders.build import build_pixel_decoder
 from seem_train.model.pixel_decoders.deformable import DeformableAttention, DeformablePixelDecoder
-from seem_train.model.pixel_decoders.fpn import build_pixel_decoder
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.davit import DaViTConfig, DaViTTrunk
-from seem_train.model.trunks.focal import build_backbone
-from seem_train.model.trunks.focal_dw import FocalDWConfig, FocalDWTrunk
-from seem_train.model.trunks.samvit import SamViTConfig, SamViTTrunk
+from seem_train.model.trunks.build import build_trunk
+from seem_train.model.trunks.davit import DaViTTrunk
+from seem_train.model.trunks.focal_dw import FocalDWTrunk
+from seem_train.model.trunks.samvit import SamViTTrunk
 from seem_train.weights.original_config import trunk_config
 
 CASES = ("h2_trunk_focal_t", "h3_trunk_davit", "h4_trunk_samvit")
@@ -73,7 +76,7 @@ def test_features_are_the_originals(shared_parity: Path, name: str) -> None:
     case = json.loads((shared_parity / name / "case.json").read_text())
     data = load_file(shared_parity / name / "data.safetensors")
     trunk_configuration, pixel_configuration = case_parts(case)
-    trunk = build_backbone(trunk_configuration).eval()
+    trunk = build_trunk(trunk_configuration).eval()
     decoder = build_pixel_decoder(pixel_configuration, trunk.out_channels).eval()
     trunk.load_state_dict(trunk.from_official(part(data, "weights.backbone.")))
     decoder.load_state_dict(part(data, "weights.sem_seg_head.pixel_decoder."))
@@ -98,7 +101,7 @@ def part(data: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 def test_four_levels_at_strides_4_to_32(config: TrunkConfig) -> None:
-    trunk = build_backbone(config).eval()
+    trunk = build_trunk(config).eval()
     features = trunk(torch.randn(2, 3, 64, 96))
     assert list(features) == ["res2", "res3", "res4", "res5"] == list(trunk.out_channels)
     for i, (name, level) in enumerate(features.items()):
@@ -107,7 +110,7 @@ def test_four_levels_at_strides_4_to_32(config: TrunkConfig) -> None:
 
 @pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 def test_official_names_and_back(config: TrunkConfig) -> None:
-    trunk = build_backbone(config)
+    trunk = build_trunk(config)
     state = trunk.state_dict()
     official = trunk.to_official(state)
     assert len(official) == len(state)
@@ -119,7 +122,7 @@ def test_official_names_and_back(config: TrunkConfig) -> None:
 @pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 def test_checkpointing_changes_no_gradient(config: TrunkConfig) -> None:
     torch.manual_seed(0)
-    trunk = build_backbone(config).train()
+    trunk = build_trunk(config).train()
     x = torch.randn(1, 3, 64, 64)
 
     def gradients() -> list[Tensor]:
@@ -138,7 +141,7 @@ def test_checkpointing_changes_no_gradient(config: TrunkConfig) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 def test_compiles_into_one_graph(config: TrunkConfig) -> None:
-    trunk = build_backbone(config).eval()
+    trunk = build_trunk(config).eval()
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         compiled = torch.compile(trunk, backend="eager", fullgraph=True)(x)

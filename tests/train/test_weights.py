@@ -17,9 +17,14 @@ from torch import Tensor
 
 import seem_train
 from seem_train.errors import UserError
-from seem_train.model.config import DecoderConfig, LanguageConfig, PixelDecoderConfig, SEEMConfig
+from seem_train.model.config import (
+    DecoderConfig,
+    LanguageConfig,
+    PixelDecoderConfig,
+    SamViTConfig,
+    SEEMConfig,
+)
 from seem_train.model.seem import SEEM
-from seem_train.model.trunks.samvit import SamViTConfig
 from seem_train.weights.checkpoints import CHECKPOINTS, find_weights, weights_folder
 from seem_train.weights.official import load_official, official_state_dict, recognise
 from seem_train.weights.opening import load_model

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seem_train.model.config import PixelDecoderConfig
-from seem_train.model.pixel_decoders.fpn import NormedConv, sine_position
+from seem_train.model.layers import NormedConv, sine_position
 
 POINTS = 4  #: sampling points of a head on one level
 LEVELS = ("res5", "res4", "res3")  #: in the order of the official `input_proj`, coarse to fine

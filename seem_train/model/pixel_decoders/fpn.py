@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seem_train.model.attention import Attention
 from seem_train.model.config import PixelDecoderConfig
-
-
-def build_pixel_decoder(config: PixelDecoderConfig, channels: dict[str, int]) -> nn.Module:
-    """`channels` are the trunk's ``out_channels``."""
-    if config.kind == "deformable":
-        from seem_train.model.pixel_decoders.deformable import DeformablePixelDecoder
-
-        return DeformablePixelDecoder(config, channels)
-    return FPNPixelDecoder(config, channels)
-
-
-def sine_position(
-    height: int, width: int, dim: int, device: torch.device | None = None, temperature: float = 10000.0
-) -> Tensor:
-    """[dim, height, width] sine embedding of the row (first half) and column, after DETR
-    (https://arxiv.org/abs/2005.12872): positions 1…n are scaled to end at 2π."""
-    half = dim // 2
-    exponent = 2 * torch.div(torch.arange(half, device=device), 2, rounding_mode="floor") / half
-    frequency = temperature**exponent
-
-    def axis(n: int) -> Tensor:
-        place = torch.arange(1, n + 1, dtype=torch.float32, device=device)
-        angle = (place / (n + 1e-6) * (2 * math.pi))[:, None] / frequency
-        return torch.stack((angle[:, 0::2].sin(), angle[:, 1::2].cos()), dim=2).flatten(1).T
-
-    rows = axis(height)[:, :, None].expand(half, height, width)
-    columns = axis(width)[:, None, :].expand(half, height, width)
-    return torch.cat((rows, columns))
-
-
-class NormedConv(nn.Conv2d):
-    """Convolution without bias, then GroupNorm with 32 groups (named ``norm`` inside the convolution)."""
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
-        super().__init__(channels_in, channels_out, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.GroupNorm(32, channels_out)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self.norm(super().forward(input))
+from seem_train.model.layers import NormedConv, sine_position
 
 
 class EncoderLayer(nn.Module):

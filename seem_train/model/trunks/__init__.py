@@ -1,1 +1,1 @@
-"""Image trunks other than plain FocalNet; `backbone.py` says what every trunk offers."""
+"""Image trunks; `base` says what each offers, `build` makes one."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from timm.layers.drop import DropPath
 from timm.models.davit import ChannelAttentionV2, ChannelBlock, SpatialBlock
@@ -17,22 +16,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from seem_train.errors import UserError
-from seem_train.model.trunks.focal import Trunk
-
-
-@dataclass(frozen=True)
-class DaViTConfig:
-    """Sizes of a DaViT trunk; the defaults are DaViT-d3."""
-
-    dims: tuple[int, ...] = (128, 256, 512, 1024)
-    depths: tuple[int, ...] = (1, 1, 9, 1)
-    heads: tuple[int, ...] = (4, 8, 16, 32)
-    groups: tuple[int, ...] = (4, 8, 16, 32)  #: groups of the channel attention
-    window: int = 7
-    down_kernel: int = 2  #: of the strided convolution between stages: 2 (d3) or 3 (d5)
-    mlp_ratio: float = 4.0
-    drop_path_rate: float = 0.3
-
+from seem_train.model.config import DaViTConfig
+from seem_train.model.trunks.base import Trunk
 
 #: one block's names in the original and in timm
 _BLOCK_NAMES = (

@@ -1,6 +1,6 @@
-"""Trunks: an image in, four feature levels out (`res2` … `res5`, strides 4, 8, 16, 32).
+"""FocalNet, the trunk of focal-L and of `tiny`.
 
-FocalNet computes what timm's computes with ``normalize_modulator=True``, under timm's names, but stays
+It computes what timm's computes with ``normalize_modulator=True``, under timm's names, but stays
 channels-last throughout, and has what timm's lacks: norms on the four outputs and padding of odd sizes.
 """
 
@@ -18,46 +18,8 @@ from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from seem_train.model.config import FocalConfig, TrunkConfig
-
-
-class Trunk(nn.Module):
-    """What every trunk offers beside ``forward(x: Tensor) -> dict[str, Tensor]``."""
-
-    out_channels: dict[str, int]  #: channels of res2 … res5
-
-    def set_checkpointing(self, enabled: bool) -> None:
-        """Recompute activations in the backward pass, block by block, to save memory."""
-        raise NotImplementedError
-
-    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The trunk's state dict under the names, and in the shapes, of the released checkpoints."""
-        raise NotImplementedError
-
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The way back."""
-        raise NotImplementedError
-
-
-def build_backbone(config: TrunkConfig) -> Trunk:
-    """The trunk for its configuration; the rarer ones are imported only when asked for."""
-    if isinstance(config, FocalConfig):
-        return FocalTrunk(config)
-    from seem_train.model.trunks.davit import DaViTConfig, DaViTTrunk
-    from seem_train.model.trunks.focal_dw import FocalDWConfig, FocalDWTrunk
-    from seem_train.model.trunks.samvit import SamViTConfig, SamViTTrunk
-
-    if isinstance(config, FocalDWConfig):
-        return FocalDWTrunk(config)
-    if isinstance(config, DaViTConfig):
-        return DaViTTrunk(config)
-    if isinstance(config, SamViTConfig):
-        return SamViTTrunk(config)
-    from seem_train.model.trunks.timm import TimmConfig, TimmTrunk
-
-    if isinstance(config, TimmConfig):
-        return TimmTrunk(config)
-    raise TypeError(f"no trunk is known for {type(config).__name__}")
+from seem_train.model.config import FocalConfig
+from seem_train.model.trunks.base import Trunk
 
 
 class Norm(LayerNorm2d):

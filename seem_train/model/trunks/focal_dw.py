@@ -7,7 +7,6 @@ Source: focal modulation networks, https://arxiv.org/abs/2203.11926; SEEM.md sec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from timm.layers.drop import DropPath
@@ -15,20 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from seem_train.model.trunks.focal import Trunk
-
-
-@dataclass(frozen=True)
-class FocalDWConfig:
-    """Sizes of a `focal_dw` trunk; the defaults are Focal-T."""
-
-    embed_dim: int = 96
-    depths: tuple[int, ...] = (2, 2, 6, 2)
-    focal_levels: tuple[int, ...] = (3, 3, 3, 3)
-    focal_windows: tuple[int, ...] = (3, 3, 3, 3)
-    mlp_ratio: float = 4.0
-    drop_path_rate: float = 0.3
-    layer_scale: float = 1e-4  #: initial value of gamma_1 and gamma_2
+from seem_train.model.config import FocalDWConfig
+from seem_train.model.trunks.base import Trunk
 
 
 class FocalModulation(nn.Module):

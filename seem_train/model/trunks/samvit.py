@@ -12,7 +12,6 @@ without effect at the size of the tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
@@ -20,22 +19,8 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from seem_train.model.trunks.focal import Trunk
-
-
-@dataclass(frozen=True)
-class SamViTConfig:
-    """Sizes of a SAM-ViT trunk; the defaults are SAM-ViT-B."""
-
-    embed_dim: int = 768
-    depth: int = 12
-    heads: int = 12
-    global_blocks: tuple[int, ...] = (2, 5, 8, 11)  #: blocks whose attention spans the whole image
-    image_size: int = 1024  #: pixels a side that the position tables are made for
-    patch_size: int = 16
-    window: int = 14
-    mlp_ratio: float = 4.0
-    out_dims: tuple[int, ...] = (128, 256, 512, 1024)  #: channels of res2…res5
+from seem_train.model.config import SamViTConfig
+from seem_train.model.trunks.base import Trunk
 
 
 class _LayerNorm(nn.LayerNorm):
