@@ -69,6 +69,8 @@ class Photos:
             found = [path for path in found if self.name_of(path).casefold() in usual] or found
         if but is not None and len(found) > 1:
             found = [path for path in found if path.parent.name in _PHOTO_FOLDERS] or found
+        if len(found) > 1:  # of a path of another machine the longest end that is here
+            found = _longest_end(found, ending)
         if len(found) == 1:
             return found[0]
         if unsafe is not None:
@@ -165,6 +167,21 @@ class Photos:
             if path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
         return path.name
+
+
+def _longest_end(paths: list[Path], name: str) -> list[Path]:
+    """Those of the paths that agree with the name in most of their last parts; all, if in one only."""
+    parts = name.split("/")[::-1]
+    shared = [
+        next(
+            (n for n, (a, b) in enumerate(zip(parts, path.parts[::-1], strict=False)) if a != b.casefold()),
+            len(parts),
+        )
+        for path in paths
+    ]
+    return [
+        path for path, count in zip(paths, shared, strict=True) if count == max(shared) or max(shared) < 2
+    ]
 
 
 def _most_alike(photos: list[Path], inner: Path) -> list[Path]:

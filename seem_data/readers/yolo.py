@@ -1,13 +1,15 @@
 """YOLO: one text file a photo, a line an object, in fractions of the photo's size.
 
 Format: https://docs.ultralytics.com/datasets/segment/ (``data.yaml``, ``images/…/1.jpg``, ``labels/…/1.txt``)
-and Darknet's (``obj.data``, ``obj.names``, lists of photos). Fractions are of the photo turned upright by its
-EXIF orientation, as the trainer reads it.
+and Darknet's (``obj.data``, ``obj.names``, lists of photos); without either, a list of names a line
+(``classes.txt``, ``obj.names``) beside the labels or above them, as Label Studio, X-AnyLabeling and labelImg
+write it. Fractions are of the photo turned upright by its EXIF orientation, as the trainer reads it.
 
-Read: ``class x1 y1 x2 y2 x3 y3 …`` as a polygon (an oriented box is one of four points); ``class x y width
-height`` as an upright rectangle, with a note, since a box is not an outline. The splits are the yaml's train,
-val and test (folders, lists of photos, or text files of such; a leading ``../`` that leads nowhere is
-dropped, as Roboflow's needs). A photo without a label file has no object. Reported: key points
+Read: ``class x1 y1 x2 y2 x3 y3 …`` as a polygon (an oriented box is one of four points, told once); ``class
+x y width height`` as an upright rectangle, with a note, since a box is not an outline. The splits are the
+yaml's train, val and test (folders, lists of photos, or text files of such; a leading ``../`` that leads
+nowhere is dropped, as Roboflow's needs, and of a path of another machine the longest end that exists here is
+meant). A photo without a label file has no object. Reported: label files without a photo, key points
 (``kpt_shape``), class numbers without a name, pixels instead of fractions.
 """
 
@@ -28,6 +30,8 @@ from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 
 _YAML = (".yaml", ".yml")
+_NAMES = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "labels.txt", "names.txt")
+_LINE = re.compile(r"\d+(\.0)?([ \t]+-?\d*\.?\d+(e-?\d+)?){4,}[ \t]*")
 _SPLITS = ("train", "val", "valid", "test")
 
 
@@ -38,7 +42,7 @@ class _Payload(msgspec.Struct):
 class Yolo:
     name = "yolo"
     title = "YOLO segmentation"
-    recognised_by = "a YAML file with 'names', or Darknet's obj.data"
+    recognised_by = "a YAML file with 'names', Darknet's obj.data, or classes.txt with label files"
     shapes = "polygons, oriented boxes; upright boxes as rectangles; key points are left out"
     exif = "applied"
 
@@ -52,7 +56,12 @@ class Yolo:
         path = _config(source.polys)
         if path is None:
             raise DataError(
-                Problem("no-names", "has no data.yaml with 'names'.", "Add it.", str(source.polys))
+                Problem(
+                    "no-names",
+                    "has no data.yaml with 'names', nor classes.txt.",
+                    "Add it.",
+                    str(source.polys),
+                )
             )
         config = _read_config(path)
         if "kpt_shape" in config:
@@ -66,14 +75,17 @@ class Yolo:
             )
         names = _names(config, path)
         root = source.polys if source.polys.is_dir() else source.polys.parent
-        photos = _photos.Photos(Input(root, source.images or root))
+        photos = _photos.Photos(Input(root, source.images or (root if _has_photos(root) else None)))
         payload = msgspec.json.encode(_Payload(names))
         if source.images is not None:
             config = {}  # the splits' paths are of photos elsewhere
+        used: set[Path] = set()
         for split, photo in _photos_by_split(config, path, root, photos, problems):
             label = _label_file(photo, root, photos.name_of(photo))
             files = (label,) if label is not None else ()
+            used.update(files)
             yield Item(photos.name_of(photo), payload, photo, label or photo, split, files)
+        problems += _about(root, used)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None
@@ -105,14 +117,46 @@ def _config(path: Path) -> Path | None:
     """The file that names the classes: a YAML file with 'names', or Darknet's."""
     if path.is_file():
         fits = path.name == "obj.data" or path.suffix.lower() in _YAML
-        return path if fits else None
+        return path if fits or (path.name in _NAMES and _is_labelled(path.parent)) else None
     if not path.is_dir():
         return None
     for file in sorted(path.iterdir()):
         if file.suffix.lower() in _YAML and re.search(r"(?m)^\s*['\"]?names['\"]?\s*:", _head(file)):
             return file
     darknet = path / "obj.data"
-    return darknet if darknet.is_file() else None
+    if darknet.is_file():
+        return darknet
+    folders = (path, path / "labels", path.parent if path.name == "labels" else path)
+    lists = (folder / name for folder in folders for name in _NAMES)
+    found = next((file for file in lists if _walk.is_file(file)), None)
+    return found if found is not None and _is_labelled(path) else None
+
+
+def _is_labelled(folder: Path) -> bool:
+    """Whether a few of the text files are lines of a class and numbers."""
+    return any(map(_is_label_file, _walk.first(_walk.some_files(folder, (".txt",)))))
+
+
+def _is_label_file(path: Path) -> bool:
+    line = next((line for line in _head(path).splitlines() if line.strip()), "")
+    return path.name not in _NAMES and _LINE.fullmatch(line.strip()) is not None
+
+
+def _has_photos(root: Path) -> bool:
+    return next(_walk.walk(root, images.SUFFIXES, ordered=False), None) is not None
+
+
+def _about(root: Path, used: set[Path]) -> Iterator[Problem]:
+    """What there is to tell of all label files: those of no photo, and that boxes are turned."""
+    lost = [path for path in _walk.walk(root, (".txt",)) if path not in used and _is_label_file(path)]
+    if lost:
+        message = f"is one of {len(lost)} label file(s) that belong to no photo read, and is left out."
+        remedy = "Put the photo into the folder that answers it: images/a.jpg for labels/a.txt."
+        yield Problem("missing-image", message, remedy, str(lost[0]))
+    some = [line.split() for path in sorted(used)[:20] for line in _head(path).splitlines() if line.strip()]
+    if some and all(len(words) == 9 for words in some):
+        message = "holds lines of 8 numbers each, oriented boxes: they are read as polygons of 4 points."
+        yield Problem("oriented-boxes", message, "", str(root), severity="note")
 
 
 def _head(path: Path) -> str:
@@ -124,6 +168,8 @@ def _head(path: Path) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     text = _walk.read_text(path)
+    if path.name in _NAMES:
+        return {"names": [line.strip() for line in text.splitlines()]}
     if path.name == "obj.data":
         pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
         config: Any = {key.strip(): value.strip() for key, value in pairs}
@@ -171,12 +217,20 @@ def _photos_of(
     entry: str, config: dict[str, Any], root: Path, photos: _photos.Photos, problems: list[Problem]
 ) -> Iterator[Path]:
     """The photos that one entry means: a folder, a photo, or a text file with one photo a line."""
-    base = str(config.get("path") or "")
-    inner = re.sub(r"^(\.\./)+|^data/", "", entry.replace("\\", "/"))
-    for folder, name in ((root / base, entry), (root, entry.replace("\\", "/")), (root, inner)):
-        place = folder.joinpath(name)
+    base, entry = str(config.get("path") or "").replace("\\", "/"), entry.replace("\\", "/")
+    inner = re.sub(r"^(\.\./)+|^data/", "", entry)
+    places = [
+        root / base / entry,
+        root / entry,
+        root / inner,
+        *_tails(root, entry),
+        *_tails(root, f"{base}/{entry}"),
+    ]
+    for place in places:
         if not _lies_in(place, root) or not os.path.exists(place):  # noqa: PTH110  (false for impossible names)
             continue
+        if place.is_absolute() and not root.is_absolute():
+            place = root / place.relative_to(os.path.abspath(root))  # noqa: PTH100
         if place.is_dir():
             yield from _walk.walk(place, images.SUFFIXES, problems)
         elif place.suffix.lower() == ".txt":
@@ -196,7 +250,13 @@ def _photos_of(
 
 def _lies_in(place: Path, root: Path) -> bool:
     """Whether the path does not climb out of the root; links that the user put there may lead anywhere."""
-    return Path(os.path.normpath(place)).is_relative_to(os.path.normpath(root))
+    return Path(os.path.abspath(place)).is_relative_to(os.path.abspath(root))  # noqa: PTH100  (keeps links)
+
+
+def _tails(root: Path, path: str) -> Iterator[Path]:
+    """The ends of a path of another machine, below the root, the longest first."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    yield from (root.joinpath(*parts[start:]) for start in range(1, len(parts)))
 
 
 def _label_file(photo: Path, root: Path, name: str) -> Path | None:

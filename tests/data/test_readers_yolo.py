@@ -139,11 +139,12 @@ def test_settings_that_cannot_be_used(tmp_path, yaml, code):
     assert codes(caught.value.problems) == [code]
 
 
-@pytest.mark.parametrize("train", ["../secret", "/etc", "nowhere", "C:\\images"])
+@pytest.mark.parametrize("train", ["../secret", "/etc", "nowhere", "C:\\pictures"])
 def test_splits_that_lead_nowhere_or_outside(tmp_path, train):
     make_photo(tmp_path / "secret" / "1.jpg")
     yolo(tmp_path / "yolo", TRIANGLE, yaml=f"train: {train}\nnames: [cup]")
-    annotations, (problem,) = read("yolo", tmp_path / "yolo")
+    annotations, (problem, lost) = read("yolo", tmp_path / "yolo")
+    assert lost.code == "missing-image" and lost.file.endswith("1.txt")
     assert not annotations and problem.code == "missing-folder" and problem.where == "train[0]"
 
 
@@ -152,7 +153,8 @@ def test_real_folders(shared_real):
     for name in ("yolov8_segmentation", "yolov8_oriented_boxes"):
         annotations, problems = read("yolo", folder / name)
         (annotation,) = annotations.values()
-        assert [region.label for region in annotation.regions] == ["label_2", "label_4"] and not problems
+        assert [region.label for region in annotation.regions] == ["label_2", "label_4"]
+        assert codes(problems) == (["oriented-boxes"] if "oriented" in name else [])
     for name in ("yolo", "yolov8_detection", "yolov8_detection_with_list_of_imgs",
                  "yolov8_detection_with_list_of_names", "yolov8_detection_with_subset_txt"):  # fmt: skip
         assert detect(folder / name).name == "yolo"
@@ -175,3 +177,55 @@ def test_photos_elsewhere_and_linked_folders(tmp_path):
     (tmp_path / "yolo/images").symlink_to(tmp_path / "photos", target_is_directory=True)
     annotations, more = read("yolo", tmp_path / "yolo")
     assert list(annotations) == ["images/train/1.jpg"] and not problems and not more
+
+
+@pytest.mark.parametrize("place", ["classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names"])
+def test_a_list_of_names_does_without_a_yaml(tmp_path, place):
+    make_photo(tmp_path / "images" / "1.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "1.txt").write_text(TRIANGLE)
+    (tmp_path / place).write_text("cup\nplate\n")
+    for polys in (tmp_path, tmp_path / "labels"):
+        assert detect(polys).name == "yolo"
+        annotation, problems = only(polys)
+        assert [region.label for region in annotation.regions] == ["cup"] and not problems
+
+
+def test_a_list_of_names_alone_is_no_yolo(tmp_path):
+    (tmp_path / "classes.txt").write_text("cup\n")
+    (tmp_path / "notes.txt").write_text("10 photos of cups\n")
+    assert not get("yolo").recognises(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        "path: /content/datasets/pets\ntrain: /content/datasets/pets/images/train\nnames: [cup]",
+        "path: /content/datasets/pets\ntrain: images/train\nnames: [cup]",
+        "train: C:\\\\work\\\\pets\\\\images\\\\train\nnames: [cup]",
+        "path: {here}\ntrain: {here}/images/train\nnames: [cup]",
+    ],
+)
+def test_paths_of_other_machines_and_absolute_ones_are_found(tmp_path, yaml, monkeypatch):
+    yolo(tmp_path / "pets", TRIANGLE, yaml=yaml.replace("{here}", str(tmp_path / "pets")))
+    monkeypatch.chdir(tmp_path)
+    annotations, problems = read("yolo", Path("pets"))
+    assert list(annotations) == ["images/train/1.jpg"] and not problems
+
+
+def test_lists_of_photos_of_other_machines_are_found(tmp_path):
+    yolo(tmp_path, TRIANGLE, yaml="train: train.txt\nnames: [cup]")
+    make_photo(tmp_path / "images" / "val" / "1.jpg")
+    (tmp_path / "train.txt").write_text("/content/pets/images/train/1.jpg\n")
+    annotations, problems = read("yolo", tmp_path)
+    assert list(annotations) == ["images/train/1.jpg"] and not problems
+
+
+def test_oriented_boxes_are_told_once_and_labels_without_photo_too(tmp_path):
+    yolo(tmp_path, "0 0.1 0.1 0.6 0.1 0.6 0.6 0.1 0.6")
+    yolo(tmp_path, "1 0.1 0.1 0.6 0.1 0.6 0.6 0.1 0.6", photo="images/train/2.jpg")
+    yolo(tmp_path, TRIANGLE, photo="images/train/3.jpg")
+    (tmp_path / "images" / "train" / "3.jpg").unlink()
+    annotations, problems = read("yolo", tmp_path)
+    assert len(annotations) == 2 and codes(problems) == ["missing-image", "oriented-boxes"]
+    assert problems[0].file.endswith("3.txt") and [p.severity for p in problems] == ["error", "note"]
