@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from seem_train import config as settings
+from seem_train import settings
+from seem_train.config import choices, fields
 from seem_train.errors import UserError
 from seem_train.files import write_text
 
@@ -34,7 +35,7 @@ def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
         for p in signature.parameters.values()
         if p.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    for section, item, kind in settings.fields():
+    for section, item, kind in fields():
         flag = item.metadata["flag"]
         if flag is None:
             continue
@@ -63,7 +64,7 @@ def _plain_type(kind: Any) -> Any:
 
 
 def _help(item: Any, kind: Any) -> str:
-    words = settings.choices(kind)
+    words = choices(kind)
     listed = f" ({', '.join(words)})" if len(words) > 1 else ""
     default = item.default
     if isinstance(default, tuple):

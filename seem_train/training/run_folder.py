@@ -25,9 +25,9 @@ from typing import Any
 import torch
 import yaml
 
-from seem_train import config as settings
+from seem_train import settings
 from seem_train.adapters.strategies import ALIASES
-from seem_train.config import Config
+from seem_train.config import Config, fields
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.training import checkpoint
@@ -35,34 +35,6 @@ from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import write_tensors
 
 CONFIG, SUMMARY, LAST, BEST, BASE = "config.yaml", "summary.json", "last", "best", "base.safetensors"
-
-#: settings that may change between a run and its continuation; all others make another run
-FREE = {
-    "data.workers",
-    "data.dataset",
-    "model.weights",
-    "run.out",
-    "run.epochs",
-    "run.steps",
-    "run.max_time",
-    "run.batch",
-    "run.device",
-    "run.devices",
-    "run.compile",
-    "run.checkpointing",
-    "run.resume",
-    "run.eval_every",
-    "run.eval_limit",
-    "run.eval_tasks",
-    "run.eval_size",
-    "run.zero_shot",
-    "run.save_minutes",
-    "run.save_steps",
-    "run.log_every",
-    "run.previews",
-    "run.wandb",
-    "run.tensorboard",
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +104,8 @@ def _same_settings(folder: Path, config: Config) -> None:
     except (OSError, yaml.YAMLError):
         return
     before, now = _flat(old), _flat(settings.to_dict(config))
-    changed = [k for k in now if k not in FREE and before.get(k, now[k]) != now[k]]
+    free = {f"{section}.{item.name}" for section, item, _ in fields() if item.metadata["free"]}
+    changed = [k for k in now if k not in free and before.get(k, now[k]) != now[k]]
     if changed:
         shown = "\n".join(f"  {key}: was {before[key]}, now {now[key]}" for key in changed)
         raise UserError(

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from seem_train import config as settings
 from seem_train.adapters import strategies
 from seem_train.adapters.layers import Placement
-from seem_train.config import Config
+from seem_train.config import EPOCHS, Config, seconds
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.errors import UserError
@@ -72,7 +71,7 @@ class Session:
     def time_share(self) -> float:
         """How much of ``--max-time`` has passed."""
         allotted = self.config.run.max_time
-        return self.seconds / settings.seconds(allotted) if allotted else 0.0
+        return self.seconds / seconds(allotted) if allotted else 0.0
 
 
 def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session:
@@ -113,7 +112,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
     order = Order(len(train_set), config.run.seed, repeats)
     per_epoch = summary.images_per_epoch(order) / config.run.global_batch
-    total = config.run.steps or max(1, math.ceil((config.run.epochs or settings.EPOCHS) * per_epoch))
+    total = config.run.steps or max(1, math.ceil((config.run.epochs or EPOCHS) * per_epoch))
     return Session(
         config,
         place,

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seem_train import config as settings
-from seem_train import files
-from seem_train.config import Config
+from seem_train import files, settings
+from seem_train.config import Config, fields
 from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import Batch, TrainingSet, training_batches
 from seem_train.data.sampler import StepSampler
@@ -71,7 +70,7 @@ def finetune(dataset: str | Path, **options: Any) -> Run:
         UserError: anything a user can mend, in one sentence each.
     """
     names: dict[str, list[str]] = {"strategy": ["strategy.name"]}
-    for section, item, _ in settings.fields():
+    for section, item, _ in fields():
         names.setdefault(item.name, []).append(f"{section}.{item.name}")
     chosen: dict[str, Any] = {"data.dataset": str(dataset)}
     for name, value in options.items():

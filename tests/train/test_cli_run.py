@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from seem_train.adapters.strategies import STRATEGIES
 from seem_train.cli.app import app
-from seem_train.config import fields, to_yaml
+from seem_train.config import fields
+from seem_train.settings import to_yaml
 from seem_train.training.step import TrainingStep
 
 cli = CliRunner()

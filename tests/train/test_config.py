@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import Field
 from pathlib import Path
 
 import pytest
 
-from seem_train import config
-from seem_train.config import Config, commented_yaml, resolve, seconds, to_dict, to_yaml
+from seem_train.config import Config, Range, fields, seconds
 from seem_train.errors import UserError
+from seem_train.settings import commented_yaml, from_settings, resolve, to_dict, to_yaml
 
 
 def test_the_commented_file_of_init_holds_every_default(tmp_path: Path) -> None:
@@ -16,7 +18,7 @@ def test_the_commented_file_of_init_holds_every_default(tmp_path: Path) -> None:
     file.write_text(commented_yaml(), encoding="utf-8")
     assert resolve(file) == Config()
     text = file.read_text(encoding="utf-8")
-    for _, field, _ in config.fields():
+    for _, field, _ in fields():
         assert field.metadata["help"] in text
 
 
@@ -76,7 +78,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         (["data.size=500"], "multiple of 32, e.g. 512"),
         (["data.tasks="], "--tasks"),
         (["run.max_time=soon"], "30m"),
-        (["run.steps=0"], "--steps 0: must be above 0"),
+        (["run.steps=0"], "--steps 0: must be at least 1"),
         (["data.min_scale=3"], "0 < min"),
     ],
 )
@@ -107,4 +109,56 @@ def test_durations(text: str, expected: float) -> None:
 
 def test_a_time_that_is_none_is_told_with_the_other_mistakes() -> None:
     with pytest.raises(UserError, match=r"--size 100: [\s\S]*--max-time 'soon': write it like"):
-        config.from_settings({"run.max_time": "soon", "data.size": 100})
+        from_settings({"run.max_time": "soon", "data.size": 100})
+
+
+def outside(within: Range) -> list[float]:
+    """Values that a range does not hold."""
+    found = [float("nan"), float("inf"), -float("inf")]
+    found += [end for end in (within.above, within.below) if end is not None]
+    found += [within.least - 1] if within.least is not None else []
+    found += [within.most + 1] if within.most is not None else []
+    return found
+
+
+NUMBERS = [(f"{section}.{item.name}", item) for section, item, _ in fields() if item.metadata["within"]]
+
+
+@pytest.mark.parametrize(("key", "item"), NUMBERS, ids=[key for key, _ in NUMBERS])
+def test_no_number_outside_of_its_range_is_accepted(key: str, item: Field[object]) -> None:
+    for value in outside(item.metadata["within"]):
+        given = [value] * len(item.default) if isinstance(item.default, tuple) else value
+        with pytest.raises(UserError) as error:
+            from_settings({key: given})
+        name = item.metadata["flag"] or key
+        assert name in str(error.value) or key in str(error.value)
+
+
+def test_every_number_has_a_range_and_every_default_lies_in_it() -> None:
+    for section, item, kind in fields():
+        numeric = re.search(r"\b(int|float)\b", str(kind)) is not None
+        assert (item.metadata["within"] is not None) == numeric, f"{section}.{item.name}"
+    from_settings({})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["run.best=foo", "run.precision=int8", "run.device=tpu", "optim.betas=2,3", "run.seed=-1", "data.flip=7",
+     "optim.ema_decay=5", "optim.clip=.nan", "run.eval_limit=0", "run.eval_size=31", "run.save_steps=0",
+     "optim.points=-5", "run.previews=-1", "data.workers=-1", "data.size=1e9", "optim.lr=[1",
+     "optim.betas=0.9"],
+)  # fmt: skip
+def test_what_no_run_can_work_with_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(UserError) as error:
+        resolve(None, [text])
+    assert text.split("=")[0].split(".")[1].replace("_", "-") in str(error.value).replace("_", "-")
+
+
+def test_no_alias_bomb_is_unfolded(tmp_path: Path) -> None:
+    """341 bytes that YAML's aliases would make to nine billion words."""
+    file = tmp_path / "run.yaml"
+    lines = ['a0: &a0 ["lol","lol","lol","lol","lol","lol","lol","lol","lol"]']
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match="aliases"):
+        resolve(file)

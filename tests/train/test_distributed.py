@@ -19,10 +19,11 @@ import torch.multiprocessing as multiprocessing
 import toy
 from torch.nn.parallel import DistributedDataParallel
 
-from seem_train.config import Config, to_yaml
+from seem_train.config import Config
 from seem_train.data.batch import Batch, collate
 from seem_train.losses.points import GridPoints
 from seem_train.runtime import Stop, start
+from seem_train.settings import to_yaml
 from seem_train.training import checkpoint, trainer
 from seem_train.training.loggers import Log
 from seem_train.training.run_folder import Place

@@ -13,7 +13,7 @@ import pytest
 import torch
 import toy
 
-from seem_train.config import to_yaml
+from seem_train.settings import to_yaml
 
 HERE = Path(__file__).parent
 REAL = torch.cuda.is_available()

@@ -16,8 +16,9 @@ import torch
 import toy
 
 from seem_train.adapters.strategies import STRATEGIES
-from seem_train.config import Config, to_yaml
+from seem_train.config import Config
 from seem_train.errors import UserError
+from seem_train.settings import to_yaml
 from seem_train.training import checkpoint, trainer
 from seem_train.training.run_evaluation import Examiner
 from seem_train.training.trainer import Run

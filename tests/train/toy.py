@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from seem_train.config import Config, from_settings
+from seem_train.config import Config
 from seem_train.model.config import DecoderConfig, FocalConfig, LanguageConfig, PixelDecoderConfig, SEEMConfig
 from seem_train.model.draws import SeededDraws
 from seem_train.model.predictions import Predictions
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
+from seem_train.settings import from_settings
 from seem_train.weights.presets import PRESETS, Preset
 
 torch.set_num_threads(1)  # threads only wait for each other on models this small

@@ -1,0 +1,155 @@
+"""Settings come from a YAML file, ``--set`` texts and flags, and go back into YAML.
+
+Precedence: defaults < ``--config`` file < ``--set section.key=value`` < flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+import yaml
+
+from seem_train.config import SECTIONS, Config, check, choices, fields
+from seem_train.errors import UserError
+
+
+def resolve(
+    file: Path | None = None, assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None
+) -> Config:
+    """Put a YAML file, ``section.key=value`` texts and flags (``{"optim.lr": 1e-3}``) over the defaults.
+
+    Raises:
+        UserError: unknown keys, values of the wrong type, or settings that contradict each other; all are
+        listed.
+    """
+    settings: dict[str, Any] = {}
+    if file is not None:
+        settings.update(_flatten(_read_yaml(file), str(file)))
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text}: write it as section.key=value, e.g. optim.lr=1e-3")
+        try:
+            settings[key.strip()] = _load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {text}: {_yaml_fault(error)}") from None
+    settings.update({key: value for key, value in (flags or {}).items() if value is not None})
+    return from_settings(settings)
+
+
+def from_settings(settings: Mapping[str, Any]) -> Config:
+    """``{"section.key": value}`` to a checked `Config`; texts are converted ("1e-4", "a,b")."""
+    known = {f"{section}.{item.name}": kind for section, item, kind in fields()}
+    problems, nested = [], {section: {} for section in SECTIONS}
+    for key, value in settings.items():
+        if key not in known:
+            problems.append(f"unknown setting {key!r}. {_suggest(key, known)}".rstrip())
+            continue
+        section, name = key.split(".")
+        try:
+            nested[section][name] = _convert(value, known[key])
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append(f"{key} = {value!r}: {_explain(str(error), known[key])}")
+    if problems:
+        raise UserError("\n".join(problems))
+    config = Config(**{section: kind(**nested[section]) for section, kind in SECTIONS.items()})
+    check(config)
+    return config
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    if get_origin(kind) is tuple and (value is None or isinstance(value, str)):
+        value = [part.strip() for part in (value or "").split(",") if part.strip()]
+    return msgspec.convert(value, kind, strict=False)
+
+
+def _explain(error: str, kind: Any) -> str:
+    match = re.search(r"enum value '(.*?)'", error)
+    if match is None:
+        return error[:1].lower() + error[1:].split(" - at")[0]
+    close = difflib.get_close_matches(match[1], choices(kind), 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}It is one of {', '.join(choices(kind))}."
+
+
+def _suggest(key: str, known: Mapping[str, Any]) -> str:
+    if key in SECTIONS:
+        return f"It is a section; its settings are {', '.join(k for k in known if k.startswith(key + '.'))}."
+    close = difflib.get_close_matches(key, known, 1, 0.75)
+    close = close or [k for k in known if k.split(".")[1] == key.rpartition(".")[2].replace("-", "_")]
+    names = {k.split(".")[1]: k for k in known}
+    close = close or [names[n] for n in difflib.get_close_matches(key.rpartition(".")[2], names, 1, 0.75)]
+    return f"Did you mean {close[0]!r}?" if close else f"Sections are {', '.join(SECTIONS)}."
+
+
+def _read_yaml(file: Path) -> Any:
+    try:
+        return _load(file.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}). seem-train init writes one.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f"line {where.line + 1}: " if where else ""
+        raise UserError(f"{file}: {line}{_yaml_fault(error)}") from None
+
+
+class _Plain(yaml.SafeLoader):
+    """Without aliases: a few hundred bytes of them unfold into gigabytes, and no setting needs one."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            raise yaml.MarkedYAMLError(problem="holds aliases (*name)", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, _Plain)  # noqa: S506: a SafeLoader
+
+
+def _yaml_fault(error: Exception) -> str:
+    return f"is not YAML ({getattr(error, 'problem', None) or error})."
+
+
+def _flatten(tree: Any, file: str) -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: expected sections ({', '.join(SECTIONS)}), found {type(tree).__name__}.")
+    flat: dict[str, Any] = {}
+    for section, values in tree.items():
+        if isinstance(values, dict):
+            flat.update({f"{section}.{key}": value for key, value in values.items()})
+        elif values is not None:
+            flat[str(section)] = values
+    return flat
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Plain values, as JSON and YAML know them."""
+    return msgspec.json.decode(msgspec.json.encode(config))
+
+
+def to_yaml(config: Config) -> str:
+    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def commented_yaml(config: Config | None = None) -> str:
+    """Every setting with its help text, for ``seem-train init``."""
+    values = to_dict(config or Config())
+    lines = ["# seem-train run --config this-file.yaml   (flags win over this file)"]
+    for section in SECTIONS:
+        lines += ["", f"{section}:"]
+        for where, item, kind in fields():
+            if where != section:
+                continue
+            flag = f" ({item.metadata['flag']})" if item.metadata["flag"] else ""
+            listed = f"; one of {', '.join(choices(kind))}" if len(choices(kind)) > 1 else ""
+            value = (
+                yaml.safe_dump(values[section][item.name], default_flow_style=True).split("\n...")[0].strip()
+            )
+            lines.append(f"  {item.name}: {value}  # {item.metadata['help']}{listed}{flag}")
+    return "\n".join(lines) + "\n"
