@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seem_data.version import __version__
 
 if TYPE_CHECKING:
     from seem_data.building.pipeline import build
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "build"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`build` is imported on first use: the command line starts without OpenCV and its like."""
     if name == "build":
         import importlib

@@ -14,7 +14,7 @@ from seem_data.problems import DataError, Problem
 from seem_data.terminal import ProgressBar, show, show_json, show_problems
 
 if TYPE_CHECKING:
-    from seem_data.building.pipeline import BuildReport
+    from seem_data.building.report import BuildReport
 
 GOOD, WITH_PROBLEMS, BAD = 0, 1, 2
 _STOPPED = 130
@@ -41,7 +41,7 @@ def seem_data(
 ) -> None:
     """Turn labelled polygons and painted masks into panoptic, semantic and grounding datasets."""
     if version:
-        from seem_data import __version__
+        from seem_data.version import __version__
 
         print(f"seem-tools {__version__}")
         raise typer.Exit
@@ -100,8 +100,8 @@ def build(
 ) -> None:
     """Build a dataset, or bring one up to date. Stopped, the same command goes on where it was."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data.building.pipeline import PROBLEMS_JSON
         from seem_data.building.pipeline import build as run
+        from seem_data.layout import PROBLEMS_JSON
 
         report = run(
             colors,

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,10 +18,9 @@ from typing import BinaryIO
 
 from seem_data.problems import DataError, Problem
 
+_FICLONE = 0x40049409  #: Linux's request to let one file share the blocks of another
 #: Marks files in the making; whoever finds one may delete it.
 TEMPORARY_SUFFIX = ".part"
-
-_FICLONE = 0x40049409  #: Linux's request to let one file share the blocks of another
 
 _REMEDIES = {
     errno.ENOSPC: (
@@ -99,16 +99,39 @@ def write_atomically(path: Path | str, data: bytes) -> None:
         file.write(data)
 
 
-def copy(source: Path, target: Path | str) -> None:
+def read_regular(path: Path | str) -> bytes:
+    """
+    Raises:
+        OSError: the file cannot be read, or is none: a named pipe would keep us waiting for good.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def copy(source: Path, target: Path | str, content: bytes | None = None) -> None:
     """Put a copy of `source` at `target`: one that shares its blocks until either is changed, where the file
     system can do that, else one of its own.
+
+    Args:
+        content: of the source, where it has been read already; the copy has that many bytes.
 
     Raises:
         OSError: the source cannot be read.
         OutputError: the target cannot be written.
     """
-    with source.open("rb") as file, atomic_file(target) as new:
-        if not _cloned(file, new):
+    with open(source, "rb", opener=_open_at_once) as file, atomic_file(target) as new:
+        if _cloned(file, new) and (content is None or os.fstat(new.fileno()).st_size == len(content)):
+            return
+        new.truncate(0)
+        if content is not None:
+            new.write(content)
+        else:
             shutil.copyfileobj(file, new, 1 << 20)
 
 

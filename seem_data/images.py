@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from seem_data.limits import DEFAULT_MEGAPIXELS, check_pixels
 from seem_data.problems import DataError, Problem
 
 Exif = Literal["applied", "ignored"]
@@ -68,12 +69,12 @@ class Header:
 @contextmanager
 def opening(image: Path | bytes, file: str) -> Iterator[Image.Image]:
     """An open Pillow image. Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
-    with _told(file), Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+    with _decoding(file), Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
         yield opened
 
 
 @contextmanager
-def _told(file: str) -> Iterator[None]:
+def _decoding(file: str) -> Iterator[None]:
     """Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
     try:
         with warnings.catch_warnings():
@@ -142,25 +143,27 @@ def read_rgb(image: Path | bytes, exif: Exif = "applied", file: str = "") -> NDA
         return np.asarray(_to_rgb(turned, shown))
 
 
-class Opened:
+class OpenPhoto:
     """A photo of which first the header is needed and then, once, a small copy: Pillow opens it only once.
 
     Attributes:
         header: what `read_header` gives.
     """
 
-    def __init__(self, image: bytes, file: str) -> None:
+    def __init__(self, image: bytes, file: str, max_megapixels: float = DEFAULT_MEGAPIXELS) -> None:
         """
         Args:
             file: the name to show in problems.
+            max_megapixels: more are refused.
 
         Raises:
             DataError: the photo is unreadable or too large.
         """
         self._file = file
-        with _told(file):
+        with _decoding(file):
             self._opened = Image.open(io.BytesIO(image))
             self.header = _header(self._opened)
+            check_pixels(self.header.width, self.header.height, max_megapixels, file)
 
     def small(self, longest: int, exif: Exif) -> NDArray[np.uint8]:
         """The pixels as `read_rgb` gives them, but JPEGs decoded at a fraction of their size, which is
@@ -173,7 +176,7 @@ class Opened:
         Raises:
             DataError: as `read_rgb`.
         """
-        with _told(self._file), closing(self._opened) as opened:
+        with _decoding(self._file), closing(self._opened) as opened:
             width, height = opened.size
             share = min(1.0, longest / max(width, height))
             opened.draft(None, (max(1, round(share * width)), max(1, round(share * height))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from seem_data import __version__
+from seem_data.version import __version__
 
 if TYPE_CHECKING:
     from seem_train.prediction.predictor import Predictor

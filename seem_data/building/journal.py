@@ -8,6 +8,7 @@ one counts. Everything below ``.build`` may be deleted; the next build then star
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from typing import BinaryIO
 import msgspec
 
 from seem_data.files import TEMPORARY_SUFFIX, atomic_file, make_folder, writing
-from seem_data.layout import Segment
+from seem_data.layout import FOLDER, JOURNAL, Segment, is_file_name
 from seem_data.problems import DataError, Problem
 
-FOLDER = ".build"
-JOURNAL = "journal.jsonl"
+LOCK = "lock"
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
         bytes: sizes of the photo, the panoptic and the semantic PNG.
         categories: ids of the categories in it.
         sentence_count: of all its segments.
+        sha256: of the photo, the panoptic and the semantic PNG.
         photo: None where the annotation file embeds the photo.
     """
 
@@ -53,6 +55,7 @@ class Entry(msgspec.Struct, frozen=True):
     bytes: tuple[int, int, int]
     categories: frozenset[int]
     sentence_count: int
+    sha256: tuple[str, str, str]
     photo: Stamp | None = None
 
 
@@ -64,10 +67,10 @@ class BuiltImage(Entry, frozen=True, kw_only=True):
     segments: list[Segment]
     instances: list[msgspec.Raw]
     grounding: list[msgspec.Raw]
-    sha256: tuple[str, str, str]  #: of photo, panoptic and semantic PNG
     coverage: float
     dropped: dict[str, int]  #: regions that left no trace, by reason
     problems: list[Problem]
+    places: tuple[str, ...] = ()  #: of its input files, see `Job.places`; earlier versions wrote none
 
     def entry(self) -> Entry:
         """The part of it that the parent process remembers."""
@@ -90,9 +93,11 @@ class Journal:
             DataError: another build works on the same folder.
             OutputError: the folder cannot be written.
         """
-        self.root = make_folder(out / FOLDER)
+        self.root = out / FOLDER
         self.staged = self.root / "staged"
         self._path = self.root / JOURNAL
+        _refuse_links(self.root, self.staged, self._path, self.root / LOCK)
+        make_folder(self.root)
         self._lock = self._take_lock()
         self._places: dict[str, _Place] = {}
         #: Every file name that a line mentions, superseded ones too: what may lie about from earlier builds.
@@ -111,12 +116,19 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        self._file.close()
-        self._lock.close()
+        """
+        Raises:
+            OutputError: what was added last cannot be written; it is built again by the next build.
+        """
+        try:
+            with writing(self._path):
+                self._file.close()
+        finally:
+            self._lock.close()
 
     def _take_lock(self) -> BinaryIO:
         with writing(self.root):
-            file = (self.root / "lock").open("ab")
+            file = (self.root / LOCK).open("ab")
         try:
             import fcntl
         except ImportError:  # Windows: two builds at once are then not noticed
@@ -137,14 +149,16 @@ class Journal:
         return file
 
     def _load(self) -> None:
-        decoder = msgspec.json.Decoder(Entry)
+        decoder = msgspec.json.Decoder(BuiltImage)
         self._file.seek(0)
         offset = 0
         for line in self._file:
             if not line.endswith(b"\n"):
                 break
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                self._remember(decoder.decode(line), offset, len(line))
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                built = decoder.decode(line)
+                if _stays_inside(built):
+                    self._remember(built.entry(), offset, len(line))
             offset += len(line)
         with writing(self._path):
             self._file.truncate(offset)
@@ -189,6 +203,27 @@ class Journal:
                 return False
             end += place.length
         return end == self._file.seek(0, 2)
+
+
+def _stays_inside(entry: Entry) -> bool:
+    """Whether a line names files of the dataset alone: a journal may come with a dataset of somebody else."""
+    return _KEY.fullmatch(entry.key) is not None and all(
+        is_file_name(name) for name in (entry.file_name, entry.panoptic_name)
+    )
+
+
+def _refuse_links(*paths: Path) -> None:
+    """
+    Raises:
+        DataError: one is a symbolic link: what lies behind it would be written and deleted.
+    """
+    problems = [
+        Problem("bad-output", "is a link to elsewhere.", "Remove it and build again.", str(path))
+        for path in paths
+        if path.is_symlink()
+    ]
+    if problems:
+        raise DataError(problems)
 
 
 def staged_name(key: str, folder: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from seem_data.categories import Categories
 from seem_data.drawing.raster import Overlap, RasterOptions, rasterize
@@ -14,13 +14,30 @@ from seem_data.readers import FORMATS
 Instances = Literal["one", "components"]
 
 
+class BuildOptions(TypedDict, total=False):
+    """The keywords of `build` that are fields of `Options`; what is left out has its default."""
+
+    format: str
+    split: str
+    group_by: str | None
+    seed: int
+    overlap: Overlap
+    unlabeled: str
+    min_area: int
+    min_coverage: float
+    unknown: str
+    instances: Instances
+    sentences_per_segment: int
+    generated: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What decides the bytes of a dataset, besides its input. Written into dataset.json.
 
     Attributes:
         format: of the annotations, or ``auto``.
-        split: see `split_plan.parse`.
+        split: see `splits.plan.parse`.
         group_by: regular expression; images in whose names it finds the same text share a split.
         seed: of the split and of the choice of generated sentences.
         overlap, unlabeled, min_area, min_coverage: see `RasterOptions`.

@@ -27,7 +27,6 @@ from seem_data.categories import Categories
 from seem_data.checking.validate import is_safe, rows_of, strays, validate
 from seem_data.checking.validate_image import Rows, polygon_faults
 from seem_data.drawing.outlines import trace
-from seem_data.encoding.panoptic import read_id_map
 from seem_data.encoding.segment_map import SegmentMap
 from seem_data.files import make_folder, sha256_file, write_atomically, writing
 from seem_data.layout import (
@@ -42,6 +41,7 @@ from seem_data.layout import (
     encode_rows,
     png,
 )
+from seem_data.layout.pixels import read_id_map
 from seem_data.problems import DataError, Problem
 
 SET_ASIDE = "set-aside"

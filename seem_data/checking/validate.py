@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from seem_data import layout
 from seem_data.checking.validate_image import Checked, Rows, check_images
-from seem_data.engines.choose import Casualty, check_engine, open_engine
+from seem_data.engines.choose import check_engine, open_engine
+from seem_data.engines.spread import Casualty
 from seem_data.files import sha256_file
 from seem_data.layout import Dataset, GroundingFile, ImageRow, InstancesFile, PanopticFile, PanopticRow
 from seem_data.problems import DataError, Problem, Severity

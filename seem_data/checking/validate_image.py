@@ -15,10 +15,10 @@ from pycocotools import mask as coco_mask
 
 from seem_data import images, layout
 from seem_data.categories import Categories
-from seem_data.encoding.panoptic import read_id_map
 from seem_data.encoding.segment_map import SegmentMap
 from seem_data.files import sha256_file
 from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment
+from seem_data.layout.pixels import read_id_map
 from seem_data.problems import DataError, Problem, Severity
 
 _LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json

@@ -1,4 +1,4 @@
-"""Drawing ─▶ panoptic PNG and segments, with panopticapi's ids and colours; and back.
+"""Drawing ─▶ panoptic PNG and segments, with panopticapi's ids and colours.
 
 A segment's id is the colour of its pixels, ``id = R + 256·G + 256²·B``, as `panopticapi.utils.rgb2id` has it;
 0 is void.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,10 +17,6 @@ from numpy.typing import NDArray
 from seem_data.categories import Categories
 from seem_data.drawing.raster import Drawing
 from seem_data.layout import Segment, png
-from seem_data.problems import DataError, Problem
-
-_RGB = 2  #: PNG's colour type
-_COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,36 +75,3 @@ def look_up(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
     full = np.zeros(256, table.dtype)
     full[: len(table)] = table
     return cv2.LUT(labels, full)
-
-
-def read_id_map(path: Path) -> NDArray[np.int32]:
-    """A panoptic PNG as segment ids [H, W], 0 = void.
-
-    Raises:
-        DataError: the file is missing, is no PNG, is damaged, or is not 8-bit RGB.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unusable(path, f"cannot be read ({error.strerror}).") from None
-    header = png.read_header(data)
-    if header is None:
-        raise _unusable(path, "is no PNG file.")
-    _, _, depth, color = header
-    if (depth, color) != (8, _RGB):
-        found = f"{depth}-bit {_COLOR_TYPES.get(color, 'unknown')}"
-        raise _unusable(path, f"is a PNG of {found} pixels; segment ids are stored as 8-bit RGB.")
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise _unusable(path, f"cannot be decoded ({error.err}).") from None
-    if bgr is None:
-        raise _unusable(path, "is damaged and cannot be decoded.")
-    rgba = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA))
-    ids = rgba.view("<i4")[..., 0]
-    ids &= 0xFFFFFF  # without the alpha that OpenCV sets to 255
-    return ids.astype(np.int32, copy=False)
-
-
-def _unusable(path: Path, message: str) -> DataError:
-    return DataError(Problem("bad-panoptic-png", message, "Build the dataset again.", str(path)))

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from seem_data.engines.choose import CHUNKS_PER_WORKER, Spread, WorkerDied
+from seem_data.engines.spread import CHUNKS_PER_WORKER, Job, Result, Spread, WorkerDied
 from seem_data.problems import DataError, Problem
 
 
-class RayCluster(Spread):
+class RayCluster(Spread[object]):
     """A Ray cluster whose machines see input and output under the same paths, with seem-tools installed.
 
     Args:
@@ -48,7 +48,7 @@ class RayCluster(Spread):
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self.limit = self.workers * CHUNKS_PER_WORKER
         self._remote = self._ray.remote(max_retries=0, scheduling_strategy="SPREAD")(_call)
-        self._shipped: tuple[Callable[[Any], Any], Any] | None = None
+        self._shipped: tuple[object, object] | None = None  # work, and Ray's reference to it
 
     def __enter__(self) -> RayCluster:
         return self
@@ -57,15 +57,15 @@ class RayCluster(Spread):
         if self._started_here:
             self._ray.shutdown()
 
-    def _start(self, work: Callable[[Any], Any], chunk: list[Any]) -> Any:
+    def _start(self, work: Callable[[list[Job]], Result], chunk: list[Job]) -> object:
         if self._shipped is None or self._shipped[0] is not work:
             self._shipped = (work, self._ray.put(work))  # once for all chunks
         return self._remote.remote(self._shipped[1], chunk)
 
-    def _first(self, handles: Iterable[Any]) -> Any:
+    def _first(self, handles: Iterable[object]) -> object:
         return self._ray.wait(list(handles), num_returns=1)[0][0]
 
-    def _result(self, handle: Any) -> Any:
+    def _result(self, handle: object) -> object:
         errors = self._ray.exceptions
         try:
             return self._ray.get(handle)
@@ -100,5 +100,5 @@ def _knock(address: str | None) -> None:
             pass
 
 
-def _call(work: Callable[[Any], Any], chunk: list[Any]) -> Any:
+def _call(work: Callable[[list[Job]], Result], chunk: list[Job]) -> Result:
     return work(chunk)

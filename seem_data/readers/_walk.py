@@ -8,17 +8,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from seem_data.building.journal import FOLDER as BUILD
-from seem_data.building.journal import JOURNAL
-from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, ROW_FILES
+from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, JOURNAL, ROW_FILES, SPLITS
+from seem_data.layout import FOLDER as BUILD
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Input
+from seem_data.splits.plan import SPLIT_SYNONYMS
 
-_SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+_SPLIT_WORDS = {name: name for name in SPLITS} | SPLIT_SYNONYMS
 
 
 def is_file(path: Path) -> bool:
@@ -144,14 +140,16 @@ def plain_name(name: str) -> str:
 
 def split_by_word(word: str) -> str | None:
     """train, val or test, if the word is one of those or means one ("Validation")."""
-    return _SPLITS.get(word.strip().lower())
+    return _SPLIT_WORDS.get(word.strip().lower())
 
 
 def split_by_folder(name: str) -> str | None:
     """The split that a folder of the path tells: ``"kitchen/val/001.jpg"`` is of val."""
-    return next((_SPLITS[part] for part in name.lower().split("/")[:-1] if part in _SPLITS), None)
+    return next((_SPLIT_WORDS[part] for part in name.lower().split("/")[:-1] if part in _SPLIT_WORDS), None)
 
 
 def split_by_name(path: Path) -> str | None:
     """The split that a word of the file's name tells: ``instances_val2017.json`` is of val."""
-    return next((_SPLITS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _SPLITS), None)
+    return next(
+        (_SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _SPLIT_WORDS), None
+    )

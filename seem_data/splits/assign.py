@@ -14,11 +14,9 @@ from pathlib import PurePosixPath
 
 from seem_data.problems import Problem, a_few
 from seem_data.splits import stratify
-from seem_data.splits.plan import SPLIT_NAME, Plan
+from seem_data.splits.plan import SPLIT_NAME, SPLIT_SYNONYMS, Plan
 
 DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
-
-_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ def _by_folder(members: Sequence[Member], problems: list[Problem]) -> list[str |
 def folder_of(name: str) -> str | None:
     """The first folder of an image's path as the name of a split, e.g. ``"val"`` of ``"valid/a.jpg"``."""
     folder, slash, _ = name.partition("/")
-    folder = _SYNONYMS.get(folder.lower(), folder)
+    folder = SPLIT_SYNONYMS.get(folder.lower(), folder)
     return folder if slash and SPLIT_NAME.fullmatch(folder) else None
 
 
@@ -152,7 +150,7 @@ def _report_left_out(
 def _as_input_says(
     members: Sequence[Member], group: Callable[[str], str], seed: int, problems: list[Problem]
 ) -> list[str | None]:
-    said = [_SYNONYMS.get(member.split, member.split) if member.split else None for member in members]
+    said = [SPLIT_SYNONYMS.get(member.split, member.split) if member.split else None for member in members]
     silent = [member for member, split in zip(members, said, strict=True) if split is None]
     if len(silent) == len(members):
         return _by_share(members, DEFAULT_SHARES, group, seed)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from seem_data.problems import DataError, Problem
 
+#: Other words for splits, in lower case, and the names that splits have here.
+SPLIT_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 SPLIT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SYNTAX = (
     "Write shares (train=0.8,val=0.2), lists of image names (train=train.txt,val=val.txt), 'folders' "

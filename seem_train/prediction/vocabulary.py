@@ -9,11 +9,10 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from seem_data.layout import colour_map
+from seem_data.layout import Category
 from seem_train.errors import UserError
 from seem_train.output.draw import distinct_colors
 
-Category = colour_map.Category
 #: a name; or a row with `name` and, as far as known, `id`, `isthing` and `color`; or a category
 CategoryLike: TypeAlias = "str | Mapping[str, Any] | Category"
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from seem_data import __version__
+from seem_data.version import __version__
 from seem_train import files
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from seem_data import __version__
+from seem_data.version import __version__
 from seem_train.adapters import strategies
 from seem_train.config import Config
 from seem_train.data.dataset import SegmentationSet

@@ -19,6 +19,7 @@ from panopticapi.utils import IdGenerator, rgb2id
 from PIL import Image
 
 import seem_data
+from seem_data.building.report import BuildReport
 from seem_data.engines.choose import cpu_count
 from tests.benchmarks.converter import panoptic_pass, semantic_pass
 
@@ -76,7 +77,7 @@ def write_input(folder: Path, images: int, width: int = 640, height: int = 480, 
     return folder
 
 
-def build(folder: Path, out: Path, **options: object) -> seem_data.building.pipeline.BuildReport:  # type: ignore[name-defined]
+def build(folder: Path, out: Path, **options: object) -> BuildReport:
     return seem_data.build(
         folder / "colors.json",
         folder / "instances.json",

@@ -13,15 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from seem_data.engines.choose import (
-    CHUNKS_PER_WORKER,
-    Casualty,
-    InProcess,
-    ProcessPool,
-    check_engine,
-    cpu_count,
-    open_engine,
-)
+from seem_data.engines.choose import check_engine, cpu_count, open_engine
+from seem_data.engines.pool import ProcessPool
+from seem_data.engines.spread import CHUNKS_PER_WORKER, Casualty, InProcess
 from seem_data.problems import DataError, Problem
 
 
@@ -124,7 +118,7 @@ def test_a_script_without_a_main_guard_may_use_a_pool(tmp_path: Path) -> None:
     script.write_text(
         textwrap.dedent(
             """
-            from seem_data.engines.choose import ProcessPool
+            from seem_data.engines.pool import ProcessPool
             print("once")
             with ProcessPool(2) as pool:
                 print(sorted(pool.map(len, [[1], [1, 2]])))
@@ -143,7 +137,7 @@ def test_workers_leave_with_a_parent_that_was_killed(tmp_path: Path) -> None:
             f"""
             import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
             import os
-            from seem_data.engines.choose import ProcessPool
+            from seem_data.engines.pool import ProcessPool
             from test_engines import process_id
             with ProcessPool(1) as pool:
                 print(*pool.map(process_id, [[1]]), flush=True)

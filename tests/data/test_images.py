@@ -16,7 +16,7 @@ from reading import make_photo
 
 from seem_data.images import (
     Header,
-    Opened,
+    OpenPhoto,
     as_shown,
     check_complete,
     read_header,
@@ -119,18 +119,18 @@ def test_a_truncated_photo_is_found_without_full_decoding(tmp_path):
 def test_a_photo_opened_once_gives_its_header_and_its_pixels(tmp_path, suffix, exif):
     pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
     path = with_orientation(tmp_path / f"a.{suffix}", pixels, 6)
-    opened = Opened(path.read_bytes(), "a")
+    opened = OpenPhoto(path.read_bytes(), "a")
     assert opened.header == read_header(path)
     assert (opened.small(40, exif) == read_rgb(path, exif)).all()
 
 
 def test_a_small_copy_of_a_jpeg_is_turned_too_and_never_one_of_a_part(tmp_path):
     path = with_orientation(tmp_path / "a.jpg", np.full((320, 640, 3), 90, np.uint8), 6)
-    assert Opened(path.read_bytes(), "a").small(80, "applied").shape == (80, 40, 3)
-    half = Opened(path.read_bytes()[: path.stat().st_size // 2], "a")
+    assert OpenPhoto(path.read_bytes(), "a").small(80, "applied").shape == (80, 40, 3)
+    half = OpenPhoto(path.read_bytes()[: path.stat().st_size // 2], "a")
     assert half.header.size("applied") == (320, 640)
     assert code_of(half.small, 80, "applied") == "bad-image"
-    assert code_of(Opened, b"no image", "a") == "bad-image"
+    assert code_of(OpenPhoto, b"no image", "a") == "bad-image"
 
 
 # Orientation

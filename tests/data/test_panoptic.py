@@ -18,6 +18,7 @@ from seem_data.categories import Categories, Category
 from seem_data.encoding import panoptic
 from seem_data.encoding.segment_ids import SegmentIds
 from seem_data.layout import png
+from seem_data.layout.pixels import read_id_map
 from seem_data.problems import DataError
 
 
@@ -48,7 +49,7 @@ def test_pixels_ids_areas_and_boxes_agree(found, size):
 def test_what_is_written_is_read(tmp_path_factory, found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)
     path = write(tmp_path_factory.getbasetemp() / "ids.png", png.encode(encoded.rgb))
-    read = panoptic.read_id_map(path)
+    read = read_id_map(path)
     assert read.dtype == np.int32
     assert (read == encoded.id_map).all()
 
@@ -120,28 +121,28 @@ def test_a_missing_panopticapi_is_told_with_the_command_that_installs_it(monkeyp
 def test_other_kinds_of_png_are_refused_by_name(tmp_path, mode, found):
     path = write(tmp_path / "ids.png", Image.new(mode, (4, 3)))
     with pytest.raises(DataError, match=f"ids.png: is a PNG of {found} pixels; .*8-bit RGB"):
-        panoptic.read_id_map(path)
+        read_id_map(path)
 
 
 def test_files_that_are_no_png_are_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (4, 3)).save(buffer, "JPEG")
     with pytest.raises(DataError, match="is no PNG"):
-        panoptic.read_id_map(write(tmp_path / "a.png", buffer.getvalue()))
+        read_id_map(write(tmp_path / "a.png", buffer.getvalue()))
     with pytest.raises(DataError, match="is no PNG"):
-        panoptic.read_id_map(write(tmp_path / "empty.png", b""))
+        read_id_map(write(tmp_path / "empty.png", b""))
     with pytest.raises(DataError, match="No such file"):
-        panoptic.read_id_map(tmp_path / "missing.png")
+        read_id_map(tmp_path / "missing.png")
 
 
 def test_a_truncated_png_is_refused_or_read_never_a_crash(tmp_path):
     data = png.encode(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8))
     with pytest.raises(DataError, match="cannot be decoded"):
-        panoptic.read_id_map(write(tmp_path / "cut.png", data[: len(data) // 2]))
+        read_id_map(write(tmp_path / "cut.png", data[: len(data) // 2]))
 
 
 def test_orientation_tags_do_not_turn_an_id_map(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (4, 3), (7, 0, 0)).save(tmp_path / "turned.png", exif=exif)
-    assert panoptic.read_id_map(tmp_path / "turned.png").shape == (3, 4)
+    assert read_id_map(tmp_path / "turned.png").shape == (3, 4)

@@ -13,8 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import seem_data
-from seem_data.building import pipeline
-from seem_data.building.pipeline import BuildReport
+from seem_data.building.report import BuildReport
 from seem_data.checking.validate import validate
 from seem_data.init import colour_map
 from seem_data.layout import Dataset
@@ -95,10 +94,14 @@ def test_the_same_input_gives_the_same_bytes_anywhere(colors: Path, scenes: Path
     assert tree(tmp_path / "here") == tree(tmp_path / "there" / "deeper")
 
 
-def test_photos_are_linked_not_copied(colors: Path, scenes: Path, tmp_path: Path) -> None:
-    build(colors, scenes, tmp_path / "out")
+@pytest.mark.parametrize("link", [False, True])
+def test_photos_are_copies_and_links_only_where_asked_for(
+    colors: Path, scenes: Path, tmp_path: Path, link: bool
+) -> None:
+    build(colors, scenes, tmp_path / "out", link=link)
     placed = {path.name: path for path in (tmp_path / "out").glob("*/images/*")}
-    assert all(path.samefile(scenes / name) for name, path in placed.items())
+    assert placed and all(path.samefile(scenes / name) == link for name, path in placed.items())
+    assert all(path.read_bytes() == (scenes / name).read_bytes() for name, path in placed.items())
     assert len(placed) == 6
 
 
@@ -492,7 +495,7 @@ def test_a_full_disk_stops_the_build_and_the_same_call_goes_on(
 ) -> None:
     import errno
 
-    from seem_data.building import one_image
+    from seem_data.building import one_image, spread
 
     write, written = one_image.write_atomically, []
 
@@ -504,7 +507,7 @@ def test_a_full_disk_stops_the_build_and_the_same_call_goes_on(
 
     with monkeypatch.context() as full:
         full.setattr(one_image, "write_atomically", fill)
-        full.setattr(pipeline, "CHUNK", 1)
+        full.setattr(spread, "CHUNK", 1)
         with pytest.raises(DataError, match=r"No space left.*repeat the same command"):
             build(colors, scenes, tmp_path / "out")
     report = build(colors, scenes, tmp_path / "out")

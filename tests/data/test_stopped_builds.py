@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import seem_data
-from seem_data.building.pipeline import BuildReport
+from seem_data.building.report import BuildReport
 from seem_data.checking.validate import validate
 from seem_data.problems import DataError
 from tests.data.scenes import box, shapes_of, tree, write_annotation, write_colors, write_image, write_scenes

@@ -1,0 +1,164 @@
+"""The input of a build, checked against its output and scanned; and what was in the output before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seem_data import readers
+from seem_data.building.job import Job
+from seem_data.building.naming import Names
+from seem_data.building.options import Options
+from seem_data.building.pairs import pair
+from seem_data.categories import Categories
+from seem_data.files import writing
+from seem_data.layout import DATASET_JSON, FOLDER
+from seem_data.problems import DataError, Problem
+from seem_data.readers import Input, Item, Reader
+from seem_data.sentences.file import SentencesFile
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where the input lies, as it was given.
+
+    Attributes:
+        annotator: whose work is read where several annotated the same photo; None: the newest.
+    """
+
+    polys: Path | None
+    masks: Path | None
+    images: Path | None
+    annotator: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the dataset: its input's, so that it does not depend on where the dataset lies."""
+        return (self.polys or self.masks or Path()).resolve().stem
+
+    def check(self, out: Path) -> None:
+        """
+        Raises:
+            DataError: an input is missing, input and output contain each other, or the output holds
+                something else.
+        """
+        problems = []
+        if self.polys is None and self.masks is None:
+            remedy = "Give --polys ANNOTATIONS, --masks PAINTED, or both."
+            problems.append(Problem("no-input", "there is nothing to build from.", remedy))
+        for option, path in (("--polys", self.polys), ("--masks", self.masks), ("--images", self.images)):
+            if path is None:
+                continue
+            if not _exists(path):
+                problem = Problem(
+                    "missing-input", "there is no such file or folder.", "", str(path), where=option
+                )
+                problems.append(problem)
+            elif overlap := _overlap(out, path):
+                remedy = "Choose a folder of its own with --out."
+                problems.append(Problem("output-in-input", overlap, remedy, str(out), where="--out"))
+        problems += _unfit_output(out)
+        if problems:
+            raise DataError(problems)
+
+    def readers(self, options: Options, categories: Categories) -> tuple[Reader | None, Reader | None]:
+        """
+        Raises:
+            DataError: the format is not recognised.
+        """
+        reader = mask_reader = None
+        if self.polys is not None:
+            auto = options.format == "auto"
+            reader = readers.detect(self.polys) if auto else readers.get(options.format)
+        if self.masks is not None:
+            from seem_data.readers.colormask import open_masks
+
+            mask_reader = open_masks(self.masks, categories, options.instances)
+        return reader, mask_reader
+
+    def scan(
+        self,
+        reader: Reader | None,
+        mask_reader: Reader | None,
+        sentences: SentencesFile | None,
+        categories: Categories,
+        problems: list[Problem],
+    ) -> list[Job]:
+        """All images of the input in its order, each with its mask and its sentences."""
+        items: Iterable[Item] = ()
+        grounds: Iterable[Item] = ()
+        if reader and self.polys:
+            items = reader.scan(Input(self.polys, self.images, categories.find, self.annotator), problems)
+        if mask_reader and self.masks:
+            grounds = mask_reader.scan(Input(self.masks, self.images, categories.find), problems)
+        names, jobs = Names(), []
+        for position, (item, ground) in enumerate(pair(items, grounds, problems)):
+            name = (item or ground).name  # type: ignore[union-attr]
+            words = sentences.of(name) if sentences else None
+            jobs.append(Job(position, names.take(name), item, ground, words))
+        if sentences is not None:
+            problems += sentences.unused()
+        return jobs
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a loop of links; a name that cannot be one
+        return False
+
+
+def _overlap(out: Path, source: Path) -> str | None:
+    """How output and input contain each other, if they do."""
+    out, source = _resolved(out), _resolved(source)
+    if out == source:
+        return f"is the input {source.name!r} itself."
+    if source in out.parents:
+        return f"lies inside the input {source.name!r}: the next build would read its own output."
+    if out in source.parents:
+        return f"contains the input {source.name!r}."
+    return None
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
+def _unfit_output(out: Path) -> Iterator[Problem]:
+    """The output must be new, empty, or a dataset built before."""
+    try:
+        if not out.exists() and not out.is_symlink():
+            return
+        entries = {path.name for path in out.iterdir()}
+    except OSError as error:
+        remedy = "Choose another folder."
+        yield Problem("bad-output", f"cannot be used ({error.strerror}).", remedy, str(out), where="--out")
+        return
+    if entries and not entries & {DATASET_JSON, FOLDER}:
+        yield Problem(
+            "bad-output",
+            f"holds files that are no dataset, e.g. {min(entries)!r}.",
+            "Choose a new or empty folder, or a dataset built before.",
+            str(out),
+            where="--out",
+        )
+
+
+class OutputBefore:
+    """What there was of the output before the build, to leave it like that where nothing is built."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._was_there = out.exists()
+        self._had_journal = (out / FOLDER).exists()
+
+    def restore(self) -> None:
+        new = None if self._had_journal else self._out / FOLDER if self._was_there else self._out
+        if new is not None:
+            with writing(new):
+                shutil.rmtree(new)

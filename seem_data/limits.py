@@ -1,0 +1,26 @@
+"""Bounds on what a file may ask for, so that one picture cannot take all memory."""
+
+from __future__ import annotations
+
+from seem_data.problems import DataError, Problem
+
+#: Megapixels of a photo or mask, unless ``--max-megapixels`` says otherwise.
+DEFAULT_MEGAPIXELS = 100.0
+#: The most that can be asked for: above it Pillow itself refuses.
+MOST_MEGAPIXELS = 178.0
+
+
+def check_pixels(width: int, height: int, megapixels: float, file: str) -> None:
+    """
+    Raises:
+        DataError: the picture has more than so many megapixels.
+    """
+    if width * height > megapixels * 1e6:
+        raise DataError(
+            Problem(
+                "image-too-large",
+                f"has {width}×{height} pixels, which is more than {megapixels:g} megapixels.",
+                f"Downscale it, or raise --max-megapixels (up to {MOST_MEGAPIXELS:g}).",
+                file,
+            )
+        )
