@@ -120,11 +120,11 @@ def build(
             group_by=group_by,
             format=format,
             unknown=unknown,
-            overlap=overlap,
+            overlap=overlap,  # type: ignore[arg-type]  (checked by `Options.faults`)
             unlabeled=unlabeled,
             min_area=min_area,
             min_coverage=min_coverage,
-            instances=instances,
+            instances=instances,  # type: ignore[arg-type]
             sentences_per_segment=sentences_per_segment,
             generated=generated,
             seed=seed,

@@ -19,7 +19,7 @@
 from seem_data.annotations import Sentence
 from seem_data.categories import Categories, Category
 from seem_data.categories import load as load_categories
-from seem_data.layout.reading import Dataset, Fingerprint, Split, read_json
+from seem_data.layout.reading import Dataset, Fingerprint, Split, read_grounding, read_json
 from seem_data.layout.rows import (
     CATEGORIES_JSON,
     DATASET_JSON,
@@ -106,6 +106,7 @@ __all__ = [
     "encode_rows",
     "is_file_name",
     "load_categories",
+    "read_grounding",
     "read_json",
     "semantic_ignore",
     "write_categories",

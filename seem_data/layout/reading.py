@@ -75,6 +75,23 @@ def read_json(path: Path, type: type[T]) -> T:
     raise DataError(problem)
 
 
+def read_grounding(path: Path) -> list[GroundedSegment]:
+    """The grounded segments of a grounding.json in file order.
+
+    Raises:
+        DataError: it is missing or malformed.
+    """
+    return [
+        GroundedSegment(
+            row.image_id,
+            row.segment_id,
+            row.category_id,
+            tuple(Sentence(sentence.raw, sentence.kind) for sentence in row.sentences),
+        )
+        for row in read_json(path, _GroundingFile).annotations
+    ]
+
+
 class Split:
     """One split on disk. Rows are read once, on first use; pixels only when asked for."""
 
@@ -170,11 +187,9 @@ class Split:
         """The grounded segments in file order; nothing where the split has no grounding.json."""
         if not self.has_grounding:
             return
-        file = read_json(self.root / GROUNDING_JSON, _GroundingFile)
-        self._check_categories({row.category_id for row in file.annotations}, self.root / GROUNDING_JSON)
-        for row in file.annotations:
-            sentences = tuple(Sentence(sentence.raw, sentence.kind) for sentence in row.sentences)
-            yield GroundedSegment(row.image_id, row.segment_id, row.category_id, sentences)
+        grounded = read_grounding(self.root / GROUNDING_JSON)
+        self._check_categories({row.category_id for row in grounded}, self.root / GROUNDING_JSON)
+        yield from grounded
 
     def fingerprint(self) -> str:
         """The fingerprint of the split as it lies on disk; reads every file of it.
@@ -238,6 +253,16 @@ class Dataset:
     def info(self) -> dict[str, object]:
         """What dataset.json says: options, counts, fingerprints."""
         return read_json(self.root / DATASET_JSON, dict[str, object])
+
+    def fingerprint_told(self, split: str) -> str | None:
+        """The fingerprint that dataset.json gives for a split; None where it gives none."""
+        try:
+            splits = self.info().get("splits")
+        except DataError:
+            return None
+        counts = splits.get(split) if isinstance(splits, dict) else None
+        told = counts.get("fingerprint") if isinstance(counts, dict) else None
+        return told if isinstance(told, str) else None
 
 
 class Fingerprint:

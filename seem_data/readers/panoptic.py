@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
-from seem_data.categories import Categories
-from seem_data.layout import IMAGES, Split
+from seem_data.layout import GROUNDING_JSON, IMAGES, read_grounding
 from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk
 from seem_data.readers._json import Id
@@ -194,10 +193,10 @@ def _ids(mask: Path, listed: set[int]) -> NDArray[np.int32]:
 
 def _sentences(path: Path) -> dict[tuple[Id, int], list[str]]:
     """The annotator's sentences that lie beside a panoptic.json of ours, by image and segment id."""
-    rows = Split(path.parent, Categories([])).grounding()
+    file = path.with_name(GROUNDING_JSON)
     return {
         (row.image_id, row.segment_id): own
-        for row in rows
+        for row in (read_grounding(file) if file.is_file() else ())
         if (own := [sentence.raw for sentence in row.sentences if sentence.kind == "own"])
     }
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import seem_data
-from seem_data.engines.choose import Casualty, open_engine
+from seem_data.engines.choose import open_engine
+from seem_data.engines.spread import Casualty
 from seem_data.problems import DataError, Problem
 from tests.data.scenes import tree, write_colors, write_scenes
 
