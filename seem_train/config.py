@@ -164,7 +164,7 @@ class StrategyConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    lr: float = _option(1e-4, "learning rate", "--lr", within=Range(above=0, most=10))
+    lr: float = _option(1e-4, "learning rate", "--lr", within=Range(above=0))
     weight_decay: float = _option(
         0.05, "weight decay of matrices", "--weight-decay", within=Range(least=0, most=10)
     )

@@ -109,7 +109,7 @@ class _Plain(yaml.SafeLoader):
 
 
 def _load(text: str) -> Any:
-    return yaml.load(text, _Plain)  # noqa: S506: a SafeLoader
+    return yaml.load(text, _Plain)  # a SafeLoader
 
 
 def _yaml_fault(error: Exception) -> str:
