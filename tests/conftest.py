@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import settings
 # No deadline for an example: the first one pays for imports and tables, and machines are shared.
 settings.register_profile("seem-tools", deadline=None)
 settings.load_profile("seem-tools")
+
+os.environ["SEEM_TEXTS"] = tempfile.mkdtemp(prefix="seem-texts-")  # nothing into the home of who tests
 
 SHARED = Path(os.environ.get("SEEM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

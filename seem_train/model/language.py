@@ -1,7 +1,10 @@
 """Text in, vectors out: CLIP's byte-pair tokens, the UniCL text transformer, embeddings of categories.
 
-Tokens after the end-of-text token never influence the embedding (the attention is causal), so a batch of
-texts is trimmed to its longest; embeddings of an encoder that is not being trained are kept by text.
+Tokens after the end-of-text token never influence the embedding (the attention is causal), so texts are
+padded as it suits. Embeddings of an encoder that is not being trained are kept by text. A run that was
+stopped begins again with nothing kept, and goes on to the bit: so the bits of an embedding must depend on its
+text alone. They do depend on the shape of the batch, therefore texts are encoded in batches of one shape:
+`ROWS` texts of a length that follows from the text's own.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +23,15 @@ from seem_train.errors import UserError
 from seem_train.model.attention import Attention
 from seem_train.model.config import LanguageConfig
 from seem_train.model.templates import TEMPLATES
+from seem_train.model.text_store import TextStore, key_of, store_folder
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
 BACKGROUND = "background"  #: the name of the no-object category: the last column of all class logits
-CHUNK = 512  #: texts encoded at once when all templates of many categories are due
+ROWS = 8  #: texts encoded at once
+CHUNK = 512  #: texts whose tokens are held at once where only their vectors are wanted
+STEP = 8  #: lengths are rounded up to multiples of so many tokens
 CACHED_TEXTS = 20_000  #: texts whose embeddings are kept at most (the oldest go first)
 
 
@@ -143,10 +150,16 @@ class LanguageEncoder(nn.Module):
         self._kept_sentences: dict[str, Tensor] = {}  # sentence of a category ─▶ its vector [D]
         self._kept_categories: dict[tuple[str, ...], Tensor] = {}
         self._kept_for: object = None
+        self._folder: Path | None = None
+        self._store: TextStore | None = None
+
+    def keep_on_disk(self, folder: Path | None = None) -> None:
+        """Keep vectors of sentences about categories over processes, in `store_folder()` if not elsewhere."""
+        self._folder = folder or store_folder()
 
     def forward(self, texts: Sequence[str]) -> TextEmbeddings:
         """Embeddings of texts, encoding only those not seen before (or all of them in training)."""
-        rows = self._encode(texts)
+        rows = self._rows(texts)
         if not rows:
             empty = self.lang_proj.new_zeros(0, self.config.projection)
             return TextEmbeddings((), empty, empty[:, None], ())
@@ -167,8 +180,7 @@ class LanguageEncoder(nn.Module):
         wanted = (*names, BACKGROUND) if background else tuple(names)
         if self._may_keep() and wanted in self._kept_categories:
             return self._kept_categories[wanted]
-        texts = [template.format(clean_name(name)) for name in wanted for template in TEMPLATES]
-        vectors = torch.stack([vector for vector, _ in self._encode(texts, keep=False)])
+        vectors = self._sentences([t.format(clean_name(name)) for name in wanted for t in TEMPLATES])
         mean = unit(vectors).unflatten(0, (len(wanted), len(TEMPLATES))).mean(1)
         mean = mean / mean.norm(dim=-1, keepdim=True)
         if self._may_keep():
@@ -190,37 +202,77 @@ class LanguageEncoder(nn.Module):
         """Token ids [T, L] to token embeddings [T, L, D], those after the end of a text included."""
         return self.lang_encoder(ids) @ self.lang_proj
 
-    def _encode(self, texts: Sequence[str], keep: bool = True) -> list[tuple[Tensor, Tensor]]:
+    def _rows(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
         """Vector [D] and tokens [L, D] of each text; equal texts are encoded once."""
-        kept = self._kept if keep and self._may_keep() else {}
+        keep = self._may_keep()
+        kept = self._kept if keep else {}
         found = {text: kept[text] for text in texts if text in kept}
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        missing.sort(key=len)  # like lengths together: less padding
-        for start in range(0, len(missing), CHUNK):
-            chunk = missing[start : start + CHUNK]
-            ids, lengths = tokenize(chunk, self.config.context_length)
-            tokens = self.encode_ids(ids.to(self.lang_proj.device))
-            for text, row, length in zip(chunk, tokens, lengths, strict=True):
-                found[text] = row[length - 1], row[:length]
-                if keep and self._may_keep():
-                    kept[text] = row[length - 1].clone(), row[:length].clone()
-        _forget_oldest(kept)
+        new = self._encode([text for text in dict.fromkeys(texts) if text not in found])
+        found |= new
+        if keep:
+            kept |= {text: (vector.clone(), tokens.clone()) for text, (vector, tokens) in new.items()}
+            _forget_oldest(kept)
         return [found[text] for text in texts]
 
     def _sentences(self, prompts: Sequence[str]) -> Tensor:
         """Vectors [T, D]; the tokens of thousands of sentences would fill hundreds of megabytes."""
         keep = self._may_keep()
         kept = self._kept_sentences if keep else {}
-        missing = [text for text in dict.fromkeys(prompts) if text not in kept]
-        for text, (vector, _) in zip(missing, self._encode(missing, keep=False), strict=True):
-            kept[text] = vector.clone() if keep else vector
-        vectors = torch.stack([kept[text] for text in prompts])
+        found = {text: kept[text] for text in prompts if text in kept}
+        missing = [text for text in dict.fromkeys(prompts) if text not in found]
+        store = self._open_store() if keep and missing else None
+        if store is not None:
+            found |= {text: v.to(self.lang_proj) for text, v in store.read(missing).items()}
+            missing = [text for text in missing if text not in found]
+        for start in range(0, len(missing), CHUNK):
+            encoded = self._encode(missing[start : start + CHUNK])
+            new = {text: vector.clone() if keep else vector for text, (vector, _) in encoded.items()}
+            if store is not None:
+                store.write(new)
+            found |= new
+        kept |= found
         _forget_oldest(kept)
-        return vectors
+        return torch.stack([found[text] for text in prompts])
+
+    def _encode(self, texts: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Vector [D] and tokens [L, D] of texts that differ; without gradients in batches of one shape."""
+        if not texts:
+            return {}
+        ids, lengths = tokenize(texts, self.config.context_length)
+        ids = ids.to(self.lang_proj.device)
+        if self._learning():
+            return {
+                text: (row[n - 1], row[:n])
+                for text, row, n in zip(texts, self.encode_ids(ids), lengths, strict=True)
+            }
+        places: dict[int, list[int]] = {}
+        for place, length in enumerate(lengths):
+            longest = min(-(-length // STEP) * STEP, self.config.context_length)
+            places.setdefault(longest, []).append(place)
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        for longest, of in places.items():
+            padded = nn.functional.pad(ids, (0, max(longest - ids.shape[1], 0)))[:, :longest]
+            for start in range(0, len(of), ROWS):
+                some = of[start : start + ROWS]
+                filled = some + some[:1] * (ROWS - len(some))
+                for place, row in zip(some, self.encode_ids(padded[filled]), strict=False):
+                    found[place] = row[lengths[place] - 1], row[: lengths[place]]
+        return {text: found[place] for place, text in enumerate(texts)}
+
+    def _learning(self) -> bool:
+        return torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+
+    def _open_store(self) -> TextStore | None:
+        if self._folder is None or any(p.requires_grad for p in self.parameters()):
+            return None
+        if self._store is None:
+            device = self.lang_proj.device.type
+            half = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else "fp32"
+            self._store = TextStore(self._folder, key_of(self.parameters(), "CLIP's byte-pair tokens", half))
+        return self._store
 
     def _may_keep(self) -> bool:
         """Whether an embedding of now will still be right later; forgets all when the encoder has changed."""
-        trained = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         state = (
             sum(p._version for p in self.parameters()),
             self.lang_proj.data_ptr(),
@@ -234,7 +286,8 @@ class LanguageEncoder(nn.Module):
             self._kept_sentences.clear()
             self._kept_categories.clear()
             self._kept_for = state
-        return not trained
+            self._store = None
+        return not self._learning()
 
 
 def _forget_oldest(kept: dict[str, Any]) -> None:

@@ -405,6 +405,7 @@ def _filled(config: SEEMConfig, name: str, file: Path | None) -> SEEM:
         official = read_tensors(file)
         _refuse_other_preset(model, official, name, file)
         load_official(model, official, str(file))
+        model.language.keep_on_disk()
     return model
 
 

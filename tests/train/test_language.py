@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -132,3 +134,47 @@ def test_similarity_is_computed_in_full_precision_under_autocast(encoder: Langua
 @torch.no_grad()
 def test_no_texts_at_all(encoder: LanguageEncoder) -> None:
     assert len(encoder([])) == 0 and encoder([]).vectors.shape == (0, 8)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [16, 256])
+def test_the_bits_of_an_embedding_depend_on_its_text_alone(width: int) -> None:
+    """Not on what was encoded with it, before it, or in which order; alone, in hundreds, from disk."""
+    torch.manual_seed(0)
+    config = LanguageConfig(width=width, layers=2, heads=2, projection=width)
+    encoder = LanguageEncoder(config).eval().requires_grad_(False)
+
+    def fresh() -> LanguageEncoder:
+        return copy.deepcopy(encoder)
+
+    texts = [f"{'very ' * (n % 23)}old thing number {n} on the left" for n in range(200)]
+    together, backwards = fresh()(texts), fresh()(texts[::-1])
+    assert torch.equal(together.vectors, backwards.vectors.flip(0))
+    assert torch.equal(together.vectors, fresh()._sentences(texts))
+    for place in range(0, 200, 41):
+        alone = fresh()([texts[place]])
+        assert torch.equal(alone.vectors[0], together.vectors[place])
+        assert torch.equal(alone.tokens[0], together.tokens[place, : alone.lengths[0]])
+        some = fresh()(texts[place : place + 7])
+        assert torch.equal(some.vectors, together.vectors[place : place + 7])
+
+
+@torch.no_grad()
+def test_vectors_on_disk_are_found_by_the_same_encoder_only(encoder: LanguageEncoder, tmp_path: Path) -> None:
+    encoder.requires_grad_(False).keep_on_disk(tmp_path)
+    first = encoder.category_embeddings(["mug", "plate"])
+    (file,) = tmp_path.iterdir()
+    again = copy.deepcopy(encoder)
+    again._kept_sentences.clear()
+    again._kept_categories.clear()
+    again.encode_ids = None  # pyright: ignore[reportAttributeAccessIssue]
+    assert torch.equal(again.category_embeddings(["mug", "plate"]), first)
+    other = copy.deepcopy(encoder)
+    other.lang_proj.add_(0.1)
+    assert not torch.equal(other.category_embeddings(["mug", "plate"]), first)
+    assert len(list(tmp_path.iterdir())) == 2
+    file.write_bytes(b"no database at all")
+    for kept in (encoder._kept_sentences, encoder._kept_categories):
+        kept.clear()
+    with pytest.warns(UserWarning, match="it can be deleted"):
+        assert torch.equal(encoder.category_embeddings(["mug", "plate"]), first)
