@@ -20,7 +20,7 @@ help:
 	@echo "make train      fine-tune on dataset/ and show what it learned"
 	@echo "make test       quick tests            make test-all   every test, numpy 1 and 2"
 	@echo "make bench      speed against baselines, side by side"
-	@echo "make lint       ruff and pyright       make clean      remove .venv and what was built"
+	@echo "make lint       ruff, pyright, imports make clean      remove .venv and what was built"
 
 # --- set-up --------------------------------------------------------------------------------------------
 
@@ -104,6 +104,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) build dataset dataset-photos
