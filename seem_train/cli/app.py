@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from seem_train.cli.demo import demo
 from seem_train.cli.evaluate import evaluate
 from seem_train.cli.export import export
 from seem_train.cli.predict import predict
@@ -52,6 +53,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (run, init, strategies, evaluate, predict, export, bench, models):
+for command in (run, init, strategies, evaluate, predict, demo, export, bench, models):
     app.command(command.__name__)(command)
 app.add_typer(weights, name="weights")

@@ -1,0 +1,88 @@
+"""Masks on the table are kept as COCO's run lengths: exact, small, and never changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from seem_train.metrics.instance import encode_masks
+
+Rle: TypeAlias = "dict[str, Any]"  #: {"size": [height, width], "counts": bytes}
+Vertex: TypeAlias = "tuple[float, float]"
+
+
+def encode(mask: np.ndarray) -> Rle:
+    """`mask`: [H, W] bool."""
+    return encode_masks(mask[None])[0]
+
+
+def decode(rle: Rle) -> np.ndarray:
+    """[H, W] bool."""
+    return coco_mask.decode(rle).astype(bool)  # pyright: ignore[reportArgumentType]
+
+
+def area(rle: Rle) -> int:
+    return int(coco_mask.area(rle))  # pyright: ignore[reportArgumentType]
+
+
+def box(rle: Rle) -> tuple[int, int, int, int]:
+    """left, top, right, bottom; right and bottom are outside."""
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(rle))  # pyright: ignore
+    return left, top, left + width, top + height
+
+
+def union(rles: Sequence[Rle]) -> Rle:
+    return coco_mask.merge(list(rles), intersect=0)  # pyright: ignore
+
+
+def smaller(rle: Rle, longest: int | None) -> Rle:
+    """With a longer side of at most so many pixels, to be looked at."""
+    height, width = rle["size"]
+    scale = (longest or max(height, width)) / max(height, width)
+    if scale >= 1:
+        return rle
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return encode(cv2.resize(decode(rle).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def polygon(size: tuple[int, int], vertices: Sequence[Vertex]) -> np.ndarray:
+    """[H, W] bool: the pixels whose middle lies inside, or on the line.
+
+    Args:
+        size: (height, width).
+    """
+    canvas = np.zeros(size, np.uint8)
+    fixed = _fixed_point(vertices)
+    cv2.fillPoly(canvas, [fixed], 1, cv2.LINE_8, shift=_SHIFT)
+    return canvas > 0
+
+
+def brush(size: tuple[int, int], line: Sequence[Vertex], width: float) -> np.ndarray:
+    """[H, W] bool: the pixels under a round brush of that diameter."""
+    canvas = np.zeros(size, np.uint8)
+    fixed = _fixed_point(line)
+    cv2.polylines(canvas, [fixed], False, 1, max(1, round(width)), cv2.LINE_8, shift=_SHIFT)
+    for x, y in line:
+        radius = max(0, round((width - 1) / 2))
+        cv2.circle(canvas, (int(np.floor(x)), int(np.floor(y))), radius, 1, -1)
+    return canvas > 0
+
+
+def without_piece(rle: Rle, points: Sequence[Vertex]) -> Rle:
+    """Without the connected pieces that the points lie in."""
+    mask = decode(rle)
+    _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    hit = {int(pieces[int(y), int(x)]) for x, y in points} - {0}
+    return encode(mask & ~np.isin(pieces, list(hit))) if hit else rle
+
+
+_SHIFT = 4  #: bits behind the point that OpenCV takes coordinates with
+
+
+def _fixed_point(vertices: Sequence[Vertex]) -> np.ndarray:
+    """Edges of pixels lie at whole numbers here, their middles in OpenCV."""
+    return ((np.asarray(vertices, float) - 0.5) * (1 << _SHIFT)).round().astype(np.int32).reshape(-1, 1, 2)

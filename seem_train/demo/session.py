@@ -1,0 +1,379 @@
+"""One photo on the table: the model proposes, a person corrects, and it is kept. Knows no server.
+
+    model = DemoModel(Predictor("runs/kitchen"), "kitchen", room=1 << 30)
+    session = DemoSession(model, Path("photo.jpg").read_bytes(), "photo.jpg")
+    mug = session.prompt(Prompt(text="the red mug"))
+    mug = session.prompt(Prompt(object=mug.id, points=[Click(290, 300, positive=False)]))
+    session.undo()
+    session.keep(KeptFolder(Path("kept"), model.predictor.categories))
+
+A session is for one thread at a time, and one that shares its model with others is for the model's thread
+wherever the model is asked: `look`, `prompt`, `everything`, `compare`, `set_reference`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from secrets import token_urlsafe
+
+import numpy as np
+
+from seem_train.demo import masks, photos
+from seem_train.demo.history import History
+from seem_train.demo.limits import Limits
+from seem_train.demo.models import DemoModel, Looked
+from seem_train.demo.objects import DemoObject, TableState
+from seem_train.demo.wire import Edit, Prompt
+from seem_train.errors import UserError
+from seem_train.prediction.answers import Objects
+from seem_train.prediction.conversation import Conversation, about_mask
+from seem_train.prediction.predictor import UNNAMED, Predictor
+from seem_train.prediction.prompt_types import Prompts
+from seem_train.prediction.proposals import label_of
+from seem_train.prediction.vocabulary import Category, as_categories
+
+_OWN_NAME = 0.5  #: share of a mask that has to be of one category for the mask to be called so
+
+
+class NoSuchObjectError(UserError):
+    """An object that is not on the table (any more)."""
+
+
+class DemoSession:
+    """
+    Args:
+        model: which may be shared with other sessions.
+        content: the photo as it was sent.
+        name: of the photo's file.
+        base: another model, to compare with.
+
+    Raises:
+        UserError: the photo cannot be read, or is too large.
+    """
+
+    def __init__(
+        self,
+        model: DemoModel,
+        content: bytes,
+        name: str,
+        base: DemoModel | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.model, self.base, self.name, self.content = model, base, name, content
+        self.limits = limits or Limits()
+        pixels = photos.read_photo(content, self.limits.pixels)
+        self.size = pixels.shape[0], pixels.shape[1]  #: (height, width)
+        self.shown = photos.shown(pixels)
+        self.key = token_urlsafe(8)  #: by which the models know the photo
+        self.kept_as: str | None = None
+        self._history = History(TableState(), self.limits.history)
+        self._ids, self._revisions = count(1), count(1)
+        self._reference: np.ndarray | None = None
+        self.look_ms: float | None = None  #: how long the model looked at the photo
+        self._compared: tuple[TableState, list[DemoObject]] | None = None
+
+    @property
+    def state(self) -> TableState:
+        return self._history.now
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        return self.model.predictor.categories
+
+    @property
+    def can_undo(self) -> bool:
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        return self._history.can_redo
+
+    def pixels(self) -> np.ndarray:
+        """[H, W, 3] uint8, decoded anew: a session holds no more than the file."""
+        return photos.read_photo(self.content, self.limits.pixels)
+
+    # ── what the model is asked ────────────────────────────────────────────────────────────────────
+
+    def look(self) -> Looked:
+        """Let the model look at the photo; done before it is asked, if it was not yet."""
+        looked = self.model.look(self.key, self.pixels, self.name)
+        self.look_ms = looked.ms
+        return looked
+
+    def prompt(self, prompt: Prompt) -> DemoObject:
+        """A new object, or a further round on one that is there.
+
+        Raises:
+            UserError: the prompt is empty, lies outside, or finds nothing; or there is no such object.
+        """
+        before = None if prompt.object is None else self._get(prompt.object)
+        if before is None:
+            self._check_room()
+        prompts = self._read(prompt)
+        looked = self.look()
+        predictor = self.model.predictor
+        if before is None:
+            answer = predictor.segment_prompts(prompts)
+        else:
+            before = before.hear(prompt)
+            if _starts_from_mask(before, prompts):
+                conversation = about_mask(self._some(before), looked.photo)
+            else:
+                assert before.conversation is not None
+                conversation = before.conversation
+            answer = _go_on(predictor, conversation, prompts)
+        return self._found(answer, prompt, prompts, before, looked)
+
+    def everything(self, names: list[str] | None = None) -> list[DemoObject]:
+        """All there is, under what people pointed at; what was found so before is replaced.
+
+        Args:
+            names: categories; default: the model's own.
+        """
+        named = as_categories(names, self.categories) if names else self.categories
+        self.look()
+        result = self.model.predictor.panoptic(named)
+        state = replace(self.state, everything=tuple(named))
+        state = state.without([o.id for o in state.objects if o.origin == "everything" and not o.edited])
+        found: list[DemoObject] = []
+        segments = sorted(result.segments, key=lambda segment: segment.isthing)
+        for segment in segments[: max(0, self.limits.objects - len(state.objects))]:
+            name = result.name(segment)
+            colored = TableState((*state.objects, *found))
+            found.append(
+                DemoObject(
+                    next(self._ids),
+                    next(self._revisions),
+                    name,
+                    colored.color_of(name, named),
+                    masks.encode(result.mask(segment)),
+                    "everything",
+                    float(segment.score),
+                )
+            )
+        self._history.add(replace(state, objects=(*found, *state.objects)))
+        return found
+
+    def compare(self) -> list[DemoObject]:
+        """What the base says to the same questions.
+
+        Raises:
+            UserError: there is no base.
+        """
+        if self.base is None:
+            raise UserError(
+                "there is no other model here to compare with; start the demo with --compare BASE"
+            )
+        state = self.state
+        if self._compared is None or self._compared[0] is not state:
+            self._compared = state, self._base_answers(self.base, state)
+        return self._compared[1]
+
+    def _base_answers(self, base: DemoModel, state: TableState) -> list[DemoObject]:
+        base.look(self.key, self.pixels, self.name)
+        found: list[DemoObject] = []
+        if state.everything is not None:
+            result = base.predictor.panoptic(state.everything)
+            for number, segment in enumerate(sorted(result.segments, key=lambda segment: segment.isthing)):
+                name = result.name(segment)
+                color = TableState(tuple(found)).color_of(name, state.everything)
+                mask = masks.encode(result.mask(segment))
+                found.append(DemoObject(-1 - number, 0, name, color, mask, "everything", segment.score))
+        for one in state.objects:
+            if one.origin != "prompt":
+                continue
+            answer = base.predictor.segment_prompts(one.rounds[0])
+            for prompts in one.rounds[1:]:
+                answer = _go_on(base.predictor, base.predictor.conversation, prompts)
+            found.append(replace(one, answer=answer.encoded[0], score=float(answer.scores[0]), added=None,
+                                 taken=None, conversation=None))  # fmt: skip
+        return found
+
+    def set_reference(self, content: bytes) -> tuple[int, int]:
+        """Another photo, for `Prompt.reference`; its (height, width)."""
+        self._reference = photos.read_photo(content, self.limits.pixels)
+        return self._reference.shape[0], self._reference.shape[1]
+
+    # ── what people do ─────────────────────────────────────────────────────────────────────────────
+
+    def edit(self, edit: Edit) -> DemoObject:
+        """Put pixels to an object, or take them; without an object a new one.
+
+        Raises:
+            UserError: nothing is drawn, it lies outside, or there is no such object.
+        """
+        pixels = np.zeros(self.size, bool)
+        if edit.polygon is not None:
+            pixels |= masks.polygon(self.size, edit.polygon)
+        if edit.brush is not None:
+            pixels |= masks.brush(self.size, edit.brush, edit.width)
+        if not pixels.any():
+            raise UserError("nothing is drawn on the photo; give a polygon or a brush that touches it")
+        if edit.object is not None:
+            changed = self._get(edit.object).edit(pixels, edit.add, next(self._revisions))
+        elif edit.add:
+            self._check_room()
+            name = edit.name or UNNAMED
+            color = self.state.color_of(name, self.categories)
+            changed = DemoObject(
+                next(self._ids), next(self._revisions), name, color, masks.encode(pixels), "drawn"
+            )
+        else:
+            raise UserError("there is nothing to take pixels from; name an object")
+        self._history.add(self.state.put(changed))
+        return changed
+
+    def rename(self, id_: int, name: str) -> DemoObject:
+        """
+        Raises:
+            UserError: the name is empty, or there is no such object.
+        """
+        name = " ".join(name.split())
+        if not name:
+            raise UserError("an object needs a name, such as 'mug'")
+        one = self._get(id_)
+        color = self.state.color_of(name, self.categories, but=id_)
+        changed = replace(one, name=name, color=color, revision=next(self._revisions))
+        self._history.add(self.state.put(changed))
+        return changed
+
+    def delete(self, id_: int) -> None:
+        """
+        Raises:
+            UserError: there is no such object.
+        """
+        self._get(id_)
+        self._history.add(self.state.without([id_]))
+
+    def merge(self, ids: list[int]) -> DemoObject:
+        """All pixels of them as one object: the first.
+
+        Raises:
+            UserError: there is one fewer than two, or one of them is not there.
+        """
+        ones = [self._get(id_) for id_ in dict.fromkeys(ids)]
+        if len(ones) < 2:
+            raise UserError("two objects or more can be made one")
+        merged = replace(
+            ones[0],
+            answer=masks.union([one.mask for one in ones]),
+            revision=next(self._revisions),
+            origin="drawn",
+            score=None,
+            rounds=(),
+            conversation=None,
+            added=None,
+            taken=None,
+            sentences=tuple(dict.fromkeys(text for one in ones for text in one.sentences)),
+        )
+        self._history.add(self.state.put(merged).without([one.id for one in ones[1:]]))
+        return merged
+
+    def undo(self) -> None:
+        self._history.undo()
+
+    def redo(self) -> None:
+        self._history.redo()
+
+    def clear(self) -> None:
+        """An empty table; can be undone."""
+        self._history.add(TableState())
+
+    # ── how ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _get(self, id_: int) -> DemoObject:
+        found = self.state.get(id_)
+        if found is None:
+            there = ", ".join(str(one.id) for one in self.state.objects) or "none yet"
+            raise NoSuchObjectError(f"object {id_}: is not on the table; there are: {there}")
+        return found
+
+    def _check_room(self) -> None:
+        if len(self.state.objects) >= self.limits.objects:
+            raise UserError(f"there are {self.limits.objects} objects on the table already; delete some")
+
+    def _some(self, one: DemoObject) -> np.ndarray:
+        mask = masks.decode(one.mask)
+        if not mask.any():
+            raise UserError(f"object {one.id} has no pixel any more; delete it, or add some")
+        return mask
+
+    def _read(self, prompt: Prompt) -> Prompts:
+        reference = None
+        if prompt.reference:
+            if self._reference is None:
+                raise UserError("there is no reference photo; send one before drawing on it")
+            size = self._reference.shape[0], self._reference.shape[1]
+            drawn = np.zeros(size, bool)
+            for vertices in prompt.reference:
+                drawn |= masks.polygon(size, vertices)
+            reference = self._reference, drawn
+        read = Prompts(
+            text=prompt.text,
+            points=[(click.x, click.y, int(click.positive)) for click in prompt.points] or None,
+            boxes=prompt.box,
+            strokes=[[[(x, y, int(s.positive)) for x, y in s.line] for s in prompt.strokes]]
+            if prompt.strokes
+            else None,
+            reference=reference,
+        )
+        if not read:
+            raise UserError("the prompt is empty; give text, points, a box, strokes or a reference")
+        return read
+
+    def _found(
+        self,
+        answer: Objects,
+        prompt: Prompt,
+        prompts: Prompts,
+        before: DemoObject | None,
+        looked: Looked,
+    ) -> DemoObject:
+        """Put an answer on the table."""
+        text = " ".join((prompt.text or "").split())
+        made = DemoObject(0, next(self._revisions), "", (0, 0, 0), answer.encoded[0], "prompt")
+        if not masks.area(made.answer):
+            asked = f"for «{text}»" if text else "there"
+            raise UserError(f"the model finds nothing {asked}; try another prompt")
+        if before is None:
+            name = self._name(text, masks.decode(made.answer), looked)
+            color = self.state.color_of(name, self.categories)
+            made = replace(made, id=next(self._ids), name=name, color=color)
+        else:
+            made = replace(before, answer=made.answer, revision=made.revision)
+        made = replace(
+            made,
+            score=float(answer.scores[0]),
+            rounds=(*made.rounds, prompts),
+            sentences=tuple(dict.fromkeys((*made.sentences, *([text] if text else [])))),
+            conversation=self.model.predictor.conversation,
+        )
+        self._history.add(self.state.put(made))
+        return made
+
+    def _name(self, text: str, mask: np.ndarray, looked: Looked) -> str:
+        """The category that a text names ("the red mug": mug), or that the model sees in most of the mask."""
+        if text:
+            return label_of(text, self.categories)
+        rows, columns = np.nonzero(mask)
+        h, w = looked.labels.shape
+        seen = looked.labels[rows * h // mask.shape[0], columns * w // mask.shape[1]]
+        counts = np.bincount(seen, minlength=len(self.categories))
+        best = int(counts.argmax())
+        return self.categories[best].name if counts[best] >= _OWN_NAME * len(seen) else UNNAMED
+
+
+def _starts_from_mask(one: DemoObject, prompts: Prompts) -> bool:
+    """Whether the model is told of the mask anew: it was drawn, or found by words, which marks on their own
+    then correct. (In the v1 models words choose one of the model's regions, which no mark would change.)"""
+    if one.conversation is None:
+        return True
+    return prompts.text is None and any(asked.text is not None for asked in one.conversation.asked)
+
+
+def _go_on(predictor: Predictor, conversation: Conversation, prompts: Prompts) -> Objects:
+    predictor.resume(conversation)
+    return predictor.refine(
+        prompts.points, prompts.boxes, prompts.strokes, prompts.masks, prompts.reference, prompts.text
+    )
