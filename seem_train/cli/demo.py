@@ -19,8 +19,6 @@ from seem_train.prediction.finding import find_photos
 from seem_train.ranges import check_ranges
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
-
     from seem_train.demo.limits import Limits
     from seem_train.demo.models import DemoModel
     from seem_train.demo.server import Address
@@ -96,7 +94,7 @@ def demo(chosen: DemoOptions) -> None:
     token = None
     if chosen.host not in _OWN:
         token = os.environ.get(_TOKEN) or secrets.token_urlsafe(18)
-    serve(_offer(chosen, photos), chosen.host, chosen.port, token, lambda a: _tell(a, chosen), _more(chosen))
+    serve(_offer(chosen, photos), chosen.host, chosen.port, token, lambda a: _tell(a, chosen))
 
 
 def _offer(chosen: DemoOptions, photos: list[Path]) -> Offer:
@@ -144,10 +142,6 @@ def _models(chosen: DemoOptions, limits: Limits) -> tuple[DemoModel, DemoModel |
     )
     name = "base" if chosen.compare == "base" else Path(chosen.compare).name or chosen.compare
     return model, DemoModel(base, name, limits.embedded)
-
-
-def _more(chosen: DemoOptions) -> tuple[BaseRoute, ...]:
-    return ()
 
 
 def _tell(address: Address, chosen: DemoOptions) -> None:

@@ -50,15 +50,21 @@ def smaller(rle: Rle, longest: int | None) -> Rle:
 
 
 def polygon(size: tuple[int, int], vertices: Sequence[Vertex]) -> np.ndarray:
-    """[H, W] bool: the pixels whose middle lies inside, or on the line.
+    """[H, W] bool: the pixels whose middle lies inside, by the even-odd rule.
 
     Args:
         size: (height, width).
     """
-    canvas = np.zeros(size, np.uint8)
-    fixed = _fixed_point(vertices)
-    cv2.fillPoly(canvas, [fixed], 1, cv2.LINE_8, shift=_SHIFT)
-    return canvas > 0
+    height, width = size
+    x0, y0 = np.asarray(vertices, float).T
+    x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
+    crossed = np.zeros((height, width + 1), bool)  #: where a line enters or leaves, row by row
+    for row in range(max(0, int(y0.min())), min(height, int(y0.max()) + 1)):
+        middle = row + 0.5
+        hit = (y0 <= middle) != (y1 <= middle)
+        x = x0[hit] + (middle - y0[hit]) * (x1[hit] - x0[hit]) / (y1[hit] - y0[hit])
+        np.logical_xor.at(crossed[row], np.ceil(x - 0.5).clip(0, width).astype(int), True)
+    return np.logical_xor.accumulate(crossed, axis=1)[:, :width]
 
 
 def brush(size: tuple[int, int], line: Sequence[Vertex], width: float) -> np.ndarray:

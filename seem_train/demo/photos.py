@@ -30,7 +30,11 @@ def read_photo(content: bytes, most_pixels: int) -> np.ndarray:
                 return open_photo(opened)
     except UserError:
         raise
-    except (Image.UnidentifiedImageError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"the photo: has more than the {most_pixels / 1e6:g} million pixels that are taken here"
+        ) from None
+    except Image.UnidentifiedImageError:
         raise UserError(
             "the photo: is no image that can be read here; send a JPEG, PNG, WebP or TIFF"
         ) from None
