@@ -12,8 +12,8 @@ from seem_data.writers import Photo, labelme
 from seem_train.demo import photos, saving
 from seem_train.demo.session import DemoSession
 from seem_train.errors import UserError
+from seem_train.files import write_text
 from seem_train.prediction.vocabulary import Category, as_categories
-from seem_train.training.checkpoint import write_text
 
 CATEGORIES = "categories.json"
 
