@@ -87,7 +87,10 @@ class Reader(Protocol):
 
 
 #: In the order in which detection asks: formats with an unmistakable mark before those told by file names.
-FORMATS = ("labelme", "coco", "panoptic", "labelstudio", "via", "supervisely", "cvat", "voc", "yolo")
+FORMATS = (
+    "labelme", "coco", "panoptic", "labelstudio", "via", "supervisely", "cvat", "datumaro", "cityscapes",
+    "isat", "sa1b", "voc", "yolo",
+)  # fmt: skip
 
 
 def get(name: str) -> Reader:
@@ -120,7 +123,9 @@ def detect(path: Path) -> Reader:
         return found[0]
     names = ", ".join(FORMATS)
     if not found:
-        problem = Problem(
+        from seem_data.readers._foreign import refusal
+
+        problem = refusal(path) or Problem(
             code="unknown-format",
             message="no annotations of a known format found here.",
             remedy=f"Name the format with --format ({names}); 'seem-data formats' tells how each is told.",

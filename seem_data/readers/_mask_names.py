@@ -9,6 +9,7 @@ from collections.abc import Iterator
 _GAP = r"[_\-. ]+"
 _KINDS = (
     r"color|colou?r_?masks?|labelids?|labeltrainids?|trainids?|instance_?ids?|instances?|panoptic|semantic"
+    r"|polygons"
 )
 _OF_MASKS = (
     rf"gt(fine|coarse)?{_GAP}(?:{_KINDS})|{_KINDS}|masks?|seg|segs|segm|segmentations?|seg_?masks?|labels?|gt|lab"

@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Ring, Sentence
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.annotations import ImageAnnotation, Region, Sentence
+from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
+from seem_data.readers._segmentation import Rle, parts_of
 
 
 class _Image(msgspec.Struct):
@@ -52,15 +51,10 @@ class _Head(msgspec.Struct):
     image_id: Id
 
 
-class _Rle(msgspec.Struct):
-    size: tuple[int, int]
-    counts: str | list[int]
-
-
 class _Annotation(msgspec.Struct):
     category_id: Id
     id: Id | None = None
-    segmentation: Annotated[list[list[Any] | Number] | _Rle | None, Needed] = None
+    segmentation: Annotated[list[list[Any] | Number] | Rle | None, Needed] = None
     iscrowd: int | bool | None = 0
     sentences: list[Any] | str | None = None
     caption: str | None = None
@@ -182,58 +176,10 @@ def _region(
             f"has category_id {row.category_id!r}, which 'categories' does not list.",
             "Add the category or correct the id.",
         )
-    parts = _parts(row.segmentation, size, place)
+    parts = parts_of(row.segmentation, size, place)
     return Region(
         label, parts, iscrowd=bool(row.iscrowd), sentences=tuple(_sentences(row)), where=place.where
     )
-
-
-def _parts(
-    segmentation: list[Any] | _Rle | None, size: tuple[int, int] | None, place: _shapes.Place
-) -> tuple[Polygon | Bitmap, ...]:
-    if not segmentation:
-        raise DataError(
-            Problem(
-                "no-segmentation",
-                "has no segmentation (a box, keypoints or a caption alone) and is left out.",
-                "Draw its outline if it should be learnt.",
-                severity="warning",
-            )
-        )
-    if isinstance(segmentation, _Rle):
-        return (_shapes.bitmap(_decoded(segmentation, size)),)
-    lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    if set(map(type, lines)) != {list}:
-        raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
-    if len(lines) == 1:
-        return (Polygon(_ring(lines[0])),)
-    if all(map(_is_point, lines)):  # one polygon, written as points
-        return (Polygon(_shapes.ring(lines)),)
-    rings = _shapes.usable(lines, _ring, "part", place)
-    return tuple(map(Polygon, rings)) if rings else (Polygon(_ring(max(lines, key=len))),)
-
-
-def _is_point(line: list[Any]) -> bool:
-    return len(line) == 2 and not isinstance(line[0], list)
-
-
-def _ring(line: list[Any]) -> Ring:
-    if line and isinstance(line[0], list):  # points instead of numbers in a row
-        return _shapes.ring(line)
-    return _shapes.flat_ring(line)
-
-
-def _decoded(rle: _Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
-    height, width = rle.size
-    if size is not None and size != (width, height):
-        raise _shapes.fault(
-            "bad-mask-size",
-            f"has a mask of {width}×{height} pixels, but the image has {size[0]}×{size[1]}.",
-            "Export the annotations again.",
-        )
-    if isinstance(rle.counts, list):
-        return _shapes.from_runs(rle.counts, height, width, column_major=True)
-    return _shapes.from_compressed_runs(rle.counts, height, width)
 
 
 def _sentences(row: _Annotation) -> Iterator[Sentence]:

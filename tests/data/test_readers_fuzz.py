@@ -29,6 +29,8 @@ from test_readers_labelme import labelme
 from test_readers_labelme import shape as labelme_shape
 from test_readers_labelstudio import BRUSH, export, result, task
 from test_readers_panoptic import IDS, panoptic
+from test_readers_small import SQUARE, cityscapes, datumaro, isat, isat_object, runs, sa1b
+from test_readers_small import shape as datumaro_shape
 from test_readers_supervisely import RING, polygon, project
 from test_readers_via import export as via_export
 from test_readers_via import region as via_region
@@ -100,6 +102,23 @@ def make(name: str, folder: Path) -> None:
         (folder / "labelmap.txt").write_text("cat:64,0,0::\nperson:192,128,128::\n")
     elif name == "yolo":
         yolo(folder, TRIANGLE, "1 0.5 0.5 0.2 0.2")
+    elif name == "cityscapes":
+        cityscapes(
+            folder,
+            {"label": "cargroup", "polygon": SQUARE},
+            {"label": "sky", "polygon": SQUARE, "deleted": 0},
+        )
+    elif name == "sa1b":
+        sa1b(folder, {"id": 1, "segmentation": runs()[0]}, {"id": 2, "segmentation": [[1, 2, 3, 4, 9, 8]]})
+    elif name == "isat":
+        isat(folder, isat_object(note="a cup"), isat_object(group=2, layer=2.0))
+    elif name == "datumaro":
+        datumaro(
+            folder,
+            datumaro_shape(group=1),
+            datumaro_shape("mask", rle=runs()[0]),
+            datumaro_shape("bbox", bbox=[1, 2, 3, 4]),
+        )
     else:
         paint(folder / "a.png", [[(220, 20, 60), (0, 0, 0)], [(0, 0, 255), (7, 7, 7)]])
 

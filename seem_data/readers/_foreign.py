@@ -1,0 +1,105 @@
+"""Formats that are not read, known by their own marks: refused by name, with what to export instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seem_data.problems import Problem
+from seem_data.readers import _json, _paint, _walk
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    name: str
+    remedy: str
+    fits: Callable[[set[str], Path], bool]  #: of the outermost keys of a JSON, and its file
+
+
+def _holds(path: Path, *words: bytes) -> bool:
+    return all(_json.contains(path, word) for word in words)
+
+
+_FOREIGN = (
+    _Foreign(
+        "V7 Darwin JSON",
+        "Export COCO from V7, or convert it: darwin dataset convert NAME coco.",
+        lambda keys, path: (
+            ({"item", "annotations"} <= keys or {"image", "annotations"} <= keys)
+            and (_holds(path, b"darwin") or _holds(path, b'"slot_names"') or _holds(path, b'"workview_url"'))
+        ),
+    ),
+    _Foreign(
+        "a Labelbox export",
+        "Convert it to COCO with Labelbox's Python SDK, or download the masks and give them as --masks.",
+        lambda keys, path: (
+            "data_row" in keys
+            or {"Labeled Data", "Label"} <= keys
+            or {"DataRow ID", "Label"} <= keys
+            or _holds(path, b'"data_row"', b'"media_attributes"')
+        ),
+    ),
+    _Foreign(
+        "SuperAnnotate JSON",
+        "Convert it to COCO with SuperAnnotate's Python SDK: export_annotation(..., 'COCO', ...).",
+        lambda keys, path: {"metadata", "instances"} <= keys,  # noqa: ARG005
+    ),
+    _Foreign(
+        "a Segments.ai release",
+        "Export it as COCO with Segments.ai's Python SDK: export_dataset(dataset, 'coco-panoptic').",
+        lambda keys, path: "dataset" in keys and _holds(path, b'"samples"', b'"labels"'),
+    ),
+    _Foreign(
+        "an Encord export",
+        "Export the labels from Encord as COCO.",
+        lambda keys, path: (
+            bool(keys & {"label_hash", "data_units"}) or _holds(path, b'"label_hash"', b'"data_hash"')
+        ),
+    ),
+    _Foreign(
+        "Hasty JSON",
+        "Export COCO or 'semantic segmentation' PNGs from Hasty.",
+        lambda keys, path: ("label_classes" in keys and "images" in keys) or "export_format_version" in keys,  # noqa: ARG005
+    ),
+    _Foreign(
+        "a Kili export",
+        "Export it from Kili as COCO: kili.export_labels(..., fmt='coco').",
+        lambda keys, path: (
+            "jsonResponse" in keys or ("externalId" in keys and _holds(path, b'"jsonResponse"'))
+        ),
+    ),
+)
+
+
+def refusal(path: Path) -> Problem | None:
+    """Why nothing of a file or folder is read, if its format is known; None where it is not."""
+    if path.is_file() and path.name.lower().endswith(_ARCHIVES):
+        message = "is an archive."
+        return Problem("archive", message, "Unpack it, and give the folder that it makes.", str(path))
+    for file in _walk.first(_walk.some_files(path, (".json", ".ndjson"))):
+        keys = _json.outline(file)[1]
+        for foreign in _FOREIGN:
+            if foreign.fits(keys, file):
+                return Problem(
+                    "foreign-format", f"is {foreign.name}, which is not read.", foreign.remedy, str(file)
+                )
+    if not path.is_dir():
+        return None
+    archive = next(iter(sorted(_walk.some_files(path, _ARCHIVES))), None)
+    if archive is not None:
+        message = "holds nothing to read but an archive."
+        return Problem(
+            "archive", message, f"Unpack {archive.name}, and give the folder that it makes.", str(path)
+        )
+    if next(_walk.some_files(path, _paint.SUFFIXES), None) is not None:
+        message = "no annotations of a known format found here, but pictures."
+        return Problem(
+            "unknown-format",
+            message,
+            "If they are painted or numbered masks, give them as --masks.",
+            str(path),
+        )
+    return None

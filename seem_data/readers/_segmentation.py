@@ -1,0 +1,74 @@
+"""COCO's field ``segmentation``, which other formats write too: polygons, or run lengths by columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from seem_data.annotations import Bitmap, Polygon, Ring
+from seem_data.problems import DataError, Problem
+from seem_data.readers import _shapes
+
+
+class Rle(msgspec.Struct):
+    size: tuple[int, int]  #: height, width
+    counts: str | list[int]
+
+
+def parts_of(
+    segmentation: list[Any] | Rle | None, size: tuple[int, int] | None, place: _shapes.Place
+) -> tuple[Polygon | Bitmap, ...]:
+    """The polygons or the bitmap of a segmentation; polygons of too few points are left out, and told.
+
+    Args:
+        size: (width, height) of the photo, if it is known: run lengths must fit it.
+
+    Raises:
+        DataError: there is none, or none that encloses an area.
+    """
+    if not segmentation:
+        raise DataError(
+            Problem(
+                "no-segmentation",
+                "has no segmentation (a box, keypoints or a caption alone) and is left out.",
+                "Draw its outline if it should be learnt.",
+                severity="warning",
+            )
+        )
+    if isinstance(segmentation, Rle):
+        return (_shapes.bitmap(_decoded(segmentation, size)),)
+    lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
+    if set(map(type, lines)) != {list}:
+        raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
+    if len(lines) == 1:
+        return (Polygon(_ring(lines[0])),)
+    if all(map(_is_point, lines)):  # one polygon, written as points
+        return (Polygon(_shapes.ring(lines)),)
+    rings = _shapes.usable(lines, _ring, "part", place)
+    return tuple(map(Polygon, rings)) if rings else (Polygon(_ring(max(lines, key=len))),)
+
+
+def _is_point(line: list[Any]) -> bool:
+    return len(line) == 2 and not isinstance(line[0], list)
+
+
+def _ring(line: list[Any]) -> Ring:
+    if line and isinstance(line[0], list):  # points instead of numbers in a row
+        return _shapes.ring(line)
+    return _shapes.flat_ring(line)
+
+
+def _decoded(rle: Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
+    height, width = rle.size
+    if size is not None and size != (width, height):
+        raise _shapes.fault(
+            "bad-mask-size",
+            f"has a mask of {width}×{height} pixels, but the image has {size[0]}×{size[1]}.",
+            "Export the annotations again.",
+        )
+    if isinstance(rle.counts, list):
+        return _shapes.from_runs(rle.counts, height, width, column_major=True)
+    return _shapes.from_compressed_runs(rle.counts, height, width)

@@ -1,0 +1,105 @@
+"""ISAT (Image Segmentation Annotation Tool): one JSON a photo.
+
+Format: https://github.com/yatengLG/ISAT_with_segment_anything (``annotation.py``). Coordinates are pixels of
+the photo turned upright by its EXIF orientation.
+
+Read: ``segmentation`` as a polygon, ``layer`` as the drawing order, ``iscrowd``; objects of equal category
+and ``group`` are parts of one object; ``__background__`` is the unlabelled ground. The ``note`` becomes a
+sentence. Reported: objects of fewer than three points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from seem_data.annotations import UNLABELED, ImageAnnotation, Polygon, Region, sentences_of
+from seem_data.problems import Problem, collecting
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.readers._json import Number
+
+_MOST_LAYERS = 2.0**30
+
+
+class _Info(msgspec.Struct):
+    name: str
+    width: int | None = None
+    height: int | None = None
+
+
+class _Head(msgspec.Struct):
+    info: _Info
+
+
+class _File(msgspec.Struct):
+    info: _Info
+    objects: list[msgspec.Raw]
+
+
+class _Object(msgspec.Struct):
+    segmentation: list[tuple[Number, Number]]
+    category: str | None = None
+    group: int | str | None = None
+    layer: float | None = 0.0
+    iscrowd: bool | int | None = False
+    note: str | None = None
+
+
+class Isat:
+    name = "isat"
+    title = "ISAT JSON"
+    recognised_by = "JSON files with 'info' and 'objects'"
+    shapes = "polygons in layers and groups"
+    exif = "applied"
+
+    def recognises(self, path: Path) -> bool:
+        return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
+
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".json",), problems):
+            if path == source.polys or _fits(*_json.outline(path)):
+                with collecting(problems, str(path)):
+                    photo = photos.find(_json.read(path, _Head, []).info.name, path.parent)
+                    name = photos.name_of(photo)
+                    yield Item(name, path, photo, path, _walk.split_by_folder(name))
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, Path) and item.image is not None
+        shown = str(item.source)
+        file = _json.read(item.payload, _File, problems)
+        size = (file.info.width, file.info.height) if file.info.width and file.info.height else None
+        annotation = ImageAnnotation(
+            item.image, item.name, item.source, size, exif="applied", split=item.split
+        )
+        for index, raw in enumerate(file.objects):
+            where = f"objects[{index}]"
+            with collecting(problems, shown, where):
+                annotation.regions.append(_region(_json.decode(raw, _Object, shown, problems, where), where))
+        return annotation
+
+
+def _fits(kind: str, keys: set[str]) -> bool:
+    return kind == "{" and {"info", "objects"} <= keys and not keys & {"images", "items", "size"}
+
+
+def _region(row: _Object, where: str) -> Region:
+    label = (row.category or "").strip()
+    layer = max(-_MOST_LAYERS, min(_MOST_LAYERS, row.layer or 0.0))
+    return Region(
+        UNLABELED if label == "__background__" else label,
+        (Polygon(_shapes.ring(row.segmentation)),),
+        group=row.group or None,
+        z=int(layer),
+        iscrowd=bool(row.iscrowd),
+        sentences=sentences_of((row.note or "").splitlines()),
+        where=where,
+    )
+
+
+READER = Isat()

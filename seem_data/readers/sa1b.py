@@ -1,0 +1,89 @@
+"""Segment Anything's dataset (SA-1B): one JSON a photo, masks without categories.
+
+Format: https://segment-anything.com/dataset. Masks are of the photo as stored (no EXIF).
+
+Read: each annotation's run lengths (or polygons), in the order of the file, later on top. There are no
+labels: name the category of all of them with ``--unknown``; masks that lie in others are seen with
+``--overlap small-on-top``. Reported: annotations without segmentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from seem_data.annotations import ImageAnnotation, Region
+from seem_data.problems import Problem, collecting
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.readers._json import Id, Number
+from seem_data.readers._lenient import Needed
+from seem_data.readers._segmentation import Rle, parts_of
+
+
+class _Image(msgspec.Struct):
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+
+
+class _Head(msgspec.Struct):
+    image: _Image
+
+
+class _File(msgspec.Struct):
+    image: _Image
+    annotations: list[msgspec.Raw]
+
+
+class _Annotation(msgspec.Struct):
+    id: Id | None = None
+    segmentation: Annotated[list[list[Any] | Number] | Rle | None, Needed] = None
+
+
+class Sa1b:
+    name = "sa1b"
+    title = "Segment Anything JSON (SA-1B)"
+    recognised_by = "JSON files with 'image' and 'annotations' that have a 'segmentation'"
+    shapes = "masks without label: --unknown names their category"
+    exif = "ignored"
+
+    def recognises(self, path: Path) -> bool:
+        return any(map(_fits, _walk.first(_walk.some_files(path, (".json",)))))
+
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        return _photos.unique(self._scan(source, problems), problems)
+
+    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        photos = _photos.Photos(source)
+        for path in _walk.annotation_files(source, (".json",), problems):
+            if path == source.polys or _fits(path):
+                with collecting(problems, str(path)):
+                    photo = photos.find(_json.read(path, _Head, []).image.file_name, path.parent)
+                    name = photos.name_of(photo)
+                    yield Item(name, path, photo, path, _walk.split_by_folder(name))
+
+    def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
+        assert isinstance(item.payload, Path) and item.image is not None
+        shown = str(item.source)
+        file = _json.read(item.payload, _File, problems)
+        size = (file.image.width, file.image.height) if file.image.width and file.image.height else None
+        annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
+        for index, raw in enumerate(file.annotations):
+            where = f"annotations[{index}]"
+            with collecting(problems, shown, where):
+                row = _json.decode(raw, _Annotation, shown, problems, where)
+                parts = parts_of(row.segmentation, size, _shapes.Place(problems, shown, where))
+                annotation.regions.append(Region("", parts, where=where))
+        return annotation
+
+
+def _fits(path: Path) -> bool:
+    kind, keys = _json.outline(path)
+    of_sa1b = kind == "{" and {"image", "annotations"} <= keys and "images" not in keys
+    return of_sa1b and _json.contains(path, b'"file_name"') and _json.contains(path, b'"segmentation"')
+
+
+READER = Sa1b()
