@@ -15,7 +15,6 @@ a run folder, ``run/last``     the best weights of a run; the latest
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,10 +53,6 @@ from seem_train.weights.tensor_files import read_metadata, read_tensors
 from seem_train.weights.trunk_weights import load_pretrained
 
 RANDOM = "random"
-#: The log temperature of a model without pretrained weights: the most that CLIP allows
-#: (arXiv:2103.00020, 2.5). Embeddings of a text encoder that knows nothing lie close together (cosines of
-#: 0.98); the original's 1.0, which its pretrained weights overwrite, could not tell them apart.
-FIRST_SCALE = math.log(100.0)
 #: weights that come with the package, by the name that users give them
 SHIPPED = {"seem-tiny": Path(__file__).with_name("seem-tiny.safetensors")}
 _SMALL = ("tiny", *SHIPPED)  #: models that are trained here, for which no official checkpoint exists
@@ -274,8 +269,7 @@ def open_start(
         assert choice.preset is not None
         torch.manual_seed(seed)
         model = load_model(choice.preset)
-        with torch.no_grad():
-            model.language.logit_scale.fill_(FIRST_SCALE)
+        model.language.start_anew()
         report = f"{choice.preset} with random weights (seed {seed})"
         if isinstance(model.backbone, TimmTrunk) and trunk_weights != RANDOM:
             report += f" but for its {load_pretrained(model.backbone, trunk_weights)}"

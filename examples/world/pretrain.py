@@ -1,0 +1,307 @@
+"""Pretrain a model on the endless world of scenes, in stages, on whatever time there is.
+
+    python -m examples.world.pretrain FOLDER [--config examples/world/pretrain.yaml] [--minutes M]
+
+The same command goes on where the last one stopped. FOLDER holds `weights.safetensors` (the running average,
+under official names), `state.pt`, and `log.csv`. Step n sees the same scenes and makes the same draws however
+often it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from examples.world.scene import Scene, make_scene
+from examples.world.words import CATEGORIES, NAMES, THINGS
+from seem_train.data.batch import Batch, Example, Spoken, collate
+from seem_train.data.clicks import deepest_pixel
+from seem_train.data.strokes import SMALLEST, draw_stroke
+from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
+from seem_train.losses.points import RandomPoints
+from seem_train.model.seem import SEEM
+from seem_train.model.trunks.timm import TimmTrunk
+from seem_train.runtime import Runtime
+from seem_train.training import optim
+from seem_train.training.step import StepDraws, TrainingStep
+from seem_train.weights.official import load_official, official_state_dict
+from seem_train.weights.opening import load_model
+from seem_train.weights.tensor_files import write_tensors
+from seem_train.weights.trunk_weights import load_pretrained
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many steps at one size of picture; `trunk`: times the learning rate, 0 freezes it."""
+
+    steps: int
+    side: int
+    batch: int
+    lr: float
+    trunk: float = 0.0
+    last_lr: float | None = None  #: the rate falls to it along a line; None: it stays
+
+
+@dataclass(frozen=True)
+class Recipe:
+    model: str
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    warmup: int = 100
+    objects: int = 6  #: prompted objects of a scene
+    phrases: int = 6
+    rounds: int = 2  #: of corrections before a step's loss, at most
+    strokes: dict[str, float] = field(default_factory=lambda: {"click": 1.0})
+    objects_weight: tuple[float, float, float] = (2.0, 5.0, 5.0)  #: cross entropy, BCE, dice
+    grounding_weight: tuple[float, float, float] = (0.4, 1.0, 1.0)
+    spatial_weight: tuple[float, float, float] = (0.4, 1.0, 1.0)
+    points: int = 512
+    ema: float = 0.998
+    aliases: float = 0.5  #: how often a category is called by another of its names
+    save_minutes: float = 4.0
+    workers: int = 1
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step, and the step's number in it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError(step)
+
+
+class Scenes(Dataset[Example]):
+    """Scene n of the endless world as a training step sees it."""
+
+    def __init__(self, recipe: Recipe, first: int, last: int) -> None:
+        self.recipe, self.first, self.last = recipe, first, last
+
+    def __getitem__(self, place: tuple[int, int]) -> Example:
+        step, number = place
+        r = np.random.default_rng([self.recipe.seed, step, number])
+        return as_example(make_scene(r, self.recipe.at(step)[0].side), self.recipe, r)
+
+    def batches(self) -> list[list[tuple[int, int]]]:
+        stage = self.recipe.at
+        return [[(n, i) for i in range(stage(n)[0].batch)] for n in range(self.first, self.last)]
+
+
+def as_example(scene: Scene, recipe: Recipe, r: np.random.Generator) -> Example:
+    phrases = [scene.phrases[i] for i in r.permutation(len(scene.phrases))[: recipe.phrases]]
+    groups = {text: n for n, text in enumerate(dict.fromkeys(text for text, _ in phrases))}
+    areas = np.bincount(scene.id_map.ravel(), minlength=len(scene.categories) + 1)[1:]
+    things = np.array([CATEGORIES[c] in THINGS for c in scene.categories], bool)
+    order = np.argsort(r.random(len(areas)) - 0.5 * things, kind="stable")
+    chosen = [int(n) for n in order if areas[n] >= SMALLEST][: recipe.objects]
+    strokes = np.zeros((len(chosen), *scene.id_map.shape), bool)
+    names = list(recipe.strokes)
+    chance = np.array([recipe.strokes[n] for n in names]) / sum(recipe.strokes.values())
+    for stroke, segment in zip(strokes, chosen, strict=True):
+        kind = names[int(r.choice(len(names), p=chance))]
+        mask = scene.id_map == segment + 1
+        stroke[:] = click(mask, r) if kind == "click" else draw_stroke(mask, kind, r)
+    return Example(
+        image=torch.from_numpy(scene.image.transpose(2, 0, 1).copy()),
+        id_map=torch.from_numpy(scene.id_map),
+        categories=scene.categories,
+        mode="text",
+        phrases=tuple(Spoken(text.lower(), segment, groups[text]) for text, segment in phrases),
+        prompted=tuple(chosen),
+        strokes=torch.from_numpy(strokes),
+        file="scene",
+    )
+
+
+def click(mask: np.ndarray, r: np.random.Generator) -> np.ndarray:
+    """One click, 3 × 3 pixels, as evaluation makes it: in the middle of the object, or anywhere on it."""
+    if r.random() < 0.6:
+        y, x = deepest_pixel(mask)
+    else:
+        places = np.flatnonzero(mask)
+        y, x = divmod(int(places[r.integers(len(places))]), mask.shape[1])
+    marked = np.zeros_like(mask)
+    marked[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = True
+    return marked
+
+
+def names_of_step(recipe: Recipe, step: int) -> tuple[str, ...]:
+    """One of its names for each category."""
+    r = np.random.default_rng([recipe.seed, step, 1 << 20])
+    return tuple(
+        str(r.choice(NAMES[c][1:])) if len(NAMES[c]) > 1 and r.random() < recipe.aliases else c
+        for c in CATEGORIES
+    )
+
+
+def new_model(recipe: Recipe) -> SEEM:
+    """The preset with a pretrained trunk."""
+    torch.manual_seed(recipe.seed)
+    model = load_model(recipe.model)
+    if isinstance(model.backbone, TimmTrunk):
+        print(load_pretrained(model.backbone), flush=True)
+    model.language.start_anew()
+    return model
+
+
+class Pretraining:
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder, self.recipe, self.step = folder, recipe, 0
+        self.model = new_model(recipe)
+        kinds = (recipe.objects_weight, recipe.grounding_weight, recipe.spatial_weight)
+        objects, grounding, spatial = (TaskWeights(*w) for w in kinds)
+        loss = LossConfig(objects=objects, grounding=grounding, spatial=spatial)
+        runtime = Runtime(torch.device("cpu"))
+        self.module = TrainingStep(
+            self.model,
+            Criterion(loss, RandomPoints(points=recipe.points)),
+            CATEGORIES,
+            ("panoptic", "grounding", "interactive"),
+            recipe.rounds,
+            runtime.autocast,
+        )
+        self.model.train()
+        # Two rates: the trunk's, a multiple of the stage's, and that of all else; see `set_rates`.
+        groups = optim.parameter_groups(self.model, 1.0, 0.05, {"backbone": 0.5})
+        for group in groups:
+            group["trunk"] = group["lr"] < 1
+        self.optimizer = optim.build_optimizer(groups)
+        self.trained = dict(self.model.named_parameters())
+        self.ema = optim.Ema(self.trained, recipe.ema)
+
+    def resume(self) -> None:
+        file = self.folder / "state.pt"
+        if not file.is_file():
+            return
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        load_official(self.model, state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.average = state["ema"]
+        self.step = state["step"]
+        print(f"going on at step {self.step}", flush=True)
+
+    def save(self) -> None:
+        state = {
+            "weights": official_state_dict(self.model),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.average,
+            "step": self.step,
+        }
+        part = self.folder / "state.pt.part"
+        torch.save(state, part)
+        part.replace(self.folder / "state.pt")
+        self.ema.swap(self.trained)
+        write_tensors(self.folder / "weights.safetensors", official_state_dict(self.model), {"format": "pt"})
+        self.ema.swap(self.trained)
+
+    def set_rates(self) -> tuple[Stage, float]:
+        stage, done = self.recipe.at(self.step)
+        rate = stage.lr
+        if stage.last_lr is not None:
+            rate += (stage.last_lr - stage.lr) * done / max(stage.steps - 1, 1)
+        rate *= min(1.0, (self.step + 1) / self.recipe.warmup)
+        frozen = stage.trunk == 0
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * (stage.trunk if group["trunk"] else 1.0)
+        for name, parameter in self.trained.items():
+            if name.startswith("backbone.body."):
+                parameter.requires_grad_(not frozen)
+        return stage, rate
+
+    def take(self, batch: Batch) -> dict[str, float]:
+        stage, rate = self.set_rates()
+        self.module.names = names_of_step(self.recipe, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, parts = self.module(batch, self.module.count(batch), StepDraws(self.recipe.seed, self.step))
+        if not torch.isfinite(loss):
+            raise SystemExit(f"the loss is not finite at step {self.step}")
+        loss.backward()
+        norm = optim.clip_gradients([p for p in self.trained.values() if p.requires_grad], 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self.ema.update(self.trained, self.step)
+        final = {name.removeprefix("loss_"): float(values[0]) for name, values in parts.items()}
+        return {"side": stage.side, "lr": rate, "loss": float(loss.detach()), "norm": float(norm)} | final
+
+
+def run(folder: Path, recipe: Recipe, minutes: float | None, config: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_bytes(config.read_bytes())
+    pretraining = Pretraining(folder, recipe)
+    pretraining.resume()
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda n, _: stopping.append(n))
+    scenes = Scenes(recipe, pretraining.step, recipe.steps)
+    cv2.setNumThreads(1)
+    loader = DataLoader(
+        scenes,
+        batch_sampler=scenes.batches(),
+        num_workers=recipe.workers,
+        collate_fn=collate,
+        prefetch_factor=3 if recipe.workers else None,
+        worker_init_fn=_let_the_run_end_first,
+    )
+    began = saved = time.monotonic()
+    rows: list[dict[str, float]] = []
+    for batch in loader:
+        rows.append(pretraining.take(batch))
+        if len(rows) == 20:
+            _log(folder / "log.csv", pretraining.step, rows)
+            rows = []
+        ended = bool(stopping) or (minutes is not None and time.monotonic() - began > 60 * minutes)
+        if ended or time.monotonic() - saved > 60 * recipe.save_minutes:
+            pretraining.save()
+            saved = time.monotonic()
+        if ended:
+            print(f"stopped at step {pretraining.step}; the same command goes on", flush=True)
+            return
+    pretraining.save()
+    print(f"finished, {pretraining.step} steps", flush=True)
+
+
+def _let_the_run_end_first(_: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _log(file: Path, step: int, rows: list[dict[str, float]]) -> None:
+    names = sorted({name for row in rows for name in row})
+    means = {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}
+    new = not file.is_file()
+    with file.open("a", newline="") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(["step", "cpu_seconds", *names])
+        writer.writerow([step, round(sum(os.times()[:4]), 1), *(f"{means[n]:.5g}" for n in names)])
+    print(
+        f"step {step}  " + "  ".join(f"{n} {means[n]:.3f}" for n in ("loss", *names) if n != "lr"), flush=True
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Pretrain on the world of scenes.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_name("pretrain.yaml"))
+    parser.add_argument("--minutes", type=float, help="stop after so long; the same command goes on")
+    arguments = parser.parse_args()
+    recipe = msgspec.yaml.decode(arguments.config.read_bytes(), type=Recipe)
+    run(arguments.folder, recipe, arguments.minutes, arguments.config)
+
+
+if __name__ == "__main__":
+    main()
