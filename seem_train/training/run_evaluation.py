@@ -177,7 +177,7 @@ def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str)
     step = report.get("best_step", 0)
     when = f"step {step:,}" if step else "before training; no later weights were better"
     lines = ["", f"Done in {time_text(seconds)} · best ({when}): {_cells(best, before if step else {})}"]
-    rows: list[tuple[str, ...]] = [("class", "PQ", "SQ", "RQ", "IoU", "AP")]
+    rows: list[tuple[str, ...]] = [("category", "PQ", "SQ", "RQ", "IoU", "AP")]
     for row in report.get("per_class", []):
         numbers = [shown_number("", row.get(key)) for key in ("pq", "sq", "rq", "iou", "ap")]
         rows.append((row["name"], *numbers))
