@@ -112,10 +112,13 @@ def evaluate(chosen: EvaluateOptions) -> None:
         return
     if out is not None:
         _write(out, findings, chosen.dataset)
+    kept = _keep_thresholds(opened.folder, findings.result)
     if chosen.as_json:
         print(json.dumps(findings.as_dict(), ensure_ascii=False))
     else:
         _print(findings, out)
+        if kept:
+            print(kept)
 
 
 def _checked(chosen: EvaluateOptions) -> str:
@@ -152,6 +155,24 @@ def _settings(chosen: EvaluateOptions, size_of_run: int | None) -> EvaluationSet
         all_sentences=chosen.all_sentences,
         limit=chosen.limit,
     )
+
+
+def _keep_thresholds(folder: Path | None, result: EvaluationResult) -> str:
+    """Put the least scores worth showing into the run, where `predict` finds them; what to say of it.
+
+    Nothing is kept of an evaluation of a few images only.
+    """
+    from seem_train.weights.thresholds import THRESHOLDS, write_thresholds
+
+    if folder is None or not result.thresholds or result.settings["limit"] is not None:
+        return ""
+    where = {"dataset": result.dataset, "split": result.split, "size": result.settings["size"]}
+    try:
+        write_thresholds(folder, result.thresholds, where)
+    except UserError as error:  # the run may lie where nothing can be written; what was measured is shown
+        return f"note: {error}"
+    told = [f"{kind} {best.score:.2f} (F1 {100 * best.f1:.1f})" for kind, best in result.thresholds.items()]
+    return f"Least scores worth showing: {', '.join(told)}; predict takes them from {folder / THRESHOLDS}"
 
 
 def _write(out: Path, findings: Findings, dataset: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seem_train.prediction.many import Outcome, Wanted
     from seem_train.prediction.predictor import Predictor
     from seem_train.prediction.prompt_types import Prompts
+    from seem_train.weights.thresholds import MinScores
 
 _LISTED = 20  #: up to so many photos are told one by one
 _NAMED = 6  #: regions told of each
@@ -61,7 +62,12 @@ class PredictOptions:
         metavar="FORMAT",
         words=FORMATS,
     )
-    min_score: float = option(0.3, "of instances, 0 to 1", panel=_HOW)
+    min_score: float | None = option(
+        None,
+        "least score of instances, texts and marks, 0 to 1; default: what evaluate measured, else 0.3, "
+        "for prompts 0",
+        panel=_HOW,
+    )
     object_threshold: float | None = option(None, options.OBJECT_THRESHOLD, panel=_HOW)
     overlap_threshold: float | None = option(None, options.OVERLAP_THRESHOLD, panel=_HOW)
     preset: str | None = option(None, options.PRESET, "--model", _HOW)
@@ -98,13 +104,13 @@ def predict(chosen: PredictOptions) -> None:
     from seem_train.prediction.many import predict as answer
 
     prompts = marks.prompts()
-    predictor = _predictor(chosen)
+    predictor, measured = _predictor(chosen)
     batch = chosen.batch or (8 if predictor.model.device.type == "cuda" else 1)
     with progress(chosen.as_json) as show:
         outcome = answer(
             predictor,
             photos,
-            _wanted(chosen, prompts),
+            _wanted(chosen, prompts, measured),
             chosen.out,
             batch,
             lambda done: show("predicting", done, len(photos)),
@@ -121,22 +127,32 @@ def predict(chosen: PredictOptions) -> None:
     if outcome.problems:
         shown = "\n".join(f"  {problem}" for problem in outcome.problems)
         print(f"{len(outcome.problems)} of {len(photos)} photos were left out:\n{shown}", file=sys.stderr)
+    if outcome.problems or outcome.never_found():
         raise typer.Exit(1)
 
 
-def _predictor(chosen: PredictOptions) -> Predictor:
+def _predictor(chosen: PredictOptions) -> tuple[Predictor, MinScores]:
     from seem_train.prediction.predictor import Predictor
     from seem_train.runtime import pick_device, pick_precision
     from seem_train.weights.opening import open_model
+    from seem_train.weights.thresholds import read_thresholds
 
     device = pick_device(chosen.device)
     precision = pick_precision(chosen.precision, device)
     opened = open_model(chosen.model, chosen.preset, device)
-    return Predictor(opened.model, chosen.categories, size=chosen.size, precision=precision)
+    predictor = Predictor(opened.model, chosen.categories, size=chosen.size, precision=precision)
+    return predictor, read_thresholds(opened.folder)
 
 
-def _wanted(chosen: PredictOptions, prompts: Prompts) -> Wanted:
+def _wanted(chosen: PredictOptions, prompts: Prompts, measured: MinScores) -> Wanted:
     from seem_train.prediction.many import Wanted
+
+    given = chosen.min_score
+    least = {
+        "min_score": given if given is not None else measured.things,
+        "min_text_score": given if given is not None else measured.phrases,
+        "min_mark_score": given,
+    }
 
     return Wanted(
         panoptic=chosen.panoptic or not (chosen.semantic or chosen.instances or prompts),
@@ -145,7 +161,7 @@ def _wanted(chosen: PredictOptions, prompts: Prompts) -> Wanted:
         prompts=prompts,
         object_threshold=chosen.object_threshold,
         overlap_threshold=chosen.overlap_threshold,
-        min_score=chosen.min_score,
+        **{name: score for name, score in least.items() if score is not None},
         annotations=chosen.annotations,
         max_pixels=chosen.max_pixels,
     )
@@ -211,10 +227,25 @@ def _print(outcome: Outcome, out: Path) -> None:
         return
     for row in outcome.rows if len(outcome.rows) <= _LISTED else []:
         for task in ("panoptic", "semantic", "instances", "prompts"):
-            if task in row:
+            if row.get(task) or (task in row and "not_found" not in row):
                 print(f"{row['file']}  {task}: {_found(row[task], row['width'] * row['height'])}")
+        for missed in row.get("not_found", ()):
+            print(f"{row['file']}  nothing found for {missed['prompt']} (best {missed['best']:.2f})")
+        if row.get("panoptic") == [] and "best_score" in row:
+            print(f"{row['file']}  {_unsure(row)}")
+    if len(outcome.rows) > _LISTED:
+        for prompt in outcome.never_found():
+            print(f"nothing found for {prompt} in any photo")
     plural = "" if len(outcome.rows) == 1 else "s"
-    print(f"{len(outcome.rows)} photo{plural} → {out / 'overlays'}" + _sheet(out))
+    print(f"{len(outcome.rows)} photo{plural} ─▶ {out / 'overlays'}" + _sheet(out))
+
+
+def _unsure(row: dict[str, Any]) -> str:
+    """Why a panoptic result is empty."""
+    return (
+        f"the surest segment scores {row['best_score']:.2f}, which is not above the threshold "
+        f"{row['object_threshold']:g}; lower it with --object-threshold"
+    )
 
 
 def _found(regions: list[dict[str, Any]], pixels: int) -> str:

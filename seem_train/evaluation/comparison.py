@@ -83,7 +83,7 @@ class Comparator:
         Raises:
             UserError: as `evaluate`, `open_model`, `open_base` and `read_earlier` do.
         """
-        result = self._evaluate(model, dataset, predictions, show)
+        result = self._evaluate(model, dataset, predictions, show, calibrate=model.folder is not None)
         lately = self._evaluate(model, base_dataset).headline() if base_dataset is not None else None
         other = before = None
         if against is not None and against.endswith(".json"):
@@ -99,7 +99,12 @@ class Comparator:
         return Findings(model.name, result, other, forgetting)
 
     def _evaluate(
-        self, model: OpenModel, dataset: Path, predictions: Path | None = None, show: int = 0
+        self,
+        model: OpenModel,
+        dataset: Path,
+        predictions: Path | None = None,
+        show: int = 0,
+        calibrate: bool = False,
     ) -> EvaluationResult:
         return evaluate(
             model.model,
@@ -110,5 +115,6 @@ class Comparator:
             runtime=self.runtime,
             predictions=predictions,
             show=show,
+            calibrate=calibrate,
             progress=lambda done, total: self.progress(f"{model.name} on {dataset}", done, total),
         )

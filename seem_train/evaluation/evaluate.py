@@ -30,9 +30,12 @@ from seem_train.metrics import (
     PanopticQuality,
     SemanticScores,
 )
+from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.runtime import Runtime
+
+SEARCHED: dict[str, Task] = {"things": "instance", "phrases": "grounding"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def evaluate(
     runtime: Runtime | None = None,
     predictions: Path | None = None,
     show: int = 0,
+    calibrate: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Score a model on a split; every process gets the whole result.
@@ -76,6 +80,8 @@ def evaluate(
         runtime: device, precision and place among the processes; default: this process alone, in fp32.
         predictions: folder to write a COCO panoptic result into (``panoptic.json`` and ``panoptic/``).
         show: keep so many of the worst and of the best images for the report (needs the panoptic task).
+        calibrate: also find from which score on instances and what texts mean are worth showing
+            (`thresholds` of the result), which asks for what is not there, too.
         progress: called with (done, all) images of this process.
 
     Raises:
@@ -87,7 +93,7 @@ def evaluate(
         raise UserError(f"tasks: {', '.join(unknown)} asked for; there are {', '.join(TASKS)}")
     images = SegmentationSet(dataset, split)
     total = min(len(images), settings.limit or len(images))
-    tally = _Tally.of(images, tasks, settings)
+    tally = _Tally.of(images, tasks, settings, calibrate)
     files = PanopticFiles(predictions, images.categories) if predictions is not None else None
     shard = range(runtime.rank, total, runtime.world)
     with _evaluating(model):
@@ -118,13 +124,16 @@ class _Tally:
     instance: InstanceAP | None
     grounding: GroundingScores | None
     interactive: InteractiveScores | None
+    searches: dict[str, ThresholdSearch]  #: of "things" and "phrases"
     per_image: dict[int, ImageScore] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, images: SegmentationSet, tasks: Sequence[Task], settings: EvaluationSettings) -> _Tally:
+    def of(
+        cls, images: SegmentationSet, tasks: Sequence[Task], settings: EvaluationSettings, calibrate: bool
+    ) -> _Tally:
         categories = images.categories.as_coco()
         things = [category for category in categories if category["isthing"]]
         assert settings.max_clicks is not None
@@ -134,12 +143,15 @@ class _Tally:
             InstanceAP(things) if "instance" in tasks else None,
             GroundingScores() if "grounding" in tasks else None,
             InteractiveScores(settings.max_clicks) if "interactive" in tasks else None,
+            {kind: ThresholdSearch() for kind, task in SEARCHED.items() if calibrate and task in tasks},
         )
 
     def merge(self, other: _Tally, show: int) -> None:
         for name in TASKS:
             if (mine := getattr(self, name)) is not None:
                 mine.merge(getattr(other, name))
+        for kind, search in self.searches.items():
+            search.merge(other.searches[kind])
         self.per_image |= other.per_image
         self.shown = _extremes(self.shown + other.shown, show)
         self.rows += other.rows
@@ -159,6 +171,7 @@ class _Tally:
             per_image=[score for _, score in sorted(self.per_image.items())],
             confusion=None if self.semantic is None else self.semantic.confusion,
             shown=self.shown,
+            thresholds={k: best for k, search in self.searches.items() if (best := search.best())},
         )
 
 
@@ -183,10 +196,12 @@ class _Scoring:
             metrics = tally.panoptic, tally.semantic, tally.instance
             self._objects = (
                 scale_of("panoptic", size),
-                ObjectScorer(model, runtime, images, thresholds, *metrics),
+                ObjectScorer(model, runtime, images, thresholds, *metrics, tally.searches.get("things")),
             )
         if tally.grounding:
-            asked = GroundingScorer(model, runtime, images, settings.all_sentences, tally.grounding)
+            asked = GroundingScorer(
+                model, runtime, images, settings.all_sentences, tally.grounding, tally.searches.get("phrases")
+            )
             self._grounding = scale_of("grounding", size), asked
         if tally.interactive:
             user = InteractiveScorer(model, runtime, images, settings.seed, tally.interactive)

@@ -17,7 +17,7 @@ from seem_train.model.seem import SEEM
 _PHOTO = 12  #: bytes a pixel: photo and id maps, two images read ahead
 _MAP = 40  #: … and while a panoptic result is decided
 #: stacks of masks, of `LARGEST_STACK` floats at most, that a task holds at one time
-_STACKS: dict[Task, float] = {"panoptic": 5, "instance": 6, "grounding": 2, "interactive": 4.5}
+_STACKS: dict[Task, float] = {"panoptic": 5, "instance": 6, "grounding": 2, "interactive": 4.2}
 
 
 def estimate(
@@ -37,11 +37,14 @@ def estimate(
     largest = max((i.height * i.width, i.height, i.width) for i in images.images[: limit or len(images)])
     pixels, height, width = largest
     queries = model.config.decoder.queries
-    asked = max(len(image.segments) for image in images.images)  # with phrases and clicks, at most
+    counts = {
+        "grounding": _most(images, every=True),
+        "interactive": _most(images, every=not any(images.things)),
+    }
     at_once = max(1, LARGEST_STACK // pixels)
     needs = [0.0]
     for task, stacks in _STACKS.items():
-        masks = min(at_once, asked if task in ("grounding", "interactive") else queries)
+        masks = min(at_once, counts.get(task, queries))
         if task in tasks:
             needs.append(stacks * 4 * pixels * masks + (_MAP * pixels if task == "panoptic" else 0))
     if "semantic" in tasks:
@@ -50,6 +53,14 @@ def estimate(
     twin = without_numbers(model)
     seen = sum(_encoding(twin, scale, height, width) for scale in scales)
     return round(weight_bytes(model) + seen + _PHOTO * pixels + max(needs))
+
+
+def _most(images: SegmentationSet, every: bool) -> int:
+    """Of an image's segments without crowds, or its things alone, the greatest number."""
+    things = {category.id for category in images.categories if category.isthing or every}
+    return max(
+        sum(not s.iscrowd and s.category_id in things for s in image.segments) for image in images.images
+    )
 
 
 def _encoding(twin: SEEM, scale: Scale, height: int, width: int) -> int:

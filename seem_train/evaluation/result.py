@@ -19,6 +19,7 @@ from seem_train.metrics import (
     PanopticScores,
     SemanticResult,
 )
+from seem_train.metrics.thresholds import BestThreshold
 from seem_train.model.postprocess import PanopticSegment
 
 FORMAT = 1
@@ -64,6 +65,8 @@ class EvaluationResult:
     per_image: list[ImageScore] = field(default_factory=list)
     confusion: np.ndarray | None = None  #: [C, C+1] pixels, truth by row; last column: no prediction
     shown: list[Shown] = field(default_factory=list)  #: worst first
+    #: of "things" and "phrases": the least score worth showing, where it was asked for and found
+    thresholds: dict[str, BestThreshold] = field(default_factory=dict)
 
     def headline(self) -> Headline:
         """Short name ─▶ number in the order of tables: fractions, NoC in clicks, None: nothing to measure."""
@@ -117,6 +120,7 @@ class EvaluationResult:
             "settings": self.settings,
             "headline": self.headline(),
             **self.scores(),
+            **({"thresholds": {k: asdict(v) for k, v in self.thresholds.items()}} if self.thresholds else {}),
             "per_class": self.per_class(),
             "per_image": [asdict(score) for score in self.per_image],
         }

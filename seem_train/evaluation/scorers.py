@@ -18,6 +18,7 @@ from seem_data.layout import ImageRecord
 from seem_train.data.clicks import next_click
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.image_scale import scaled_mask
+from seem_train.evaluation.calibration import RIGHT, AbsentPhrases, add_instances
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -26,6 +27,7 @@ from seem_train.metrics import (
     SemanticScores,
 )
 from seem_train.metrics.instance import encode_masks
+from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws
 from seem_train.model.postprocess import OnDemandMasks, PanopticSegment
@@ -86,6 +88,7 @@ class ObjectScorer:
     Args:
         thresholds: object and overlap threshold.
         panoptic, semantic, instance: what to count into; None leaves a task out.
+        search: collects scores of instances, and which of them are right.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class ObjectScorer:
         panoptic: PanopticQuality | None,
         semantic: SemanticScores | None,
         instance: InstanceAP | None,
+        search: ThresholdSearch | None = None,
     ) -> None:
         self._model, self._runtime = model, runtime
         self._things = images.things
@@ -104,6 +108,7 @@ class ObjectScorer:
         self._thresholds = thresholds
         self._embeddings = model.class_embeddings(images.names)
         self._panoptic, self._semantic, self._instance = panoptic, semantic, instance
+        self._search = search
 
     def score(self, photo: Photo, features: ImageFeatures) -> Answer | None:
         with self._runtime.autocast():
@@ -145,14 +150,11 @@ class ObjectScorer:
             encoded += encode_masks(foreground.cpu().numpy())
             quality.append(mean)
         scores = scores * torch.cat([*quality, scores.new_zeros(0)])[slot]
-        metric.update(
-            photo.record.id,
-            scores.cpu().numpy(),
-            np.array(self._ids)[category.cpu().numpy()],
-            [encoded[index] for index in slot.tolist()],
-            photo.size,
-            self._true_instances(photo),
-        )
+        named = np.array(self._ids)[category.cpu().numpy()]
+        found, true = [encoded[index] for index in slot.tolist()], self._true_instances(photo)
+        metric.update(photo.record.id, scores.cpu().numpy(), named, found, photo.size, true)
+        if self._search is not None:
+            add_instances(self._search, scores.cpu().numpy(), named, found, true)
 
     def _true_instances(self, photo: Photo) -> list[dict[str, Any]]:
         things = [n for n, segment in enumerate(photo.sample.segments) if self._things[segment.category]]
@@ -180,8 +182,10 @@ class GroundingScorer:
         images: SegmentationSet,
         all_sentences: bool,
         scores: GroundingScores,
+        search: ThresholdSearch | None = None,
     ) -> None:
         self._model, self._runtime, self._scores = model, runtime, scores
+        self._search, self._absent = search, AbsentPhrases(images) if search is not None else None
         self._names = None if images.split.has_grounding else images.names
         self._all_sentences = all_sentences
 
@@ -191,10 +195,28 @@ class GroundingScorer:
         for number in range(rounds if self._all_sentences else min(rounds, 1)):
             asked = [(segment, texts[number]) for segment, texts in phrases if number < len(texts)]
             segments = [segment for segment, _ in asked]
-            masks, best = self._find([text for _, text in asked], features, photo)
+            masks, best, chances = self._find([text for _, text in asked], features, photo)
             for few in _few(len(asked), masks.at_once):
-                found = masks.at(best[few]).sigmoid() > 0.5
-                self._scores.update(found.cpu().numpy(), photo.masks_of(segments[few]))
+                logits = masks.at(best[few])
+                ious = self._scores.update(
+                    (logits.sigmoid() > 0.5).cpu().numpy(), photo.masks_of(segments[few])
+                )
+                if self._search is not None:
+                    quality = postprocess.judge_masks(logits)[1] * chances[few]
+                    self._search.update(quality.cpu().numpy(), ious >= RIGHT, len(ious))
+        if self._search is not None and self._absent is not None and rounds:
+            self._ask_in_vain(self._search, self._absent, len(phrases), features, photo)
+
+    def _ask_in_vain(
+        self, search: ThresholdSearch, absent: AbsentPhrases, most: int, features: ImageFeatures, photo: Photo
+    ) -> None:
+        texts = absent.of(photo.record, most)
+        if not texts:
+            return
+        masks, best, chances = self._find(texts, features, photo)
+        for few in _few(len(texts), masks.at_once):
+            quality = postprocess.judge_masks(masks.at(best[few]))[1] * chances[few]
+            search.update(quality.cpu().numpy(), np.zeros(len(quality), bool), 0)
 
     def _phrases(self, sample: Sample) -> list[tuple[int, list[str]]]:
         """Segments and their sentences."""
@@ -211,15 +233,20 @@ class GroundingScorer:
             if count[segment.category] == 1 and not segment.iscrowd
         ]
 
-    def _find(self, texts: list[str], features: ImageFeatures, photo: Photo) -> tuple[OnDemandMasks, Tensor]:
-        """Masks of all queries, and which each text means [T]."""
+    def _find(
+        self, texts: list[str], features: ImageFeatures, photo: Photo
+    ) -> tuple[OnDemandMasks, Tensor, Tensor]:
+        """Masks of all queries; which each text means, and with which chance of all queries, [T] each."""
         with self._runtime.autocast():
             answer = self._model.decode(features, ImagePrompts(texts)).final
             vectors = self._model.encode_text(texts).vectors
         queries = answer.grounding or answer.objects  # the demo model answers with its object queries
         scale = self._model.language.logit_scale
-        _, best = postprocess.select_grounding(queries.class_vectors[0].float(), vectors.float(), scale)
-        return _masks(queries.masks[0], features, photo), best
+        similarity, best = postprocess.select_grounding(
+            queries.class_vectors[0].float(), vectors.float(), scale
+        )
+        chances = similarity.softmax(0).gather(0, best[None])[0]
+        return _masks(queries.masks[0], features, photo), best, chances
 
 
 class InteractiveScorer:

@@ -27,6 +27,7 @@ from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticFiles
 from seem_train.prediction.vocabulary import Category
 
+_NOTEBOOK = 1024  #: longer side of pictures in notebooks
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  #: what `save` takes for the name of a picture
 
 
@@ -56,6 +57,11 @@ class Prediction:
         if size != self.size:
             photo = np.asarray(cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA))
         return draw.overlay(photo, self._regions(size))
+
+    def _repr_png_(self) -> bytes:
+        """The picture that a notebook shows."""
+        _, png = cv2.imencode(".png", self.draw(longest=_NOTEBOOK)[..., ::-1])
+        return png.tobytes()
 
     def save(self, path: str | Path) -> Path:
         """A picture, if `path` ends like one (.png, .jpg, .webp); else a folder that gets COCO files.
@@ -95,6 +101,9 @@ class Panoptic(Prediction):
 
     id_map: np.ndarray = field(kw_only=True, repr=False)  #: [H, W] int32: `id` of a segment, 0 = none
     segments: list[PanopticSegment] = field(kw_only=True)
+    #: least score of a segment, and the greatest that any mask has for a category, also below it
+    object_threshold: float = field(kw_only=True, default=0.0)
+    best_score: float = field(kw_only=True, default=0.0)
 
     def name(self, segment: PanopticSegment) -> str:
         return self.categories[segment.category_index].name
@@ -216,11 +225,30 @@ class Objects(Prediction):
 
     def best(self, min_score: float) -> Objects:
         """Those that score at least so much."""
-        keep = np.flatnonzero(self.scores >= min_score)
-        encoded = [self.encoded[index] for index in keep]
+        return self.chosen(np.flatnonzero(self.scores >= min_score))
+
+    def chosen(self, places: Sequence[int] | np.ndarray) -> Objects:
+        """Those at these places."""
+        places = np.asarray(places, np.int64)
+        encoded = [self.encoded[place] for place in places]
         return replace(
-            self, encoded=encoded, category_index=self.category_index[keep], scores=self.scores[keep]
+            self, encoded=encoded, category_index=self.category_index[places], scores=self.scores[places]
         )
+
+    def detections(self) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
+        """Plain arrays as `supervision.Detections` takes them: ``sv.Detections(**objects.detections())``.
+
+        `xyxy` [N, 4], `mask` [N, H, W] bool, `confidence` [N], `class_id` [N] (the category's id), and `data`
+        with the names, as `class_name`.
+        """
+        ids = [self.categories[index].id for index in self.category_index]
+        return {
+            "xyxy": self.boxes.astype(np.float32),
+            "mask": self.masks,
+            "confidence": self.scores.astype(np.float32),
+            "class_id": np.array(ids, np.int64),
+            "data": {"class_name": np.array(self.names, str)},
+        }
 
     def without_photo(self) -> Objects:
         """A light copy that cannot be drawn, for lists over many photos."""

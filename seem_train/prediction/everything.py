@@ -53,7 +53,13 @@ class Everything:
             areas = np.bincount(id_map.ravel(), minlength=len(segments) + 1)
             segments = [replace(segment, area=int(areas[segment.id])) for segment in segments]
         return Panoptic(
-            self.photo.photo, self.categories, self.photo.file_name, id_map=id_map, segments=segments
+            self.photo.photo,
+            self.categories,
+            self.photo.file_name,
+            id_map=id_map,
+            segments=segments,
+            object_threshold=object_threshold,
+            best_score=float(self.logits.softmax(-1)[:, :-1].max()),
         )
 
     def semantic(self) -> Semantic:

@@ -39,6 +39,7 @@ from seem_train.prediction.answers import (
     write_picture,
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
+from seem_train.prediction.found import NotFound, found_and_not
 from seem_train.prediction.photo import MAX_PIXELS, open_photo
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
@@ -62,6 +63,8 @@ class Wanted:
     object_threshold: float | None = None
     overlap_threshold: float | None = None
     min_score: float = 0.3  #: of instances
+    min_text_score: float = 0.0  #: of what a text means; in any case it has a pixel
+    min_mark_score: float = 0.0  #: of what is pointed at without a text
     max_pixels: int = MAX_PIXELS  #: photos of more are left out
     annotations: str | None = None  #: also write what is found as annotations of this format
 
@@ -70,6 +73,11 @@ class Wanted:
 class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)  #: one for each photo that was answered
     problems: list[str] = field(default_factory=list)  #: a sentence for each that was not
+
+    def never_found(self) -> list[str]:
+        """Prompts that no photo answers."""
+        missed = [{row["prompt"] for row in photo.get("not_found", ())} for photo in self.rows]
+        return sorted(set.intersection(*missed)) if missed else []
 
 
 def predict(
@@ -103,19 +111,23 @@ def predict(
             looked_at = predictor.embed([photo for _, photo in readable])
             for (place, _), embedded in zip(readable, looked_at, strict=True):
                 try:
-                    answers = _answer(predictor, embedded, wanted)
+                    answers, missed = _answer(predictor, embedded, wanted)
                 except UserError as error:
                     outcome.problems.append(_of(photos[place], error))
                     continue
                 writer.propose(photos[place], names[place][0], answers)
-                outcome.rows.append(writer.write(place + 1, names[place], answers, wanted.prompts))
+                row = writer.write(place + 1, names[place], answers, wanted.prompts)
+                outcome.rows.append(row | ({"not_found": [vars(one) for one in missed]} if missed else {}))
             done += len(chunk)
             if progress is not None:
                 progress(done)
     return outcome
 
 
-def _answer(predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted) -> dict[str, Prediction]:
+def _answer(
+    predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted
+) -> tuple[dict[str, Prediction], list[NotFound]]:
+    missed: list[NotFound] = []
     predictor.set_image(embedded)
     answers: dict[str, Prediction] = {}
     if wanted.panoptic:
@@ -127,8 +139,12 @@ def _answer(predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted) -> di
     if wanted.instances:
         answers["instances"] = predictor.instances(min_score=wanted.min_score)
     if wanted.prompts:
-        answers["prompts"] = predictor.segment_prompts(wanted.prompts)
-    return answers
+        asked = read_prompts(embedded.size, wanted.prompts)
+        objects = predictor.segment_prompts(wanted.prompts)
+        answers["prompts"], missed = found_and_not(
+            objects, asked, wanted.min_text_score, wanted.min_mark_score
+        )
+    return answers, missed
 
 
 class _Writer:
@@ -178,6 +194,9 @@ class _Writer:
             height, width = answer.size
             record = ImageRecord(image_id, file_name, width, height, f"{stem}.png", ())
             row |= {"width": width, "height": height, task: _told(answer)}
+            if isinstance(answer, Panoptic) and not answer.segments:
+                sure = answer.object_threshold
+                row |= {"best_score": round(answer.best_score, 4), "object_threshold": sure}
             self._keep(task, answer, record)
             picture = answer.draw(longest=OVERLAY)
             if task == "prompts":

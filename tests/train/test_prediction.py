@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -195,3 +196,22 @@ def test_encodings_are_plain_coco() -> None:
     assert np.array_equal(coco_mask.decode(rows[1]["segmentation"]).astype(bool), objects.mask(1))
     assert rows[0]["bbox"] == [10, 5, 20, 15]
     assert rows[0]["image_id"] == 3
+
+
+def test_supervision_takes_objects_as_they_are() -> None:
+    supervision = pytest.importorskip("supervision")
+    objects = _objects()
+    found = supervision.Detections(**objects.detections())
+    assert len(found) == len(objects)
+    assert np.array_equal(found.mask, objects.masks)
+    assert found.data["class_name"].tolist() == objects.names
+    assert found.area.tolist() == objects.areas.tolist()
+    annotated = supervision.MaskAnnotator().annotate(objects.photo.copy(), found)
+    assert annotated.shape == objects.photo.shape
+    assert len(supervision.Detections(**objects.chosen([]).detections())) == 0
+
+
+def test_notebooks_show_a_picture() -> None:
+    objects = _objects()
+    shown = np.asarray(Image.open(io.BytesIO(objects._repr_png_())))
+    assert np.array_equal(shown, objects.draw())
