@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-from seem_data.problems import DataError, Problem, attempt, did_you_mean
+from seem_data.problems import DataError, Problem, a_few, attempt, did_you_mean
 
 Color = tuple[int, int, int]
 
@@ -165,6 +165,11 @@ def parse(data: Any, file: str = "") -> Categories:
         problems.append(Problem(code, message, remedy, file, where))
 
     records = _records(data, fault)
+    colorless = [r for r in records if isinstance(r, dict) and r.get("color") is None]
+    if len(colorless) > 1:
+        shown = a_few([str(record.get("name")) for record in colorless])
+        fault("no-colors", "", f"gives no colour to {len(colorless)} categories: {shown}.", _INIT)
+        records = [{**record, "color": "#ffffff"} if record in colorless else record for record in records]
     categories = [
         category
         for index, record in enumerate(records)
@@ -172,7 +177,7 @@ def parse(data: Any, file: str = "") -> Categories:
     ]
     if not problems and not categories:
         fault("no-categories", "", "holds no category.", "List at least one.")
-    _check_unique(categories, fault)
+    _check_unique(categories, fault, are_colored=len(colorless) < 2)
     values = _values(records, fault)
     if problems:
         raise DataError(problems)
@@ -277,7 +282,7 @@ def parse_color(value: Any) -> Color | None:
     return value[0], value[1], value[2]
 
 
-def _check_unique(categories: list[Category], fault: Any) -> None:
+def _check_unique(categories: list[Category], fault: Any, are_colored: bool) -> None:
     """Colours decide categories, ids name them in files, names find them: none may be used twice."""
     ids: dict[int, int] = {}
     names: dict[str, int] = {}
@@ -289,7 +294,7 @@ def _check_unique(categories: list[Category], fault: Any) -> None:
         if (first := ids.setdefault(category.id, index)) != index:
             other = categories[first].name
             fault("duplicate-id", where, f"has id {category.id}, as {other!r} has.", "Give each its own id.")
-        if (first := colors.setdefault(category.color, index)) != index:
+        if are_colored and (first := colors.setdefault(category.color, index)) != index:
             fault(
                 "duplicate-color",
                 where,

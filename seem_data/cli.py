@@ -167,12 +167,18 @@ def _count(number: int, noun: str) -> str:
 
 @app.command()
 def init(
-    polys: Annotated[Path, typer.Argument(help="Annotations: a folder or a file.", show_default=False)],
+    polys: Annotated[
+        Path, typer.Argument(help="Annotations or masks: a folder or a file.", show_default=False)
+    ],
     images: Annotated[Path | None, typer.Option(help="Photos, where they lie apart.")] = None,
     format: Annotated[str, typer.Option(help="Of the annotations, see 'seem-data formats'.")] = "auto",
     json: Json = False,
 ) -> None:
-    """Print a colour map of the labels found, to look over and keep: seem-data init ann/ > cats.json"""
+    """Print a colour map of the labels found, to look over and keep: seem-data init ann/ > cats.json
+
+    Painted or numbered masks are read, too: their colours or numbers, with pixel counts. In the file,
+    "aliases": ["kitty"] gives a category further labels, "value": 7 the number that stands for it in masks.
+    """
     with _errors(json):
         from seem_data.init import colour_map
         from seem_data.readers import Input
@@ -180,7 +186,11 @@ def init(
         problems: list[Problem] = []
         categories = colour_map(Input(polys, images), format, problems)
     show_problems(problems)
-    rows = [_row(category.as_coco()) for category in categories]
+    numbers = {name: value for value, name in categories.values.items()}
+    rows = [
+        _row(category.as_coco() | ({"value": numbers[category.name]} if category.name in numbers else {}))
+        for category in categories
+    ]
     print("[\n  " + ",\n  ".join(rows) + "\n]")
     left_out = any(problem.severity == "error" for problem in problems)
     raise typer.Exit(WITH_PROBLEMS if left_out else GOOD)

@@ -1,9 +1,10 @@
-"""A colour map to begin with: the labels found in an input, in colours that are easy to tell apart."""
+"""A colour map to begin with: the labels found in an input, in colours that people expect of them."""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import cv2
@@ -11,7 +12,8 @@ import numpy as np
 
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Category, Color, parse_color
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.expected_colors import expected_color
+from seem_data.problems import DataError, Problem, a_few, collecting
 from seem_data.readers import Input, Reader, detect, get
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
@@ -27,7 +29,7 @@ _GRID = 12  #: levels per channel among which colours are chosen
 def colour_map(
     source: Input, format: str | Reader = "auto", problems: list[Problem] | None = None
 ) -> Categories:
-    """The labels of an input as categories.
+    """The labels of an input as categories; of painted or numbered masks their colours and numbers.
 
     Labels that differ in letter case only are one category. What the input itself says about them (COCO's
     categories have ids, panoptic ones also colours and ``isthing``) is kept where it can be. Otherwise they
@@ -46,21 +48,53 @@ def colour_map(
     if source.images is not None and not source.images.exists():
         message = "there is no such folder."
         raise DataError(Problem("missing-input", message, "", str(source.images), where="--images"))
-    reader = (
-        format if not isinstance(format, str) else detect(source.polys) if format == "auto" else get(format)
-    )
+    reader = _reader(source, format)
+    if reader is None:
+        from seem_data.init_masks import categories_of_masks
+
+        return categories_of_masks(source, problems)
     labels: dict[str, str] = {}
-    for item in reader.scan(source, problems):
-        with collecting(problems, str(item.source)):
-            for region in reader.load(item, problems).regions:
+    found: list[Problem] = []
+    for item in reader.scan(source, found):
+        with collecting(found, str(item.source)):
+            for region in reader.load(item, found).regions:
                 if region.label.strip() not in ("", VOID, UNLABELED):
                     labels.setdefault(region.label.strip().casefold(), region.label.strip())
+    known = reader.known_categories(source) if isinstance(reader, _Knowing) else []
+    told = {str(record.get("name")).strip().casefold(): record for record in known}
+    if not labels and told:  # the photos are elsewhere, the names are here
+        labels = {key: str(record["name"]).strip() for key, record in told.items() if record.get("name")}
+        message = "no image of it can be read; the categories are those that it lists."
+        found = [Problem("listed-only", message, "", str(source.polys), severity="note")]
+    problems += found
     if not labels:
         nothing = Problem("no-labels", "holds no labelled region.", "Label some objects.", str(source.polys))
         raise DataError([nothing, *(problem for problem in problems if problem.severity == "error")])
-    known = reader.known_categories(source) if isinstance(reader, _Knowing) else []
-    told = {str(record.get("name")).strip().casefold(): record for record in known}
-    return _described(labels, told)
+    return described(labels, told, problems)
+
+
+def _reader(source: Input, format: str | Reader) -> Reader | None:
+    """The reader of the annotations; None of a folder that holds masks alone.
+
+    Raises:
+        DataError: the format is not recognised.
+    """
+    if not isinstance(format, str):
+        return format
+    if format != "auto":
+        return get(format)
+    try:
+        return detect(source.polys)
+    except DataError as error:
+        if error.problems[0].code == "unknown-format" and _holds_masks(source.polys):
+            return None
+        raise
+
+
+def _holds_masks(path: Path) -> bool:
+    from seem_data.readers.colormask import ColorMask
+
+    return ColorMask(Categories([])).recognises(path)
 
 
 @runtime_checkable
@@ -68,32 +102,50 @@ class _Knowing(Protocol):
     def known_categories(self, source: Input) -> list[dict[str, Any]]: ...
 
 
-def _described(labels: dict[str, str], told: dict[str, dict[str, Any]]) -> Categories:
-    """Categories of the labels (by their casefolded form) with what is told of them, where it is usable."""
+def described(labels: dict[str, str], told: dict[str, dict[str, Any]], problems: list[Problem]) -> Categories:
+    """Categories of the labels (by their casefolded form) with what is told of them, where it is usable.
+
+    Args:
+        problems: gets a note of what was guessed.
+    """
     keys = sorted(labels)
     records = [told.get(key, {}) for key in keys]
     ids = [number for record in records if type(number := record.get("id")) is int and 0 <= number < 2**31]
     if len(set(ids)) < len(keys):
         ids = list(range(1, len(keys) + 1))
-    colors = [parse_color(record.get("color")) for record in records]
-    colors = [
-        color if color != (0, 0, 0) and color not in colors[:place] else None
-        for place, color in enumerate(colors)
-    ]
-    free = iter(distinct_colors(colors.count(None), taken=[color for color in colors if color]))
+    colors = _colors([labels[key] for key in keys], [parse_color(record.get("color")) for record in records])
     categories = []
-    for place, (key, record) in enumerate(zip(keys, records, strict=True)):
-        isthing = record.get("isthing")
-        categories.append(
-            Category(
-                ids[place],
-                labels[key],
-                colors[place] or next(free),
-                isthing=bool(isthing) if isthing in (0, 1) else not is_stuff(labels[key]),
-                supercategory=str(record.get("supercategory") or ""),
-            )
+    guessed: dict[bool, list[str]] = {True: [], False: []}
+    for id, key, color, record in zip(ids, keys, colors, records, strict=True):
+        name, isthing = labels[key], record.get("isthing")
+        if isthing not in (0, 1):
+            isthing = not is_stuff(name)
+            guessed[isthing].append(name)
+        supercategory = str(record.get("supercategory") or "")
+        categories.append(Category(id, name, color, bool(isthing), supercategory))
+    if any(guessed.values()):
+        stuff = (
+            f"{a_few(guessed[False])} are taken for stuff" if guessed[False] else "none is taken for stuff"
         )
-    return Categories(sorted(categories, key=lambda category: category.id))
+        message = f"guessed from the names: {stuff}, {a_few(guessed[True]) or 'none'} for things."
+        problems.append(
+            Problem("guessed", message, 'Correct "isthing" where that is wrong.', severity="note")
+        )
+    values = {
+        record["value"]: labels[key] for key, record in zip(keys, records, strict=True) if "value" in record
+    }
+    return Categories(sorted(categories, key=lambda category: category.id), values)
+
+
+def _colors(names: list[str], told: list[Color | None]) -> list[Color]:
+    """A colour for each name, none twice: the one told, or the one expected of the name, or another one."""
+    colors: list[Color | None] = [None] * len(names)
+    for choices in (told, [expected_color(name) for name in names]):
+        for place, color in enumerate(choices):
+            if colors[place] is None and color not in (None, (0, 0, 0)) and color not in colors:
+                colors[place] = color
+    free = iter(distinct_colors(colors.count(None), taken=[color for color in colors if color]))
+    return [color or next(free) for color in colors]
 
 
 def is_stuff(name: str) -> bool:

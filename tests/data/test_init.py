@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from reading import make_photo, write_json
+from typer.testing import CliRunner
 
-from seem_data import categories, init
+from seem_data import build, categories, init
 from seem_data.annotations import UNLABELED, VOID
+from seem_data.cli import app
 from seem_data.problems import DataError
 from seem_data.readers import Input
 
@@ -87,7 +91,7 @@ def test_problems_are_handed_over(tmp_path):
     annotate(tmp_path, "jug", name="b").write_text("{")
     problems = []
     assert init.colour_map(Input(tmp_path), "auto", problems).names == ["cup"]
-    assert [problem.code for problem in problems] == ["bad-json"]
+    assert [problem.code for problem in problems] == ["bad-json", "guessed"]
 
 
 def test_real_labels(shared_real):
@@ -130,3 +134,80 @@ def test_what_cannot_be_used_is_replaced(tmp_path, told):
     found = init.colour_map(Input(tmp_path))
     assert {(c.name, c.isthing) for c in found} == {("cup", True), ("wall", False)}
     assert categories.parse(found.as_coco()).names == found.names
+
+
+def test_what_is_guessed_is_told(tmp_path):
+    annotate(tmp_path, "cup", "brick wall", "sky")
+    problems = []
+    init.colour_map(Input(tmp_path), "auto", problems)
+    (note,) = problems
+    assert note.severity == "note" and "brick wall, sky are taken for stuff, cup for things" in note.message
+
+
+def test_common_names_have_the_colours_that_people_expect(tmp_path):
+    annotate(tmp_path, "sky", "grass", "wood", "brick wall", "flurb", "blarg", "cloud", "clouds")
+    found = {c.name: c.color for c in init.colour_map(Input(tmp_path))}
+    assert len(set(found.values())) == 8
+    red, green, blue = found["sky"]
+    assert blue > green > red
+    red, green, blue = found["grass"]
+    assert green > red > blue
+    red, green, blue = found["wood"]
+    assert red > green > blue
+    rest = np.array([[found["flurb"], found["blarg"]]], np.float32) / 255
+    one, other = cv2.cvtColor(rest, cv2.COLOR_RGB2LAB)[0]
+    assert np.linalg.norm(one - other) > 30
+
+
+def test_masks_are_read_too(tmp_path):
+    painted = np.zeros((4, 5, 3), np.uint8)
+    painted[1:3] = (255, 0, 0)
+    (tmp_path / "painted").mkdir()
+    Image.fromarray(painted).save(tmp_path / "painted" / "a.png")
+    problems = []
+    (category,) = init.colour_map(Input(tmp_path / "painted"), "auto", problems)
+    assert (category.name, category.color) == ("color ff0000", (255, 0, 0))
+    assert "10 pixels" in problems[0].message and problems[0].severity == "note"
+
+    (tmp_path / "numbers").mkdir()
+    Image.fromarray(painted[..., 0] // 255 * np.uint8(7)).save(tmp_path / "numbers" / "a_mask.png")
+    make_photo(tmp_path / "numbers" / "a.jpg", (5, 4))
+    assert init.colour_map(Input(tmp_path / "numbers")).values == {7: "value 7"}
+    (tmp_path / "numbers" / "_classes.csv").write_text("Pixel Value, Class\n0, background\n7, sky\n")
+    found = init.colour_map(Input(tmp_path / "numbers"))
+    assert found.values == {7: "sky"} and not found[0].isthing
+
+
+def test_what_init_prints_of_masks_builds_them(tmp_path):
+    numbers = np.zeros((4, 5), np.uint8)
+    numbers[1:3] = 7
+    (tmp_path / "in").mkdir()
+    Image.fromarray(numbers).save(tmp_path / "in" / "a_mask.png")
+    make_photo(tmp_path / "in" / "a.jpg", (5, 4))
+    printed = CliRunner().invoke(app, ["init", str(tmp_path / "in")])
+    assert printed.exit_code == 0 and "10 pixels" in printed.stderr
+    colors = tmp_path / "cats.json"
+    colors.write_text(printed.stdout)
+    report = build(colors, masks=tmp_path / "in", out=tmp_path / "ds", split="train=1")
+    assert report.splits["train"].segments == 1 and not report.has_errors
+
+
+def test_a_panoptic_json_without_photos_is_enough(shared_real, tmp_path):
+    shutil.copy(shared_real / "panopticapi_sample" / "panoptic_examples.json", tmp_path / "p.json")
+    problems = []
+    found = init.colour_map(Input(tmp_path / "p.json"), "auto", problems)
+    assert "person" in found.names and [problem.severity for problem in problems] == ["note"]
+
+
+def test_a_colour_map_without_colours_is_told_in_one_line():
+    rows = [{"name": f"c{number}", "isthing": True} for number in range(30)]
+    with pytest.raises(DataError) as caught:
+        categories.parse(rows)
+    (problem,) = caught.value.problems
+    assert "seem-data init" in problem.remedy and "30 categories" in problem.message
+
+
+def test_init_names_no_file_by_a_dash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["init", "-"])
+    assert result.exit_code == 2 and not list(tmp_path.iterdir())
