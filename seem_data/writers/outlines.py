@@ -21,7 +21,7 @@ from seem_data.annotations import Polygon, Ring
 from seem_data.drawing.keyholes import keyhole
 from seem_data.drawing.layers import Layers
 from seem_data.drawing.outlines import trace
-from seem_data.drawing.runs import Stretches, runs_of
+from seem_data.drawing.runs import Runs, Stretches, runs_of
 from seem_data.drawing.scan import FINE, edges_of, scan_edges
 from seem_data.writers import MarkedSegment
 
@@ -30,6 +30,7 @@ LEAST_IOU = 0.98
 _FINEST = 0.25  #: smaller tolerances are none: the outline is then exact
 
 
+Corners = NDArray[np.float64]  #: [units, 2] (x, y)
 Unit = list[Polygon]  #: polygons that are drawn together, overlapping by the even-odd rule
 
 
@@ -47,10 +48,11 @@ def outlines(
     Raises:
         ValueError: a window does not lie in the photo.
     """
+    if not segments:
+        return []
     exact: list[Unit] = []
     bounds = [0]
-    for segment in segments:
-        parts = _traced(segment, size)
+    for parts in _traced([_window(segment, size) for segment in segments]):
         exact += [parts] if joined and parts else [[part] for part in parts]
         bounds.append(len(exact))
     if tolerance >= _FINEST and exact:
@@ -64,20 +66,33 @@ def one_line(parts: Sequence[Polygon]) -> Ring:
     return keyhole(first, others)
 
 
-def _traced(segment: MarkedSegment, size: tuple[int, int]) -> list[Polygon]:
-    """The parts of a segment's exact outline in pixels of the photo."""
+def _window(segment: MarkedSegment, size: tuple[int, int]) -> MarkedSegment:
     height, width = segment.mask.shape
     left, top = segment.left, segment.top
     if left < 0 or top < 0 or left + width > size[0] or top + height > size[1]:
         raise ValueError(f"a window of {width}×{height} at {left},{top} does not lie in a photo of {size}")
-    window = segment.cropped()
-    if not window.mask.size:
-        return []
-    columns = np.ascontiguousarray(window.mask.T, np.uint8)
-    corner = window.left, window.top
+    return segment.cropped()
+
+
+def _traced(windows: Sequence[MarkedSegment]) -> list[list[Polygon]]:
+    """The parts of each segment's exact outline in pixels of the photo: all are traced at once, as if the
+    windows stood side by side."""
+    runs = [runs_of(np.ascontiguousarray(window.mask.T, np.uint8), 1) for window in windows]
+    widths = [window.mask.shape[1] for window in windows]
+    offsets = np.append(0, np.cumsum(widths, dtype=np.int64)).tolist()
+    counts = [len(one.column) for one in runs]
+    together = Runs(
+        column=np.concatenate([one.column + offset for one, offset in zip(runs, offsets, strict=False)]),
+        top=np.concatenate([one.top for one in runs]),
+        bottom=np.concatenate([one.bottom for one in runs]),
+        toggles=np.full((sum(counts), 2), -1),
+        bounds=np.append([0, 0], np.cumsum(counts, dtype=np.int64)),
+        size=(offsets[-1], max(window.mask.shape[0] for window in windows)),
+    )
+    corners = [(w.left - offset, w.top) for w, offset in zip(windows, offsets, strict=False)]
     return [
-        Polygon(part.outer + corner, tuple(hole + corner for hole in part.holes))
-        for part in trace(runs_of(columns, 1))[0]
+        [Polygon(part.outer + corner, tuple(hole + corner for hole in part.holes)) for part in parts]
+        for corner, parts in zip(corners, trace(together), strict=True)
     ]
 
 
@@ -86,23 +101,18 @@ def _simplified(
 ) -> list[Unit]:
     """Units with fewer points; those from ``bounds[k]`` up to ``bounds[k + 1]`` are segment k's."""
     segment_of = np.repeat(np.arange(1, len(bounds)), np.diff(bounds))
-    own = {number: slice(a, b) for number, (a, b) in enumerate(pairwise(bounds), start=1) if b > a}
-    boxes = {number: _box(exact[units]) for number, units in own.items()}
-    alone = {number: _drawn(exact[units], boxes[number]) for number, units in own.items()}
-    together = _drawn(exact, (0, 0, *size))
+    corners, apart = _side_by_side(exact, segment_of)
+    in_place = np.zeros_like(corners)
+    alone, together = _drawn(exact, corners, apart), _drawn(exact, in_place, size)
     allowed = np.full(len(exact), tolerance)
     found = list(exact)
     todo = np.arange(len(exact))
     while len(todo):
         for unit in todo.tolist():
             found[unit] = [_simple(part, float(allowed[unit])) for part in exact[unit]]
-        failing = np.zeros(len(exact), np.bool_)
-        for number in np.unique(segment_of[todo]).tolist():
-            units = own[number]
-            drawn = _drawn(found[units], boxes[number])
-            failing[units] = _failing(alone[number], drawn, np.ones_like(segment_of[units]), allowed[units])
+        failing = _failing(alone, _drawn(found, corners, apart), segment_of, allowed)
         if not failing.any():
-            failing = _failing(together, _drawn(found, (0, 0, *size)), segment_of, allowed)
+            failing = _failing(together, _drawn(found, in_place, size), segment_of, allowed)
         todo = np.flatnonzero(failing)
         allowed[todo] = np.where(allowed[todo] < 2 * _FINEST, 0, allowed[todo] / 2)
     return found
@@ -129,26 +139,37 @@ def _smooth(ring: Ring) -> Ring:
     return kept if len(kept) >= 4 else ring
 
 
-def _box(units: Sequence[Unit]) -> tuple[int, int, int, int]:
-    """left, top, width, height of exact outlines, and so of what becomes of them."""
-    outers = np.concatenate([part.outer for unit in units for part in unit])
-    (left, top), (right, bottom) = outers.min(axis=0), outers.max(axis=0)
-    return int(left), int(top), int(right - left), int(bottom - top)
+def _side_by_side(units: Sequence[Unit], segment_of: NDArray[np.int64]) -> tuple[Corners, tuple[int, int]]:
+    """Where to draw units so that the segments stand side by side and none covers another: what to take from
+    the coordinates of each, and the (width, height) of all. Their boxes are those of exact outlines, which
+    simplified ones do not leave."""
+    outers = [np.concatenate([part.outer for part in unit]) for unit in units]
+    first = np.flatnonzero(np.diff(segment_of, prepend=0))
+    low = np.minimum.reduceat([outer.min(axis=0) for outer in outers], first)
+    high = np.maximum.reduceat([outer.max(axis=0) for outer in outers], first)
+    width, height = (high - low).T
+    low[:, 0] -= np.append(0, np.cumsum(width[:-1]))
+    counts = np.diff(np.append(first, len(units)))
+    return np.repeat(low, counts, axis=0), (int(width.sum()), int(height.max()))
 
 
-def _drawn(units: Sequence[Unit], box: tuple[int, int, int, int]) -> Stretches:
-    """Which unit the build sees at each pixel of a box, counted from 1; 0: none."""
-    left, top, width, height = box
+def _drawn(units: Sequence[Unit], corners: Corners, size: tuple[int, int]) -> Stretches:
+    """Which unit the build sees at each pixel, counted from 1; 0: none.
+
+    Args:
+        corners: what to take from the coordinates of each unit.
+        size: (width, height) of what is drawn on.
+    """
     rings = [
-        (number, ring - (left, top))
-        for number, unit in enumerate(units)
+        (number, ring - corner)
+        for number, (unit, corner) in enumerate(zip(units, corners, strict=True))
         for part in unit
         for ring in (part.outer, *part.holes)
     ]
     edges, ring_of_edge = edges_of([ring for _, ring in rings])
-    toggle, edge = scan_edges(edges, width, height)
+    toggle, edge = scan_edges(edges, *size)
     layer = np.array([number for number, _ in rings], np.int64)[ring_of_edge[edge]]
-    return Layers(np.arange(1, len(units) + 1), toggle, layer, edge, edges).seen((width, height))
+    return Layers(np.arange(1, len(units) + 1), toggle, layer, edge, edges).seen(size)
 
 
 def _failing(
