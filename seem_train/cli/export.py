@@ -58,7 +58,9 @@ def export(chosen: ExportOptions) -> None:
         exporting.export_weights(opened, out, chosen.merge)
         report: dict[str, Any] = {"out": str(out), "bytes": out.stat().st_size}
         said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
-        if run.folder is not None:  # plain weights know neither the size of photos nor the names
+        if out.suffix == ".safetensors":  # which says the rest itself
+            said += f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
+        elif run.folder is not None:  # a .pt knows neither the size of photos nor the names
             names = shlex.quote(",".join(category.name for category in habits.categories))
             said += f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
             said += f" --size {habits.scale.short} --categories {names}"

@@ -16,6 +16,7 @@ from seem_train.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from seem_train.model.card import Card
     from seem_train.weights.official import Report
 
 weights = typer.Typer(
@@ -124,6 +125,9 @@ def inspect(file: File, as_json: AsJson = False) -> None:
         "parameters": sum(tensor.numel() for tensor in official.values()),
         "model": name,
     }
+    card = _card(path)
+    if card is not None:
+        facts |= {"categories": [row["name"] for row in card.categories], "size": _photo_size(card)}
     if as_json:
         counts = {what: len(names) for what, names in _differences(report).items()} if report else None
         print(json.dumps({**facts, "report": counts, "fits": bool(report and report.fits)}, indent=1))
@@ -133,6 +137,10 @@ def inspect(file: File, as_json: AsJson = False) -> None:
         print("model: none of ours (its names and shapes are not those of a SEEM checkpoint)")
         return
     print(f"model: {name}" + _also_fits(name, path))
+    if card is not None:
+        print(f"categories ({len(card.categories)}): {', '.join(row['name'] for row in card.categories)}")
+        size = _photo_size(card) or "not said"
+        print(f"photos: shorter side {size}; made of {card.strategy}, step {card.step:,}")
     _console().print(_table(report))
 
 
@@ -186,6 +194,19 @@ def _read(file: Path) -> tuple[Path, dict[str, Tensor]]:
 
     path = find_weights(file)
     return path, read_tensors(path)
+
+
+def _card(path: Path) -> Card | None:
+    """What plain weights that were made of a run say of it."""
+    from seem_train.weights.adapter_folder import card_of
+    from seem_train.weights.tensor_files import read_metadata
+
+    text = read_metadata(path).get("card")
+    return None if text is None else card_of(text, str(path))
+
+
+def _photo_size(card: Card) -> int | None:
+    return card.preprocessing.get("eval_size")
 
 
 def _identify(official: dict[str, Tensor], path: Path) -> tuple[str | None, Report | None]:

@@ -35,6 +35,7 @@ from seem_train.files import make_folder, write_text, writing
 from seem_train.model.config import DaViTConfig, SamViTConfig
 from seem_train.model.seem import SEEM
 from seem_train.prediction.vocabulary import Category
+from seem_train.weights.adapter_folder import metadata_of
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import write_tensors
 
@@ -58,6 +59,8 @@ class Check:
 def export_weights(model: SEEM, out: Path, merge: bool = False) -> None:
     """Plain weights, .safetensors or .pt, under the official names, as the original's code loads them.
 
+    A .safetensors file also keeps the names of the categories and the size of photos, in its metadata.
+
     Args:
         merge: fold LoRA into the weights it belongs to; the model is changed.
 
@@ -67,7 +70,7 @@ def export_weights(model: SEEM, out: Path, merge: bool = False) -> None:
     if adapters.has_adapters(model) and not merge:
         raise UserError("the model holds adapters; with --merge LoRA is folded into plain weights")
     adapters.merge(model)
-    write_tensors(out, official_state_dict(model), {"format": "pt"})
+    write_tensors(out, official_state_dict(model), metadata_of(model))
 
 
 def export_graphs(

@@ -34,6 +34,8 @@ ROWS = 8  #: texts encoded at once
 CHUNK = 512  #: texts whose tokens are held at once where only their vectors are wanted
 STEP = 8  #: lengths are rounded up to multiples of so many tokens
 FIRST_SCALE = math.log(30.0)  #: log temperature of an encoder that starts anew; CLIP starts with 14
+#: what a user's category of that name is called instead; the first that no other category is called
+STAND_INS = ("backdrop", "scenery behind", "surroundings", "everything else")
 CACHED_TEXTS = 20_000  #: texts whose embeddings are kept at most (the oldest go first)
 
 
@@ -90,6 +92,23 @@ def clean_name(name: str) -> str:
     for suffix in ("-other", "-merged", "-stuff"):
         name = name.replace(suffix, "")
     return name
+
+
+def spoken_names(names: Sequence[str]) -> list[str]:
+    """The names of categories as the model hears them.
+
+    "background", in any case, is what SEEM calls "no object": a category of that name would have the same
+    embedding, and never win against it. It is said in another word; all other names are left as they are.
+    """
+    heard = {_heard(name) for name in names}
+    free = (word for word in STAND_INS if word not in heard)
+    stand_in = next(free, STAND_INS[0])
+    return [stand_in if _heard(name) == BACKGROUND else name for name in names]
+
+
+def _heard(name: str) -> str:
+    """What the tokenizer makes of a name: case and outer blanks are lost."""
+    return clean_name(name).replace(",", "").replace("+", " ").strip().lower()
 
 
 def training_prompts(names: Sequence[str], draw: Callable[[int], int]) -> list[str]:
@@ -193,7 +212,8 @@ class LanguageEncoder(nn.Module):
         """
         if prompts is not None:
             return unit(self._sentences(prompts))
-        wanted = (*names, BACKGROUND) if background else tuple(names)
+        spoken = spoken_names(names)
+        wanted = (*spoken, BACKGROUND) if background else tuple(spoken)
         if self._may_keep() and wanted in self._kept_categories:
             return self._kept_categories[wanted]
         vectors = self._sentences([t.format(clean_name(name)) for name in wanted for t in TEMPLATES])

@@ -21,7 +21,13 @@ from seem_train.model.checks import check_device, check_image, check_prompts
 from seem_train.model.config import SEEMConfig
 from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
 from seem_train.model.draws import Draws, SeededDraws
-from seem_train.model.language import LanguageEncoder, TextEmbeddings, training_prompts
+from seem_train.model.language import (
+    BACKGROUND,
+    LanguageEncoder,
+    TextEmbeddings,
+    spoken_names,
+    training_prompts,
+)
 from seem_train.model.pixel_decoders.build import build_pixel_decoder
 from seem_train.model.predictions import (
     GroundingPredictions,
@@ -144,7 +150,7 @@ class SEEM(nn.Module):
         def draw(n: int) -> int:
             return int(torch.randint(n, (1,), generator=draws))
 
-        prompts = training_prompts((*names, "background"), draw)
+        prompts = training_prompts((*spoken_names(names), BACKGROUND), draw)
         return self.language.category_embeddings(names, prompts=prompts)
 
     # ── prompts ────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.evaluation.result import fewer_is_better
 from seem_train.formatting import count_text, size_text, table
+from seem_train.model.language import BACKGROUND, spoken_names
 from seem_train.runtime import allocator_error
 from seem_train.training import run_folder
 from seem_train.training.memory import estimate
@@ -77,6 +79,13 @@ def manifest(session: Session) -> dict[str, Any]:
     }
 
 
+def _renamed(names: Sequence[str]) -> list[str]:
+    """A line for each category that the model hears under another name."""
+    heard = zip(names, spoken_names(names), strict=True)
+    why = f"to SEEM, {BACKGROUND!r} means no object"
+    return [f"         {name!r} is said as {said!r}: {why}" for name, said in heard if name != said]
+
+
 # Words ------------------------------------------------------------------------------------------------
 
 
@@ -93,6 +102,7 @@ def opening(session: Session) -> str:
         f"Weights  {session.source.report}",
         *([f"         {session.source.why}"] if session.source.why else []),
         f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
+        *_renamed(session.train_set.names),
         f"Strategy {session.strategy.name} · {session.strategy.about}",
         freeze_table(session),
         _plan(session),

@@ -14,6 +14,7 @@ Written here, and read file by file; `opening` makes models of them.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from seem_train.adapters.layers import Placement, adapter_kind
 from seem_train.errors import UserError
 from seem_train.files import sha256_of, write_json
 from seem_train.model.card import FORMAT, Card
+from seem_train.model.seem import SEEM
 from seem_train.weights.checkpoints import find_weights
 from seem_train.weights.tensor_files import write_tensors
 
@@ -63,6 +65,14 @@ def card_of(text: bytes | str, source: str) -> Card:
             f"{source}: was written by a newer seem-tools (format {card.format}); update this one"
         )
     return card
+
+
+def metadata_of(model: SEEM) -> dict[str, str]:
+    """What plain weights made of a model say beside their tensors: its card, without the adapters."""
+    if model.card is None:
+        return {"format": "pt"}
+    card = dataclasses.replace(model.card, placement=Placement())
+    return {"format": "pt", "model": card.model, "card": json.dumps(dataclasses.asdict(card))}
 
 
 def fingerprint(weights: Path) -> str:

@@ -41,22 +41,16 @@ from seem_train.weights.adapter_folder import (
     read_card,
 )
 from seem_train.weights.checkpoints import (
-    CHECKPOINTS,
     checkpoint_of_preset,
     find_weights,
-    weights_folder,
 )
+from seem_train.weights.choice import RANDOM, SHIPPED, choose_weights
 from seem_train.weights.official import compare, load_official, recognise
 from seem_train.weights.original_config import read_config
 from seem_train.weights.presets import PRESETS, get_preset
 from seem_train.weights.tensor_files import read_metadata, read_tensors
 from seem_train.weights.trunk_weights import load_pretrained
 
-RANDOM = "random"
-#: weights that come with the package, by the name that users give them
-SHIPPED = {"seem-tiny": Path(__file__).with_name("seem-tiny.safetensors")}
-_SMALL = ("tiny", *SHIPPED)  #: models that are trained here, for which no official checkpoint exists
-_BETTER = "better, on photos: seem-train weights get focal-l (1.4 GB), which is then taken"
 _LATEST, _MANIFEST = "model.safetensors", "manifest.json"  #: in a run's last/
 
 
@@ -185,16 +179,6 @@ def _size(model: SEEM) -> int | None:
 
 
 @dataclass(frozen=True)
-class WeightsChoice:
-    """Which weights a run takes."""
-
-    preset: str | None  #: as `--model`; None: the weights tell
-    weights: str  #: as `--weights`
-    why: str = ""  #: one line, where the user has not chosen
-    whole: bool = False  #: nothing was learned yet: adapters alone would learn nothing, train every weight
-
-
-@dataclass(frozen=True)
 class StartingWeights:
     """A model as training found it."""
 
@@ -204,42 +188,6 @@ class StartingWeights:
     report: str  #: one line for the reader
     why: str = ""  #: see `WeightsChoice`
     whole: bool = False
-
-
-def choose_weights(preset: str | None, weights: str | None) -> WeightsChoice:
-    """What `--model` and `--weights` mean where they leave something open.
-
-    Without `weights`: the official checkpoint in the weights folder, if there is one; else ``seem-tiny``, if
-    it comes with the package; else ``tiny``, to be trained whole from random weights.
-
-    Raises:
-        UserError: several checkpoints fit, or a model was named whose checkpoint is not there.
-    """
-    if weights is not None:
-        if weights == RANDOM and preset is None:
-            raise UserError("--weights random needs --model, e.g. --model tiny")
-        return WeightsChoice(preset, weights)
-    folder = weights_folder()
-    fitting = [c for c in CHECKPOINTS.values() if preset in (None, c.preset)]
-    here = [c for c in fitting if (folder / c.file).is_file()]
-    if len(here) > 1:
-        choices = ", ".join(c.file for c in here)
-        raise UserError(f"{folder} holds several checkpoints; choose one with --weights: {choices}")
-    if here:
-        return WeightsChoice(preset, str(folder / here[0].file))
-    if preset in (None, *_SMALL):
-        shipped = preset if preset in SHIPPED else "seem-tiny"
-        if SHIPPED[shipped].is_file():
-            why = f"No official checkpoint in {folder}: starting from {shipped}, which came with the package"
-            return WeightsChoice(None, shipped, f"{why}; {_BETTER}")
-        why = f"No official checkpoint in {folder}: training the small model tiny whole, from random weights"
-        return WeightsChoice("tiny", RANDOM, f"{why}; {_BETTER}", whole=True)
-    get = f"get one with: seem-train weights get {fitting[0].file}, or n" if fitting else "N"
-    known = f"--weights random --model {preset if preset in PRESETS else 'tiny'}"
-    raise UserError(
-        f"no weights: {folder} holds no official checkpoint of {preset}. "
-        f"{get}ame a file with --weights, or start anew with {known}"
-    )
 
 
 def open_start(
@@ -369,10 +317,7 @@ def _check_latest(tensors: Path) -> None:
 
 def _open_file(file: Path, preset: str | None) -> SEEM:
     name = preset or _preset_of(file)
-    model = _filled(get_preset(name).config, name, file)
-    if "card" in (metadata := read_metadata(file)):
-        model.card = card_of(metadata["card"], str(file))
-    return model
+    return _filled(get_preset(name).config, name, file)
 
 
 def _preset_of(file: Path) -> str:
@@ -400,6 +345,8 @@ def _filled(config: SEEMConfig, name: str, file: Path | None) -> SEEM:
         _refuse_other_preset(model, official, name, file)
         load_official(model, official, str(file))
         model.language.keep_on_disk()
+        if "card" in (metadata := read_metadata(file)):
+            model.card = card_of(metadata["card"], str(file))
     return model
 
 

@@ -22,6 +22,7 @@ from seem_train.files import writing
 from seem_train.weights.checkpoints import CHECKPOINTS
 
 #: what trainers put around a state dict, and before every name in it
+_DEEPEST = 10  #: wrappers around wrappers
 _CONTAINERS = ("model", "state_dict", "module")
 _PREFIXES = ("module.", "model.")
 
@@ -136,12 +137,30 @@ def _what_it_is(head: bytes) -> str:
 
 
 def _tensors_in(loaded: object, path: Path) -> dict[str, Tensor]:
-    while isinstance(loaded, Mapping):
-        tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-        loaded = next((loaded[name] for name in _CONTAINERS if name in loaded), None)
+    for _ in range(_DEEPEST):
+        if not isinstance(loaded, Mapping):
+            break
+        inside = next((n for n in _CONTAINERS if isinstance(loaded.get(n), Mapping)), None)
+        if inside is None:
+            tensors = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+            if not tensors:
+                break
+            return _plain(tensors, path)
+        loaded = loaded[inside]  # a step counter beside it may be a tensor, too
     raise UserError(f"{path} holds no state dict (a mapping of names to tensors)")
+
+
+def _plain(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The same, if all of them are plain numbers in memory."""
+    for name, tensor in tensors.items():
+        odd = "quantised" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
+        if tensor.is_quantized or tensor.layout != torch.strided or tensor.device.type != "cpu":
+            odd = odd if odd != "strided" else f"{tensor.device.type} (without values)"
+            raise UserError(
+                f"{path}: {name} is {odd}; only plain tensors are read. Save the weights before they are "
+                "quantised or made sparse (tensor.dequantize(), tensor.to_dense())"
+            )
+    return tensors
 
 
 def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ from seem_train.model.prompts import ImagePrompts, Marks
 from seem_train.model.seem import SEEM
 from seem_train.prediction.vocabulary import as_categories
 from seem_train.weights.opening import load_model
+from seem_train.weights.tensor_files import read_tensors
 
 SIDE = 64
 
@@ -159,6 +160,20 @@ def test_merged_weights_predict_the_same_masks(tmp_path: Path, suffix: str) -> N
     assert (one.masks != other.masks).mean() < 1e-3
     one, other = (p.semantic(tuned.categories) for p in (tuned, plain))
     assert (one.labels != other.labels).mean() < 1e-3
+
+
+def test_merged_weights_remember_categories_and_size(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Placement(decoder="lora", rank=4))
+    plain = tmp_path / "plain.safetensors"
+    assert _export(run, "--out", plain, "--merge").exit_code == 0
+    tuned, opened = Predictor(run), Predictor(str(plain))
+    assert opened.categories == tuned.categories
+    assert opened.scale == tuned.scale
+    assert read_tensors(plain)["criterion.empty_weight"].shape == (len(tuned.categories) + 1,)
+    shown = CliRunner().invoke(app, ["weights", "inspect", str(plain)]).stdout
+    assert "categories (3): mug, plate, table" in shown and "shorter side 64" in shown
+    facts = json.loads(CliRunner().invoke(app, ["weights", "inspect", str(plain), "--json"]).stdout)
+    assert facts["categories"] == ["mug", "plate", "table"] and facts["size"] == 64
 
 
 def test_bottlenecks_cannot_become_plain_weights(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from seem_train.files import sha256_of
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
 from seem_train.training import trainer
-from seem_train.weights import adapter_folder, opening
+from seem_train.weights import adapter_folder, choice
 from seem_train.weights.adapter_folder import CARD, TENSORS
+from seem_train.weights.choice import choose_weights
 from seem_train.weights.official import official_state_dict
-from seem_train.weights.opening import choose_weights, open_base, open_model, open_start
+from seem_train.weights.opening import open_base, open_model, open_start
 from seem_train.weights.tensor_files import write_tensors
 
 
@@ -233,17 +234,17 @@ def test_the_latest_weights_of_a_run_open_and_are_checked(tmp_path: Path) -> Non
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SEEM_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setitem(opening.SHIPPED, "seem-tiny", tmp_path / "seem-tiny.safetensors")
+    monkeypatch.setitem(choice.SHIPPED, "seem-tiny", tmp_path / "seem-tiny.safetensors")
     (tmp_path / "weights").mkdir()
     yield tmp_path / "weights"
 
 
 def test_without_any_weights_the_small_model_is_trained_whole_and_says_why(folder: Path) -> None:
-    choice = choose_weights(None, None)
-    assert (choice.preset, choice.weights, choice.whole) == ("tiny", "random", True)
-    assert str(folder) in choice.why and "seem-train weights get focal-l" in choice.why
-    assert "\n" not in choice.why
-    assert choose_weights("tiny", None) == choice
+    chosen = choose_weights(None, None)
+    assert (chosen.preset, chosen.weights, chosen.whole) == ("tiny", "random", True)
+    assert str(folder) in chosen.why and "seem-train weights get focal-l" in chosen.why
+    assert "\n" not in chosen.why
+    assert choose_weights("tiny", None) == chosen
 
 
 def test_the_official_checkpoint_is_taken_where_there_is_one(folder: Path) -> None:
@@ -260,11 +261,11 @@ def test_else_the_model_that_came_with_the_package(folder: Path, tmp_path: Path)
         load_model("seem-tiny")
     model = toy.micro()
     write_tensors(tmp_path / "seem-tiny.safetensors", official_state_dict(model), {"model": "micro"})
-    choice = choose_weights(None, None)
-    assert (choice.weights, choice.whole) == ("seem-tiny", False)
-    assert "weights get focal-l" in choice.why and str(folder) in choice.why
+    chosen = choose_weights(None, None)
+    assert (chosen.weights, chosen.whole) == ("seem-tiny", False)
+    assert "weights get focal-l" in chosen.why and str(folder) in chosen.why
     source = open_start(None, None, 0)
-    assert source.preset == "micro" and source.base is not None and source.why == choice.why
+    assert source.preset == "micro" and source.base is not None and source.why == chosen.why
     assert_same(source.model, model)
     assert_same(load_model("seem-tiny"), model)
     assert_same(open_model("seem-tiny").model, model)

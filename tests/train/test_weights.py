@@ -388,3 +388,29 @@ def test_a_missing_official_file_says_how_to_get_it(tmp_path: Path, monkeypatch:
     for name in CHECKPOINTS:
         with pytest.raises(UserError, match=f"seem-train weights get {name}, or place it in .*kept"):
             load_model("focal-l", weights=name)
+
+
+# ── what only looks like weights ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["sparse", "sparse_csr", "quantised", "meta"])
+def test_tensors_that_are_no_plain_numbers_are_one_sentence(kind: str, tmp_path: Path) -> None:
+    plain = torch.eye(4)
+    odd = {
+        "sparse": plain.to_sparse,
+        "sparse_csr": plain.to_sparse_csr,
+        "quantised": lambda: torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8),
+        "meta": lambda: plain.to("meta"),
+    }[kind]()
+    torch.save({"good": plain, "odd.weight": odd}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"w\.pt(: odd\.weight is .*only plain tensors are read| )"):
+        read_tensors(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("container", ["state_dict", "model", "module"])
+def test_a_tensor_beside_the_state_dict_is_not_the_weights(
+    container: str, tiny: SEEM, tmp_path: Path
+) -> None:
+    state = official_state_dict(tiny)
+    torch.save({"step": torch.tensor(5), container: state, "epoch": 3}, tmp_path / "w.pt")
+    assert read_tensors(tmp_path / "w.pt").keys() == state.keys()
