@@ -110,12 +110,22 @@ def _simplified(
     while len(todo):
         for unit in todo.tolist():
             found[unit] = [_simple(part, float(allowed[unit])) for part in exact[unit]]
-        failing = _failing(alone, _drawn(found, corners, apart), segment_of, allowed)
+        new = np.flatnonzero(np.isin(segment_of, segment_of[todo]))  # the others have passed alone
+        drawn = _drawn([found[unit] for unit in new], corners[new], apart)
+        failing = np.zeros(len(exact), np.bool_)
+        failing[new] = _failing(_only(alone, new, len(exact)), drawn, segment_of[new], allowed[new])
         if not failing.any():
             failing = _failing(together, _drawn(found, in_place, size), segment_of, allowed)
         todo = np.flatnonzero(failing)
         allowed[todo] = np.where(allowed[todo] < 2 * _FINEST, 0, allowed[todo] / 2)
     return found
+
+
+def _only(drawn: Stretches, units: NDArray[np.int64], count: int) -> Stretches:
+    """What is drawn of some of `count` units, counted among themselves."""
+    table = np.zeros(count + 1, np.int64)
+    table[units + 1] = np.arange(1, len(units) + 1)
+    return drawn.relabelled(table)
 
 
 def _simple(part: Polygon, tolerance: float) -> Polygon:
