@@ -6,7 +6,7 @@ import json
 import shlex
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from seem_train.cli import options
 from seem_train.cli.early import check_model
@@ -15,7 +15,10 @@ from seem_train.cli.progress import say
 from seem_train.errors import UserError
 from seem_train.ranges import check_ranges
 
-_WEIGHTS = (".safetensors", ".pt")
+if TYPE_CHECKING:
+    from seem_train.exporting.api import Exported
+
+_FILES = (".safetensors", ".pt")
 _GRAPHS = ("onnx", "pt2")
 
 
@@ -38,46 +41,45 @@ def export(chosen: ExportOptions) -> None:
     Graphs take photos of any size and any number of prompts, and are checked against the model.
     """
     out = chosen.out
-    if out.suffix and out.suffix not in _WEIGHTS:
-        raise UserError(
-            f"--out {out}: give a file {' or '.join(_WEIGHTS)} for weights, or a folder for graphs"
-        )
+    if out.suffix and out.suffix not in _FILES:
+        raise UserError(f"--out {out}: give a file {' or '.join(_FILES)} for weights, or a folder for graphs")
     if chosen.form not in _GRAPHS:
         raise UserError(f"--format {chosen.form}: there are {' and '.join(_GRAPHS)}")
     check_ranges({}, {"--size": chosen.size})
     check_model(chosen.model)
     say(f"loading {chosen.model} …", chosen.as_json)
-    from seem_train.exporting import export as exporting
-    from seem_train.prediction.predictor import Predictor
-    from seem_train.weights.opening import open_model
+    from seem_train.exporting import api
 
-    run = open_model(chosen.model, chosen.preset)
-    opened = run.model
-    if out.suffix:
-        habits = Predictor(opened)
-        exporting.export_weights(opened, out, chosen.merge)
-        report: dict[str, Any] = {"out": str(out), "bytes": out.stat().st_size}
-        said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
-        if out.suffix == ".safetensors":  # which says the rest itself
-            said += f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
-        elif run.folder is not None:  # a .pt knows neither the size of photos nor the names
-            names = shlex.quote(",".join(category.name for category in habits.categories))
-            said += f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
-            said += f" --size {habits.scale.short} --categories {names}"
+    exported = api.export(
+        chosen.model,
+        out,
+        merge=chosen.merge,
+        format=chosen.form,  # type: ignore[arg-type]  # checked there
+        preset=chosen.preset,
+        categories=chosen.categories,
+        size=chosen.size,
+        progress=None if chosen.as_json else lambda name: print(f"{name} … (a minute or two)"),
+    )
+    if chosen.as_json:
+        told = {"checks": [vars(check) for check in exported.checks]}
+        print(json.dumps({"out": str(out)} | ({"bytes": out.stat().st_size} if out.suffix else told)))
     else:
-        settings = Predictor(opened, chosen.categories, size=chosen.size)
-        checks = exporting.export_graphs(
-            opened,
-            out,
-            settings.categories,
-            settings.scale,
-            chosen.form,  # type: ignore[arg-type]
-            None if chosen.as_json else lambda name: print(f"{name} … (a minute or two)"),
-        )
-        report = {"out": str(out), "checks": [vars(check) for check in checks]}
-        said = "\n".join(
+        print(_told(exported))
+
+
+def _told(exported: Exported) -> str:
+    out = exported.out
+    if not out.suffix:
+        lines = [
             f"{check.graph}: at most {check.difference:.1e} from the model, {check.flipped:.2%} of masks flip"
-            for check in checks
-        )
-        said += f"\nWrote {out}; {out / 'README.md'} says how to run it"
-    print(json.dumps(report) if chosen.as_json else said)
+            for check in exported.checks
+        ]
+        return "\n".join([*lines, f"Wrote {out}; {out / 'README.md'} says how to run it"])
+    said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
+    again = f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
+    if out.suffix == ".safetensors":  # which says the rest itself
+        return said + again
+    if exported.is_tuned:  # a .pt knows neither the size of photos nor the names
+        names = shlex.quote(",".join(category.name for category in exported.categories))
+        return f"{said}{again} --size {exported.size} --categories {names}"
+    return said

@@ -63,6 +63,14 @@ class Predictor:
         device: where to put the model; None leaves a model where it is, and means the CPU for a folder.
         precision: "bf16" and "fp16" are faster on a GPU; "auto" takes the best the device has.
 
+    >>> predictor = Predictor("runs/kitchen", size=64)
+    >>> predictor.set_image("photo.png")
+    >>> mugs = predictor.segment(text=["the red mug", None], points=[None, [(10, 20), (70, 50, 0)]])
+    >>> mugs.names, mugs.masks.shape
+    (['the red mug', 'object'], (2, 60, 80))
+    >>> len(predictor.refine(points=[[(12, 22)], None]))
+    2
+
     Raises:
         UserError: there is no such model, the categories are none, or the device has no such precision.
     """

@@ -1,0 +1,90 @@
+"""`seem_train.evaluate`: a model by name or folder, and all that can be set, as keywords."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from seem_train.evaluation import evaluate as scoring
+from seem_train.evaluation.result import EvaluationResult
+from seem_train.evaluation.tasks import TASKS, Task
+from seem_train.model.seem import SEEM
+from seem_train.ranges import check_ranges
+from seem_train.runtime import Precision, Runtime, pick_precision, start
+from seem_train.weights.opening import open_model
+
+
+def evaluate(
+    model: SEEM | str | os.PathLike[str],
+    dataset: str | os.PathLike[str] = "dataset",
+    split: str = "val",
+    tasks: Sequence[Task] = TASKS,
+    *,
+    size: int | None = None,
+    object_threshold: float | None = None,
+    overlap_threshold: float | None = None,
+    max_clicks: int | None = None,
+    all_sentences: bool = False,
+    limit: int | None = None,
+    predictions: str | os.PathLike[str] | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Precision | Literal["auto"] = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> EvaluationResult:
+    """Score a model on a split of a dataset.
+
+    Args:
+        model: a run or adapter folder, a file of weights, the name of a model, or a model, which stays on its
+            device.
+        dataset: folder that `seem_data.build` wrote.
+        tasks: some of "panoptic", "semantic", "instance", "grounding" and "interactive".
+        size: shorter side of the photos; default: the run's, else the original's (800, phrases 512).
+        object_threshold, overlap_threshold: of panoptic segments, 0 to 1; default: the model's, 0.8.
+        max_clicks: of the simulated user; default: the model's, 20.
+        all_sentences: ask every sentence of a segment, not the first only.
+        limit: only the first images.
+        predictions: folder for a COCO panoptic result.
+        progress: called with (done, all) images.
+
+    Raises:
+        UserError: model or dataset cannot be used, or a setting is out of its range.
+
+    >>> result = evaluate("runs/kitchen", "dataset", tasks=["panoptic", "grounding"])
+    >>> sorted(result.headline())
+    ['P@0.5', 'PQ', 'PQ stuff', 'PQ things', 'RQ', 'SQ', 'cIoU', 'grounding mIoU']
+    >>> [row["name"] for row in result.per_class()]
+    ['cup', 'plate', 'table']
+    """
+    check_ranges(
+        {"object_threshold": object_threshold, "overlap_threshold": overlap_threshold},
+        {"size": size, "max_clicks": max_clicks, "limit": limit},
+    )
+
+    def score(model: SEEM, runtime: Runtime, size: int | None) -> EvaluationResult:
+        settings = scoring.EvaluationSettings(
+            size=size,
+            object_threshold=object_threshold,
+            overlap_threshold=overlap_threshold,
+            max_clicks=max_clicks,
+            all_sentences=all_sentences,
+            limit=limit,
+        )
+        written = None if predictions is None else Path(predictions)
+        return scoring.evaluate(
+            model,
+            Path(dataset),
+            split,
+            tasks,
+            settings,
+            runtime=runtime,
+            predictions=written,
+            progress=progress,
+        )
+
+    if isinstance(model, SEEM):
+        return score(model, Runtime(model.device, pick_precision(precision, model.device)), size)
+    with start(device, precision) as runtime:
+        opened = open_model(str(model), device=runtime.device)
+        return score(opened.model, runtime, size or opened.size)
