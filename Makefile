@@ -11,13 +11,14 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no
 # Two processes on two cores are faster than one that threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup dataset train pretrain test test-all bench lint clean
+.PHONY: help setup dataset train compare pretrain test test-all bench lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup      environment with seem-data (.venv; no torch)"
 	@echo "make dataset    build the example dataset into dataset/  (EXAMPLE=photos: real photographs)"
 	@echo "make train      fine-tune on dataset/ and show what it learned"
+	@echo "make compare    all strategies from the same weights, side by side; an hour"
 	@echo "make pretrain   teach seem-tiny an endless world of scenes; hours, goes on where it stopped"
 	@echo "make test       quick tests            make test-all   every test, numpy 1 and 2"
 	@echo "make bench      speed against baselines, side by side"
@@ -79,6 +80,10 @@ train: $(VENV)/.train
 	@test -d dataset || $(MAKE) --no-print-directory dataset
 	@echo '$$ seem-train run dataset --config examples/tabletop/train.yaml'
 	@$(BIN)/seem-train run dataset --config examples/tabletop/train.yaml
+
+compare: $(VENV)/.train
+	@test -d dataset || $(MAKE) --no-print-directory dataset
+	$(BIN)/python examples/tabletop/compare.py dataset --device cpu --size 128
 
 # Ctrl-C saves; the same command goes on.
 pretrain: $(VENV)/.train $(VENV)/.examples
