@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -33,8 +34,10 @@ Exif = Literal["applied", "ignored"]
 
 #: How files in a folder are told to be photos. A photo named by an annotation file may end otherwise.
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif",
-                      ".ppm", ".pgm", ".jp2", ".avif"))  # fmt: skip
+                      ".ppm", ".pgm", ".jp2", ".avif", ".heic", ".heif", ".hif"))  # fmt: skip
 
+_HEIC = (".heic", ".heif", ".hif")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow before 10.3 calls 16-bit PNGs "I"
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -69,8 +72,34 @@ class Header:
 @contextmanager
 def opening(image: Path | bytes, file: str) -> Iterator[Image.Image]:
     """An open Pillow image. Whatever goes wrong inside, opening or decoding, becomes a `DataError`."""
+    _prepare(image, file)
     with _decoding(file), Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
         yield opened
+
+
+def _prepare(image: Path | bytes, file: str) -> None:
+    """Teach Pillow HEIC before it is asked for the first one.
+
+    Raises:
+        DataError: it is one, and the library for it is not installed.
+    """
+    if isinstance(image, Path):
+        is_heic = image.suffix.lower() in _HEIC and image.is_file()
+    else:
+        is_heic = image[4:8] == b"ftyp" and image[8:12] in _HEIC_BRANDS
+    if is_heic and not _reads_heic():
+        remedy = "pip install 'seem-tools[heic]', or save the photos as JPEG."
+        raise DataError(Problem("heic", "is a HEIC photo, which takes a library more to read.", remedy, file))
+
+
+@cache
+def _reads_heic() -> bool:
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 @contextmanager
@@ -160,6 +189,7 @@ class OpenPhoto:
             DataError: the photo is unreadable or too large.
         """
         self._file = file
+        _prepare(image, file)
         with _decoding(file):
             self._opened = Image.open(io.BytesIO(image))
             self.header = _header(self._opened)

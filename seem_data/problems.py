@@ -88,6 +88,28 @@ def attempt(problems: list[Problem], function: Callable[..., T], *arguments: Any
     return None
 
 
+#: The code of a problem that is told once a file, however many photos have it.
+EXIF_ORIENTATION = "exif-orientation"
+
+
+def once_a_file(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, those of `EXIF_ORIENTATION` counted: the first of a file stands for all."""
+    found: list[Problem] = []
+    places: dict[str, tuple[int, int]] = {}
+    for problem in problems:
+        if problem.code != EXIF_ORIENTATION:
+            found.append(problem)
+            continue
+        place, count = places.get(problem.file, (len(found), 0))
+        places[problem.file] = place, count + 1
+        if not count:
+            found.append(problem)
+        else:
+            message = problem.message.replace("1 photo has", f"{count + 1:,} photos have", 1)
+            found[place] = replace(found[place], message=message, where="")
+    return found
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"Did you mean 'cat'?"`` for the closest of the known words, or "" when none is close."""
     close = difflib.get_close_matches(word.casefold(), {k.casefold(): k for k in known}, n=1, cutoff=0.6)

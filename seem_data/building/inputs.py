@@ -17,6 +17,7 @@ from seem_data.files import writing
 from seem_data.layout import DATASET_JSON, FOLDER
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Input, Item, Reader
+from seem_data.readers._photos import left_over
 from seem_data.sentences.file import SentencesFile
 
 
@@ -98,6 +99,8 @@ class Inputs:
             name = (item or ground).name  # type: ignore[union-attr]
             words = sentences.of(name) if sentences else None
             jobs.append(Job(position, names.take(name), item, ground, words))
+        both = (item for job in jobs for item in (job.item, job.ground) if item)
+        problems += left_over(both)
         if sentences is not None:
             problems += sentences.unused()
         return jobs

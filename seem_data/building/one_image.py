@@ -115,6 +115,7 @@ def _build(
     source = str(job.main.source)
     content = content if annotation.image == job.main.image else None
     photo = Photo(annotation, source, content, recipe.max_megapixels)
+    photo.tell_doubt(annotation, problems)
     regions = resolve(annotation.regions, recipe, problems, source)
     if job.sentences:
         regions = add_sentences(regions, job.sentences, problems, source)

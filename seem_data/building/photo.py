@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data import images
-from seem_data.annotations import ImageAnnotation
+from seem_data.annotations import ImageAnnotation, Polygon
 from seem_data.building.journal import Stamp
 from seem_data.building.key import read, unreadable
 from seem_data.files import OutputError, copy, link_or_copy, sha256, write_atomically
 from seem_data.layout import png
-from seem_data.problems import DataError, Problem
+from seem_data.problems import EXIF_ORIENTATION, DataError, Problem
 
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "WEBP": (".webp",)}
 _JPEG_QUALITY = 95
@@ -45,6 +45,16 @@ class Photo:
         self._view: images.Exif = images.as_shown(self._header, annotation.size, annotation.exif, source)
         self._is_complete = False
         self.size = self._header.size(self._view)
+
+    def tell_doubt(self, annotation: ImageAnnotation, problems: list[Problem]) -> None:
+        """Tell where outlines are taken as of the stored pixels of a photo that viewers turn, though nothing
+        says that they were drawn so."""
+        in_doubt = self._header.orientation != 1 and annotation.exif == self._view == "ignored"
+        if in_doubt and any(isinstance(part, Polygon) for r in annotation.regions for part in r.parts):
+            message = "1 photo has an EXIF orientation; coordinates are taken as of the pixels as stored."
+            remedy = "Look at it with seem-data report; if it is turned, turn the photo upright in its file."
+            file = str(annotation.source)
+            problems.append(Problem(EXIF_ORIENTATION, message, remedy, file, severity="warning"))
 
     def must_fit(self, ground: ImageAnnotation, annotation: ImageAnnotation) -> None:
         """

@@ -18,7 +18,7 @@ from seem_data.building.report import BuildReport, Progress
 from seem_data.engines.spread import Casualty, Engine
 from seem_data.files import sha256
 from seem_data.limits import DEFAULT_MEGAPIXELS
-from seem_data.problems import Problem
+from seem_data.problems import Problem, once_a_file
 from seem_data.readers import Reader
 from seem_data.version import __version__
 
@@ -89,7 +89,8 @@ def build_all(
                 report.failed += 1
             problems[result.position] = _problems_of_kept(job, journal) if result.kept else result.problems
         progress("images", count, len(jobs))
-    report.problems += (problem for position in sorted(problems) for problem in problems[position])
+    told = (problem for position in sorted(problems) for problem in problems[position])
+    report.problems += once_a_file(told)
     report.seconds = dict(seconds)
     return [job for job in jobs if job.position in done]
 

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seem_data import images
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, a_few
 from seem_data.readers import Input, Item, _mask_names
 from seem_data.readers._walk import is_file, plain_name, walk
 
 _PHOTO_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 _MASK_FOLDER = re.compile(r"panoptic|mask|seg|label|annot|gt|ground.?truth")
+#: Raw photos, films and drawings, which may lie among photos.
+_UNREAD = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".psd", ".svg", ".jxl", ".pdf",
+           ".mp4", ".mov", ".avi", ".mkv")  # fmt: skip
 _NO_PHOTOS = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml", ".npy", ".zip")
 #: Folders that tools put photos into, beside the one with the annotations.
 _PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
@@ -208,6 +211,46 @@ def is_photo(path: Path) -> bool:
     except DataError as error:
         return error.problems[0].code != "bad-image" or path.suffix == ""
     return True
+
+
+def left_over(items: Iterable[Item]) -> Iterator[Problem]:
+    """What lies with the photos of an input and is not read: photos that nothing annotates, files that are
+    no photos here; told once each."""
+    used: set[Path] = set()
+    files: set[Path] = set()
+    for item in items:
+        used.update([item.image] if item.image else [])
+        files.update(item.files, [item.payload] if isinstance(item.payload, Path) else [])
+    bare = {_mask_names.photo_stem(path.stem) for path in used}
+    lone: list[Path] = []
+    unread: list[Path] = []
+    for folder in sorted({path.parent for path in used}):
+        for name in _names_in(folder):
+            path, ending = folder / name, os.path.splitext(name)[1].lower()  # noqa: PTH122
+            if ending in _UNREAD and not name.startswith("."):
+                unread.append(path)
+            if ending not in images.SUFFIXES or name.startswith(".") or path in used or path in files:
+                continue
+            if not (_mask_names.has_mask_word(path.stem) and _mask_names.mask_stem(path.stem) in bare):
+                lone.append(path)
+    if lone:
+        shown = a_few([path.name for path in lone], most=3)
+        message = f"holds {len(lone):,} photo(s) that nothing annotates; they are left out: {shown}."
+        yield Problem("lone-photos", message, "", str(lone[0].parent), severity="warning")
+    if unread:
+        shown = a_few([path.name for path in unread], most=3)
+        message = (
+            f"holds {len(unread):,} file(s) that are no photos Pillow reads; they are left out: {shown}."
+        )
+        remedy = "Save raw photos as JPEG or PNG, and films as frames."
+        yield Problem("unread-files", message, remedy, str(unread[0].parent), severity="warning")
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208  (names are enough, of a million photos)
+    except OSError:  # each photo that cannot be read is told where it is read
+        return []
 
 
 def _holds_photo(polys: Path) -> bool:

@@ -49,8 +49,8 @@ class _File(msgspec.Struct):
 
 
 class _Shape(msgspec.Struct):
-    label: str | None
     points: list[tuple[Number, Number]]
+    label: str | None = None
     shape_type: Annotated[str | None, Needed] = "polygon"
     group_id: int | str | None = None
     description: str | None = None
