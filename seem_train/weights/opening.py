@@ -44,7 +44,7 @@ from seem_train.weights.checkpoints import (
     checkpoint_of_preset,
     find_weights,
 )
-from seem_train.weights.choice import RANDOM, SHIPPED, choose_weights
+from seem_train.weights.choice import RANDOM, SHIPPED, WeightsChoice, choose_weights
 from seem_train.weights.official import compare, load_official, recognise
 from seem_train.weights.original_config import read_config
 from seem_train.weights.presets import PRESETS, get_preset
@@ -211,8 +211,10 @@ def open_start(
         UserError: as `choose_weights`; or the weights do not fit.
     """
     if trunk is not None:
-        preset, weights = f"{preset or 'tiny'}+{trunk}", RANDOM
-    choice = choose_weights(preset, weights)
+        # The decoder knows nothing yet: unless the user says so, adapters alone would learn nothing.
+        choice = WeightsChoice(f"{preset or 'tiny'}+{trunk}", RANDOM, whole=weights is None)
+    else:
+        choice = choose_weights(preset, weights)
     if choice.weights == RANDOM:
         assert choice.preset is not None
         torch.manual_seed(seed)

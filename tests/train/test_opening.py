@@ -241,10 +241,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_without_any_weights_the_small_model_is_trained_whole_and_says_why(folder: Path) -> None:
     chosen = choose_weights(None, None)
-    assert (chosen.preset, chosen.weights, chosen.whole) == ("tiny", "random", True)
+    assert (chosen.preset, chosen.weights, chosen.whole) == ("tiny+tf_efficientnet_lite0", "random", True)
     assert str(folder) in chosen.why and "seem-train weights get focal-l" in chosen.why
     assert "\n" not in chosen.why
     assert choose_weights("tiny", None) == chosen
+
+
+def test_its_trunk_is_the_models_own_where_no_pretrained_one_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda _: None)
+    chosen = choose_weights(None, None)
+    assert str(folder) in chosen.why
+    assert (chosen.preset, chosen.whole) == ("tiny", True)
+    assert "whole, from random weights; better" in chosen.why
+
+
+def test_a_trunk_of_timms_is_trained_with_all_that_stands_on_it() -> None:
+    start = open_start("tiny", None, 0, "mobilenetv3_small_050", "random")
+    assert (start.preset, start.whole) == ("tiny+mobilenetv3_small_050", True)
+    assert not open_start("tiny", "random", 0, "mobilenetv3_small_050", "random").whole
 
 
 def test_the_official_checkpoint_is_taken_where_there_is_one(folder: Path) -> None:
