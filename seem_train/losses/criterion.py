@@ -291,7 +291,8 @@ def touch(parameters: Iterable[Tensor]) -> Tensor:
 
     Added to the loss it gives parameters that a step did not use (the memory queries when there was no
     refinement round, the prompt projections when no image had a prompt) a zero gradient on every rank, so DDP
-    needs no search for unused parameters. The original leaves them without one (SEEM.md section 8, fault 6).
+    needs no search for unused parameters. The original leaves them without one (`model/ORIGINAL.md`, fault
+    6).
     """
     return torch.stack([p.reshape(-1)[0].float() * 0.0 for p in parameters]).sum()
 

@@ -29,8 +29,8 @@ class ObjectTargets:
 class GroundingTargets:
     """The phrases of every image and the mask each of them means.
 
-    `groups` replaces the original's salted ``hash(text)`` (SEEM.md section 8, fault 14): phrases of an image
-    with equal numbers read the same and share each other's masks as positives.
+    `groups` replaces the original's salted ``hash(text)`` (`model/ORIGINAL.md`, fault 14): phrases of an
+    image with equal numbers read the same and share each other's masks as positives.
     """
 
     masks: Tensor  #: [N, H, W] bool or uint8 (0 and 1; the original let 255 in from padding)

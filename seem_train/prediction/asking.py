@@ -1,7 +1,7 @@
 """Prompts for one photo ─▶ mask logits of each object: what the model is asked, and which answer is taken.
 
-In the v1 models words and marks never meet: queries of their own answer each (SEEM.md, finding 1). Where an
-object has both, the region the words mean is chosen among all by how well it agrees with what the marks
+In the v1 models words and marks never meet: queries of their own answer each (`model/ORIGINAL.md`, 3). Where
+an object has both, the region the words mean is chosen among all by how well it agrees with what the marks
 select. In the demo models the object queries hear all prompts of an object at once.
 """
 

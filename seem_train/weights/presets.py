@@ -3,7 +3,7 @@
 A preset is a configuration; its weights come from `checkpoints.py`. v1 and v0 have the same tensors and
 differ in what an interactive object gets: in v1 three drawn object queries, for any number of objects; in v0
 a copy of all object queries, for the one object it allows. `focal-l-v0` and `focal-t-v0` say so by
-`queries_per_prompt`. Sizes: the original's configuration files, SEEM.md section 1.
+`queries_per_prompt`. Sizes: the original's configuration files (`model/ORIGINAL.md`, 1).
 """
 
 from __future__ import annotations

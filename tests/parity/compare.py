@@ -1,25 +1,24 @@
-"""Replays golden cases of the original through this model: ``python -m tests.parity.compare FOLDER…``
+"""Replays golden cases of the original through this model; what a case is of, its contents say.
 
-Prints one line for each case (tensors compared, the worst difference, its tolerance) and exits with 1 on a
-miss. Sizes, thresholds and draws come from the case files alone. Cases of training (losses, gradients) belong
-to ``tests.parity.losses``.
+One line for each case: tensors compared, the worst difference, its tolerance. Sizes, thresholds, draws and
+loss weights come from the case files alone.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from seem_train.errors import UserError
-from tests.parity import decoder, encoders, evaluation
+from tests.parity import decoder, encoders, evaluation, training
 from tests.parity.golden import Case, Comparison, case_folders, print_table
 
 
 def main(arguments: Sequence[str]) -> int:
+    """The exit status: 0 if all cases are equal, 1 on a miss, or where nothing could be replayed."""
     if not arguments:
         raise UserError("name one or more folders of golden cases")
     results, not_run = [], []
@@ -55,9 +54,8 @@ def kind_of(case: Case) -> Callable[[Case, Comparison], tuple[str, ...]] | None:
     def has(pattern: str) -> bool:
         return any(re.search(pattern, name) for name in names)
 
-    if "raw_losses" in info:
-        return None
     kinds: list[tuple[bool, Callable[[Case, Comparison], tuple[str, ...]]]] = [
+        ("raw_losses" in info, training.replay_training),
         ("trunk" in info, encoders.replay_trunk),
         (has(r"\.patch_embed$"), encoders.replay_backbone),
         (has(r"\.transformer_encoder_features$"), encoders.replay_pixel_decoder),
@@ -74,11 +72,3 @@ def kind_of(case: Case) -> Callable[[Case, Comparison], tuple[str, ...]] | None:
         ("ious" in names, evaluation.replay_metrics),
     ]
     return next((replay for holds, replay in kinds if holds), None)
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

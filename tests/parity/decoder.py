@@ -1,4 +1,4 @@
-"""Golden cases of the decoder: objects, grounding, spatial prompts, memory, the demo mode (see `parity`)."""
+"""Golden cases of the decoder: objects, grounding, spatial prompts, memory, the demo mode (see `compare`)."""
 
 from __future__ import annotations
 

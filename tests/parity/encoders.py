@@ -1,4 +1,4 @@
-"""Golden cases of trunk, pixel decoder and text encoder (see `parity`)."""
+"""Golden cases of trunk, pixel decoder and text encoder (see `compare`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden cases of evaluation: post-processing, grounding, simulated clicks, metrics (see `parity`)."""
+"""Golden cases of evaluation: post-processing, grounding, simulated clicks, metrics (see `compare`)."""
 
 from __future__ import annotations
 

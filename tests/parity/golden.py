@@ -1,7 +1,7 @@
 """Golden cases: what the original did, stored with its inputs, its random draws and its outputs.
 
 A case is a folder with `case.json` (what was run) and `data.safetensors`. Paths in case.json that begin with
-``fixtures/`` mean the folder that the cases lie in. `model.parity` and `losses.parity` replay them.
+``fixtures/`` mean the folder that the cases lie in. `compare` replays them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""One recorded training step of the original, with our model and losses: the work behind `losses.parity`."""
+"""Golden cases of training: a whole step of the original, replayed with our model and losses.
+
+Loss terms (1e-4 relative), all matchings (equal) and the gradient norm of every parameter (1e-3 relative) are
+compared. Everything, from the loss weights to the points, is read from the case's files.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,15 @@ from seem_train.model.language import TextEmbeddings
 from seem_train.model.predictions import Predictions
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
-from tests.parity.golden import Case
+from seem_train.weights.opening import load_model
+from tests.parity.golden import Case, Comparison
+
+LOSS_TOLERANCE = 1e-4  #: relative
+#: Losses below this are compared absolutely: the original's own float32 noise in logits is of order 1e-4.
+LOSS_FLOOR = 0.1
+GRADIENT_TOLERANCE = 1e-3  #: relative
+#: Gradients this much smaller than the largest are rounding noise around zero and are compared absolutely.
+GRADIENT_FLOOR = 1e-7
 
 #: What the original calls the matching of a task, and the function that draws its points.
 MODES: dict[Task, str] = {"objects": "default", "spatial": "spatial", "grounding": "grounding"}
@@ -104,6 +116,64 @@ def loss_config(decoder: dict[str, Any]) -> LossConfig:
         no_object=decoder["NO_OBJECT_WEIGHT"],
         mode_weights={"text": grounding["TEXT_WEIGHT"], "class": grounding["CLASS_WEIGHT"]},
     ).as_executed()
+
+
+@torch.enable_grad()
+def replay_training(case: Case, result: Comparison) -> tuple[str, ...]:
+    torch.manual_seed(0)
+    model = load_model(case.path("config").parent, weights=case.path("weights"))
+    model.requires_grad_(True).train()
+    terms, targets, predictions = step(case, model)
+    _compare_losses(result, terms)
+    _compare_matchings(result, terms, targets, predictions)
+    terms.total.backward()
+    _compare_gradients(result, official_gradients(model))
+    return ("",)  # the tensors are inputs, draws and norms; the losses stand in case.json
+
+
+def _compare_losses(result: Comparison, terms: LossTerms) -> None:
+    ours = dict(zip(terms.names, terms.stacked().double(), strict=True)) | {"total": terms.total.detach()}
+    theirs: dict[str, float] = {**result.case.info["raw_losses"], "total": result.case.info["total"]}
+    if set(ours) != set(theirs):
+        result.faults.append(f"loss terms differ: {sorted(set(ours) ^ set(theirs))[:4]}")
+    for name in ours.keys() & theirs.keys():
+        tolerance = LOSS_TOLERANCE * max(abs(theirs[name]), LOSS_FLOOR)
+        result.close(name, ours[name], tolerance, torch.tensor(theirs[name], dtype=torch.float64))
+
+
+def _compare_matchings(
+    result: Comparison, terms: LossTerms, targets: Targets, predictions: Predictions
+) -> None:
+    final = predictions.final
+    sizes: dict[Task, tuple[int, tuple[int, ...]]] = {
+        "objects": (final.objects.masks.shape[1], targets.objects.counts)
+    }
+    if final.spatial is not None and targets.spatial is not None:
+        sizes["spatial"] = (final.spatial.masks.shape[1], targets.spatial.counts)
+    if final.grounding is not None and targets.grounding is not None:
+        sizes["grounding"] = (final.grounding.masks.shape[1], targets.grounding.counts)
+    for task, mode in MODES.items():
+        theirs = [m["indices"] for m in result.case.info["matching"] if m["mode"] == mode]
+        ours = terms.pairs[task].per_image(*sizes[task]) if task in terms.pairs else []
+        result.same(f"{task}: layers matched", len(ours), len(theirs))
+        for layer, (mine, golden) in enumerate(zip(ours, theirs, strict=False)):
+            pairs = [[list(query), list(target)] for query, target in mine]
+            result.same(f"{task}, layer {layer}: matched", pairs, golden)
+
+
+def _compare_gradients(result: Comparison, ours: dict[str, Tensor]) -> None:
+    info = result.case.info
+    norms = result.case.tensors["grad_norm"]
+    floor = GRADIENT_FLOOR * float(norms.max())
+    for name, norm in zip(info["grad_norm_names"], norms, strict=True):
+        if name in ours:
+            tolerance = GRADIENT_TOLERANCE * max(float(norm), floor)
+            result.close(f"|grad {name}|", ours[name].norm(), tolerance, norm)
+        else:
+            result.faults.append(f"{name}: no such parameter")
+    for name in info["grad_none"]:
+        if name not in ours or ours[name].any():
+            result.faults.append(f"{name}: has a gradient, in the original it has none")
 
 
 def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:

@@ -1,7 +1,8 @@
 """DaViT trunk: timm's module with the original's channel attention, under the official parameter names.
 
 Window attention over pixels, then attention over channels (queries scaled by 1/sqrt(number of pixels)),
-each with two residual depthwise convolutions. Source: https://arxiv.org/abs/2204.03645; SEEM.md section 2.
+each with two residual depthwise convolutions. Source: https://arxiv.org/abs/2204.03645;
+`model/ORIGINAL.md`, 2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Focal-T's trunk: FocalNet with two extra residual depthwise convolutions in every block (`focal_dw`).
 
 timm has the plain FocalNet only, so this one is written out, under the official parameter names.
-Source: focal modulation networks, https://arxiv.org/abs/2203.11926; SEEM.md section 2.
+Source: focal modulation networks, https://arxiv.org/abs/2203.11926; `model/ORIGINAL.md`, 2.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Blocks with windows of 14 and a few global ones, all with decomposed relative positions
 (https://arxiv.org/abs/2203.16527); the neck is a simple feature pyramid of transposed and strided
-convolutions with GroupNorm(1) and GELU (https://arxiv.org/abs/2210.11006); SEEM.md section 12.
+convolutions with GroupNorm(1) and GELU (https://arxiv.org/abs/2210.11006); see `model/ORIGINAL.md`, 2.
 
 The original adds its 64 × 64 absolute positions as they are and so takes 1024 × 1024 pixels only. Other
 sizes work here, by interpolating the tables of absolute and relative positions: an extension of ours,
