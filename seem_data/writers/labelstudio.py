@@ -8,7 +8,7 @@ labelling interface that the tasks need. Photos are named as local files: serve 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as xml
@@ -18,11 +18,13 @@ import numpy as np
 
 from seem_data.annotations import Polygon
 from seem_data.categories import Category
+from seem_data.readers._brush import decode_brush as decode_brush
 from seem_data.writers import TOLERANCE, MarkedSegment, Photo
 from seem_data.writers._brush import encode_brush
 from seem_data.writers._folder import FolderWriter, hex_color
-from seem_data.writers.outlines import outlines
+from seem_data.writers.outlines import one_line, outlines
 
+SHAPES = ("polygon", "brush")  #: how a segment may be told
 _MODEL = "seem-tools"
 _DECIMALS = 6  #: of percent: less than a hundredth of a pixel
 
@@ -53,17 +55,22 @@ class Writer(FolderWriter):
 
 
 def encode(
-    photo: Photo, segments: Sequence[MarkedSegment], tolerance: float = TOLERANCE
+    photo: Photo,
+    segments: Sequence[MarkedSegment],
+    tolerance: float = TOLERANCE,
+    shapes: Collection[str] = SHAPES,
 ) -> list[dict[str, Any]]:
     """The ``result`` of a prediction, for a task's file or a machine learning backend.
 
     Args:
         segments: later ones lie on top.
         tolerance: of polygons, in pixels; 0 follows every pixel.
+        shapes: of `SHAPES`, those that the labelling interface has. Without brushes a polygon holds all
+            parts of a segment, joined by bridges.
     """
-    drawn = outlines(segments, photo.size, tolerance)
+    drawn = outlines(segments, photo.size, tolerance, joined="brush" not in shapes)
     return [
-        _result(number, segment, parts, photo.size)
+        _result(number, segment, parts, photo.size, shapes)
         for number, (segment, parts) in enumerate(zip(segments, drawn, strict=True), start=1)
         if parts
     ]
@@ -82,7 +89,11 @@ def label_config(categories: Sequence[Category]) -> bytes:
 
 
 def _result(
-    number: int, segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[int, int]
+    number: int,
+    segment: MarkedSegment,
+    parts: Sequence[Polygon],
+    size: tuple[int, int],
+    shapes: Collection[str],
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "id": f"segment-{number}",
@@ -91,8 +102,9 @@ def _result(
         "original_height": size[1],
         "image_rotation": 0,
     }
-    if len(parts) == 1 and not parts[0].holes:
-        percent = (parts[0].outer * 100 / size).round(_DECIMALS).tolist()
+    is_simple = len(parts) == 1 and not parts[0].holes
+    if "brush" not in shapes or (is_simple and "polygon" in shapes):
+        percent = (one_line(parts) * 100 / size).round(_DECIMALS).tolist()
         value = {"points": percent, "closed": True, "polygonlabels": [segment.category]}
         result |= {"from_name": "polygon", "type": "polygonlabels", "value": value}
     else:

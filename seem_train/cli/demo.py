@@ -84,17 +84,22 @@ def demo(chosen: DemoOptions) -> None:
         raise UserError(f"--port {chosen.port}: must lie between 0 and 65535; 0 takes one that is free")
     if chosen.memory is not None and not chosen.memory > 0:
         raise UserError(f"--memory {chosen.memory:g}: must be above 0")
+    if chosen.label_studio is not None and not chosen.label_studio.startswith(("http://", "https://")):
+        raise UserError(f"--label-studio {chosen.label_studio}: must begin with http:// or https://")
     photos = [] if chosen.images is None else find_photos([str(chosen.images)])
     check_model(chosen.model)
     if chosen.compare not in (None, "base"):
         check_model(chosen.compare)
     say(f"loading {chosen.model} …")
+    from seem_train.demo.label_studio import routes
     from seem_train.demo.server import serve
+    from seem_train.demo.studio_photos import StudioPhotos
 
     token = None
     if chosen.host not in _OWN:
         token = os.environ.get(_TOKEN) or secrets.token_urlsafe(18)
-    serve(_offer(chosen, photos), chosen.host, chosen.port, token, lambda a: _tell(a, chosen))
+    studio = routes(StudioPhotos(chosen.label_studio, os.environ.get(_STUDIO_TOKEN), _limits(chosen).body))
+    serve(_offer(chosen, photos), chosen.host, chosen.port, token, lambda a: _tell(a, chosen), studio)
 
 
 def _offer(chosen: DemoOptions, photos: list[Path]) -> Offer:

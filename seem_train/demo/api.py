@@ -119,7 +119,9 @@ async def leave(request: Request) -> Response:
 
 
 async def photo(request: Request) -> Response:
-    return Response(_seat(request).session.shown, media_type="image/jpeg")
+    session = _seat(request).session
+    shown = await place_of(request).apart(lambda: session.shown)
+    return Response(shown, media_type="image/jpeg")
 
 
 async def reference(request: Request) -> Response:

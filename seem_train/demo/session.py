@@ -14,6 +14,7 @@ wherever the model is asked: `look`, `prompt`, `everything`, `compare`, `set_ref
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from itertools import count
 from secrets import token_urlsafe
 
@@ -47,6 +48,7 @@ class DemoSession:
         content: the photo as it was sent.
         name: of the photo's file.
         base: another model, to compare with.
+        key: of sessions about the same photo; the model looks at it once.
 
     Raises:
         UserError: the photo cannot be read, or is too large.
@@ -59,13 +61,13 @@ class DemoSession:
         name: str,
         base: DemoModel | None = None,
         limits: Limits | None = None,
+        key: str | None = None,
     ) -> None:
         self.model, self.base, self.name, self.content = model, base, name, content
         self.limits = limits or Limits()
         pixels = photos.read_photo(content, self.limits.pixels)
         self.size = pixels.shape[0], pixels.shape[1]  #: (height, width)
-        self.shown = photos.shown(pixels)
-        self.key = token_urlsafe(8)  #: by which the models know the photo
+        self.key = key or token_urlsafe(8)  #: by which the models know the photo
         self.kept_as: str | None = None
         self._history = History(TableState(), self.limits.history)
         self._ids, self._revisions = count(1), count(1)
@@ -92,6 +94,11 @@ class DemoSession:
     def pixels(self) -> np.ndarray:
         """[H, W, 3] uint8, decoded anew: a session holds no more than the file."""
         return photos.read_photo(self.content, self.limits.pixels)
+
+    @cached_property
+    def shown(self) -> bytes:
+        """A JPEG for a page."""
+        return photos.shown(self.pixels())
 
     # ── what the model is asked ────────────────────────────────────────────────────────────────────
 
