@@ -63,6 +63,13 @@ def read_numbers(path: Path) -> NDArray[np.uint8] | NDArray[np.int32] | None:
     return pixels.astype(np.int32) if header.mode in SIXTEEN_BIT else pixels
 
 
+def read_grey(path: Path) -> NDArray[np.uint8] | None:
+    """The pixels of an image in colour that holds only greys, uint8 [height, width]; None of others."""
+    codes = read_codes(path)
+    grey = (codes & 255).astype(np.uint8)
+    return grey if (codes == grey * np.int32(0x010101)).all() else None
+
+
 def match(
     codes: NDArray[np.int32], table: Mapping[Color, int]
 ) -> tuple[NDArray[np.int32], list[tuple[Color, int]]]:

@@ -108,6 +108,8 @@ class ColorMask:
         assert isinstance(path, Path)
         table = msgspec.json.decode(item.payload, type=Table) if isinstance(item.payload, bytes) else Table()
         numbers = _paint.read_numbers(path)
+        if numbers is None and table.numbers:
+            numbers = _paint.read_grey(path)
         if numbers is not None and self._are_numbers(path, numbers, table):
             values, labels, crowds = _numbered(numbers, table, problems, path)
         else:

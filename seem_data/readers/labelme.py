@@ -85,7 +85,7 @@ class LabelMe:
                     raise _no_labelme()
                 inner = path.relative_to(source.polys) if source.polys.is_dir() else Path(path.name)
                 try:
-                    photo = self._photo(photos, path, photos.root / inner.parent, head.imagePath)
+                    photo = self._photo(photos, path, inner, head.imagePath)
                     name = photos.name_of(photo)
                 except DataError:
                     if bytes(head.imageData) in (b"null", b'""'):
@@ -95,9 +95,11 @@ class LabelMe:
                     name = inner.with_suffix(ending).as_posix()
                 yield Item(name, path, photo, path, _walk.split_by_folder(name))
 
-    def _photo(self, photos: _photos.Photos, path: Path, mirrored: Path, name: str | None) -> Path:
+    def _photo(self, photos: _photos.Photos, path: Path, inner: Path, name: str | None) -> Path:
         if name:
-            return photos.find(name, path.parent, mirrored)
+            return photos.find(name, path.parent, photos.root / inner.parent)
+        with collecting([]):  # the photo that is called like the file
+            return photos.find_like(path, inner.with_suffix(""))
         raise DataError(
             Problem("no-image-path", "does not name its photo.", 'Add "imagePath".', where="imagePath")
         )

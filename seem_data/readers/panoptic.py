@@ -98,7 +98,8 @@ class Panoptic:
         names = list(_json.names_by_id(categories).items())
         shared = _json.SharedIds(images)
         photo_names = {_json.plain_id(image.id): image.file_name for image in images}
-        masks = _photos.Photos(Input(path.parent, path.parent))
+        root = source.polys if source.polys.is_dir() else path.parent
+        masks = _photos.Photos(Input(root, root))
         split = _walk.split_by_name(path)
         sentences = _sentences(path) if (own := _walk.of_dataset(path)) else {}
         for index, raw in enumerate(file.annotations):

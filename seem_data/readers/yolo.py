@@ -126,7 +126,8 @@ def _config(path: Path) -> Path | None:
     darknet = path / "obj.data"
     if darknet.is_file():
         return darknet
-    folders = (path, path / "labels", path.parent if path.name == "labels" else path)
+    folders = [path, path / "labels", *([path.parent] if path.name == "labels" else [])]
+    folders += sorted(folder for folder in path.iterdir() if folder.is_dir())
     lists = (folder / name for folder in folders for name in _NAMES)
     found = next((file for file in lists if _walk.is_file(file)), None)
     return found if found is not None and _is_labelled(path) else None

@@ -280,3 +280,9 @@ def test_ade20k_masks_are_known_by_their_names(tmp_path):
     number(tmp_path / "ADE_val_00000001.png", [[0, 1, 13, 150]])
     named, _ = found(tmp_path)
     assert named == {"ADE_val_00000001.png": {"wall": 1, "person": 1, "flag": 1}}
+
+
+def test_greys_in_a_picture_of_colours_are_numbers_too(tmp_path):
+    (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
+    paint(tmp_path / "a.png", [[(0, 0, 0), (1, 1, 1), (2, 2, 2), (2, 2, 2)]])
+    assert found(tmp_path) == ({"a.png": {"cat": 1, "dog": 2}}, [])

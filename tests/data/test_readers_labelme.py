@@ -331,3 +331,22 @@ def test_every_real_shape_type(shared_real):
     assert full_mask(annotation.regions[-1].parts[0], 560, 450)[354, 466]
     assert codes(problems) == ["no-area"] * 3
     assert detect(shared_real / "labelme_primitives").name == "labelme"
+
+
+def test_without_image_path_the_photo_is_the_one_called_like_the_file(tmp_path):
+    labelme(tmp_path, shape(), imagePath=None)
+    annotation, problems = only(tmp_path)
+    assert annotation.name == "001.jpg" and not problems
+
+
+@pytest.mark.parametrize(("gap", "filled"), [(0, True), (1, True), (9, False)])
+def test_closed_linestrips_are_outlines(tmp_path, gap, filled):
+    line = [[5, 5], [30, 5], [30, 25], [5, 25], [5, 5 + gap]]
+    labelme(
+        tmp_path, shape(shape_type="linestrip", points=line), shape(shape_type="rotation", points=line[:4])
+    )
+    annotation, (problem,) = only(tmp_path)
+    assert len(annotation.regions) == 1 + filled
+    assert (problem.code, problem.severity) == {
+        0: ("closed-line", "note"), 1: ("closed-line", "warning"), 9: ("no-area", "warning")
+    }[gap]  # fmt: skip

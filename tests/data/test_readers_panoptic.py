@@ -82,3 +82,43 @@ def test_files_that_are_no_panoptic_json(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     annotations, (problem,) = read("panoptic", tmp_path / "x.json")
     assert not annotations and problem.severity == "error"
+
+
+SEGMENTS = [{"id": 9, "category_id": 3}, {"id": 300, "category_id": "5"}]
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_grey_pngs_hold_ids_as_numbers(tmp_path, depth):
+    segments = [{"id": "9", "category_id": 3}, {"id": 200 if depth == np.uint8 else 300, "category_id": "5"}]
+    panoptic(tmp_path, IDS, segments, image_id="1")
+    ids = np.zeros((3, 4), depth)
+    ids[0], ids[1] = 9, segments[1]["id"]
+    Image.fromarray(ids).save(tmp_path / "panoptic_train" / "a.png")
+    annotations, problems = read("panoptic", tmp_path)
+    (annotation,) = annotations.values()
+    assert [(r.label, area(r)) for r in annotation.regions] == [("cup", 4), ("wall", 4)] and not problems
+
+
+@pytest.mark.parametrize(
+    ("masks", "photos", "json"),
+    [
+        ("panoptic", "images", "p.json"),
+        ("panoptic_val2017", "val2017", "annotations/panoptic_val2017.json"),
+        ("annotations/panoptic_val2017", "val2017", "annotations/panoptic_val2017.json"),
+        ("masks", "photos", "annotations.json"),
+        ("panoptic", "panoptic_photos/images", "panoptic.json"),
+    ],
+)
+def test_png_photos_called_like_their_masks_are_told_apart(tmp_path, masks, photos, json):
+    panoptic(tmp_path / "made", IDS, SEGMENTS)
+    content = (tmp_path / "made" / "panoptic_train.json").read_text().replace("a.jpg", "a.png")
+    root = tmp_path / "in"
+    for folder in (root / masks, root / photos, (root / json).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "made" / "panoptic_train" / "a.png").rename(root / masks / "a.png")
+    make_photo(root / photos / "a.png", IDS.shape[::-1])
+    (root / json).write_text(content)
+    annotations, _ = read("panoptic", root)
+    (annotation,) = annotations.values()
+    assert annotation.image == root / photos / "a.png"
+    assert [region.label for region in annotation.regions] == ["cup", "wall"]

@@ -179,7 +179,9 @@ def test_photos_elsewhere_and_linked_folders(tmp_path):
     assert list(annotations) == ["images/train/1.jpg"] and not problems and not more
 
 
-@pytest.mark.parametrize("place", ["classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names"])
+@pytest.mark.parametrize(
+    "place", ["classes.txt", "labels/classes.txt", "obj.names", "labels/obj.names", "_darknet.labels"]
+)
 def test_a_list_of_names_does_without_a_yaml(tmp_path, place):
     make_photo(tmp_path / "images" / "1.jpg")
     (tmp_path / "labels").mkdir()
