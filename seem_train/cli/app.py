@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from seem_data.version import __version__
 from seem_train.cli.demo import demo
 from seem_train.cli.evaluate import evaluate
 from seem_train.cli.export import export
@@ -51,8 +52,25 @@ app = typer.Typer(
     help="Fine-tune, evaluate and use SEEM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"seem-train {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version, and stop", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Fine-tune, evaluate and use SEEM."""
+
+
 for command in (run, init, strategies, evaluate, predict, demo, export, bench, models):
     app.command(command.__name__)(command)
 app.add_typer(weights, name="weights")

@@ -62,6 +62,9 @@ class PredictOptions:
         metavar="FORMAT",
         words=FORMATS,
     )
+    review: Path | None = option(
+        None, "new folder for a table and pictures of what was found, photos the model is least sure of first"
+    )
     min_score: float | None = option(
         None,
         "least score of instances, texts and marks, 0 to 1; default: what evaluate measured, else 0.3, "
@@ -98,6 +101,8 @@ def predict(chosen: PredictOptions) -> None:
         check_format(chosen.annotations, chosen.out / chosen.annotations)
         if sum((chosen.panoptic, chosen.semantic, chosen.instances, marks.any)) > 1:
             raise UserError("--as writes one kind of answer: panoptic, semantic, instances or prompts")
+    if chosen.review is not None and chosen.review.is_dir() and any(chosen.review.iterdir()):
+        raise UserError(f"--review {chosen.review}: is not empty; name another folder")
     photos = find_photos(chosen.images)
     check_model(chosen.model)
     say(f"loading {chosen.model} …", chosen.as_json)
@@ -122,6 +127,8 @@ def predict(chosen: PredictOptions) -> None:
         _print(outcome, chosen.out)
         if chosen.annotations is not None and outcome.rows:
             print(f"to correct: {chosen.out / chosen.annotations}")
+    if chosen.review is not None:
+        _review(outcome, chosen.review, chosen.as_json)
     if not outcome.rows:
         raise UserError("\n".join(outcome.problems))
     if outcome.problems:
@@ -155,7 +162,9 @@ def _wanted(chosen: PredictOptions, prompts: Prompts, measured: MinScores) -> Wa
     }
 
     return Wanted(
-        panoptic=chosen.panoptic or not (chosen.semantic or chosen.instances or prompts),
+        panoptic=chosen.panoptic
+        or chosen.review is not None
+        or not (chosen.semantic or chosen.instances or prompts),
         semantic=chosen.semantic,
         instances=chosen.instances,
         prompts=prompts,
@@ -238,6 +247,18 @@ def _print(outcome: Outcome, out: Path) -> None:
             print(f"nothing found for {prompt} in any photo")
     plural = "" if len(outcome.rows) == 1 else "s"
     print(f"{len(outcome.rows)} photo{plural} ─▶ {out / 'overlays'}" + _sheet(out))
+
+
+def _review(outcome: Outcome, folder: Path, quiet: bool) -> None:
+    from seem_train.prediction.review import MEASURE, write_review
+
+    ordered = write_review(folder, outcome.reviewed)
+    if quiet:
+        return
+    print(f"unsure ({MEASURE}):")
+    for one in ordered[:_LISTED]:
+        print(f"  {one.unsure:.3f}  {one.file}")
+    print(f"{len(ordered)} photo{'' if len(ordered) == 1 else 's'}, least sure first ─▶ {folder}")
 
 
 def _unsure(row: dict[str, Any]) -> str:

@@ -79,7 +79,7 @@ def _photo(session: DemoSession) -> Photo:
 
 
 def _overlay(session: DemoSession) -> SavedFile:
-    regions = [draw.Region(masks.decode(o.mask), o.color, o.name) for o in session.state.objects]
+    regions = [draw.Tinted(masks.decode(o.mask), o.color, o.name) for o in session.state.objects]
     picture = draw.overlay(session.pixels(), regions)
     _, encoded = cv2.imencode(".png", picture[..., ::-1])
     return SavedFile(f"{_stem(session)}.overlay.png", "image/png", encoded.tobytes())

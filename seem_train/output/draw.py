@@ -23,7 +23,7 @@ _FOR, _AGAINST = (46, 174, 82), (221, 59, 59)  #: marks for and against an objec
 
 
 @dataclass(frozen=True)
-class Region:
+class Tinted:
     """Something to be shown on an image."""
 
     mask: np.ndarray  #: [H, W] bool
@@ -31,11 +31,11 @@ class Region:
     label: str = ""
 
 
-def overlay(image: np.ndarray, regions: Sequence[Region], fill: float = FILL) -> np.ndarray:
+def overlay(image: np.ndarray, regions: Sequence[Tinted], fill: float = FILL) -> np.ndarray:
     """The image with all regions on it, later ones above earlier ones, and their labels above all."""
     canvas = image.copy()
     thickness = line_width(image)
-    placed: list[tuple[Region, tuple[slice, slice], np.ndarray]] = []
+    placed: list[tuple[Tinted, tuple[slice, slice], np.ndarray]] = []
     for region in regions:
         box = _bounding_box(region.mask)
         if box is None:
@@ -57,7 +57,7 @@ def overlay(image: np.ndarray, regions: Sequence[Region], fill: float = FILL) ->
 
 def panoptic_regions(
     id_map: np.ndarray, segments: Sequence[Mapping[str, object]], colors: Mapping[int, Color]
-) -> list[Region]:
+) -> list[Tinted]:
     """Regions of a panoptic result, stuff first.
 
     Args:
@@ -72,7 +72,7 @@ def panoptic_regions(
         assert isinstance(category, int)
         number = seen[category] = seen.get(category, -1) + 1
         color = shade(colors[category], number if segment["isthing"] else 0)
-        regions.append(Region(id_map == segment["id"], color, str(segment["label"])))
+        regions.append(Tinted(id_map == segment["id"], color, str(segment["label"])))
     return regions
 
 

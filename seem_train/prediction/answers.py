@@ -88,7 +88,7 @@ class Prediction:
         png = Path(self.file_name).with_suffix(".png").as_posix()
         return ImageRecord(image_id, self.file_name, self.size[1], self.size[0], png, ())
 
-    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+    def _regions(self, size: tuple[int, int]) -> list[draw.Tinted]:
         raise NotImplementedError
 
     def _save_coco(self, folder: Path) -> None:
@@ -112,7 +112,7 @@ class Panoptic(Prediction):
         """[H, W] bool."""
         return self.id_map == segment.id
 
-    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+    def _regions(self, size: tuple[int, int]) -> list[draw.Tinted]:
         id_map = _scaled(self.id_map, size)
         rows = [
             {
@@ -144,10 +144,10 @@ class Semantic(Prediction):
         order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
         return {self.categories[index].name: int(counts[index]) for index in order}
 
-    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+    def _regions(self, size: tuple[int, int]) -> list[draw.Tinted]:
         labels = _scaled(self.labels, size)
         return [
-            draw.Region(
+            draw.Tinted(
                 labels == index, self.categories[index].color, clean_name(self.categories[index].name)
             )
             for index in np.unique(labels)
@@ -254,7 +254,7 @@ class Objects(Prediction):
         """A light copy that cannot be drawn, for lists over many photos."""
         return replace(self, photo=np.broadcast_to(np.uint8(0), self.photo.shape))
 
-    def _regions(self, size: tuple[int, int]) -> list[draw.Region]:
+    def _regions(self, size: tuple[int, int]) -> list[draw.Tinted]:
         """The best on top, in the colours of their categories; if all are of one, in colours far apart."""
         alone = len(set(self.category_index.tolist())) == 1 and len(self) > 1
         made_up = list(islice(draw.distinct_colors(), len(self)))
@@ -265,7 +265,7 @@ class Objects(Prediction):
             number = seen[category.id] = seen.get(category.id, -1) + 1
             color = made_up[number] if alone else draw.shade(category.color, number)
             label = f"{clean_name(category.name)} {self.scores[index]:.2f}"
-            regions.append(draw.Region(_scaled(self.mask(index), size), color, label))
+            regions.append(draw.Tinted(_scaled(self.mask(index), size), color, label))
         return regions[::-1]
 
     def _save_coco(self, folder: Path) -> None:

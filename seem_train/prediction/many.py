@@ -44,6 +44,7 @@ from seem_train.prediction.photo import MAX_PIXELS, open_photo
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals import Proposals
+from seem_train.prediction.review import Reviewed, how_unsure
 from seem_train.prediction.user_prompts import read_prompts
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class Wanted:
 class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)  #: one for each photo that was answered
     problems: list[str] = field(default_factory=list)  #: a sentence for each that was not
+    reviewed: list[Reviewed] = field(default_factory=list)  #: those with a panoptic answer
 
     def never_found(self) -> list[str]:
         """Prompts that no photo answers."""
@@ -116,6 +118,9 @@ def predict(
                     outcome.problems.append(_of(photos[place], error))
                     continue
                 writer.propose(photos[place], names[place][0], answers)
+                if isinstance(answer := answers.get("panoptic"), Panoptic):
+                    picture = writer.picture(names[place], "panoptic")
+                    outcome.reviewed.append(Reviewed(names[place][0], how_unsure(answer), picture))
                 row = writer.write(place + 1, names[place], answers, wanted.prompts)
                 outcome.rows.append(row | ({"not_found": [vars(one) for one in missed]} if missed else {}))
             done += len(chunk)
@@ -202,12 +207,16 @@ class _Writer:
             if task == "prompts":
                 asked = read_prompts(answer.size, prompts)
                 picture = _with_marks(picture, asked, picture.shape[1] / width)
-            write_picture(self._out / "overlays" / f"{stem}.{task}.png", picture)
+            write_picture(self.picture(name, task), picture)
             if self._photos > 1 and len(self._sheet) < SHEET:
                 share = min(1.0, SHEET_HEIGHT / picture.shape[0])
                 small = answer.draw(longest=max(1, round(share * max(picture.shape[:2]))))
                 self._sheet.append((small, f"{file_name} · {task}" if len(answers) > 1 else file_name))
         return row
+
+    def picture(self, name: tuple[str, str], task: str) -> Path:
+        """Where the picture of an answer lies."""
+        return self._out / "overlays" / f"{name[1]}.{task}.png"
 
     def propose(self, photo: Path, name: str, answers: Mapping[str, Prediction]) -> None:
         """What was found as annotations, where they are wanted.

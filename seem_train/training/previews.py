@@ -64,7 +64,7 @@ def _row(
     if sample.phrases:
         sentence = sample.phrases[0].sentences[0].raw
         mask = _answer_text(model, features, sentence, photo.shape[:2])
-        pictures.append(draw.overlay(photo, [draw.Region(mask, _FOUND)]))
+        pictures.append(draw.overlay(photo, [draw.Tinted(mask, _FOUND)]))
         captions.append(f"“{sentence}”")
     if sample.segments:
         pictures.append(_answer_click(model, features, sample, photo))
@@ -123,7 +123,7 @@ def _answer_click(model: SEEM, features: ImageFeatures, sample: Sample, photo: n
     prompt = ImagePrompts.of([ObjectPrompt(Marks(points=[(x, y)]))], (height, width))
     answer = model.refine(features, prompt, SeededDraws(0))
     mask = _at_full_size(answer[0], features, photo.shape[:2])[0].gt(0).cpu().numpy()
-    shown = draw.overlay(photo, [draw.Region(mask, _FOUND)])
+    shown = draw.overlay(photo, [draw.Tinted(mask, _FOUND)])
     return draw.draw_marks(shown, points=[(column, row, True)])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pycocotools import mask as coco_mask
 from run_folders import CATEGORIES, EVAL_SIZE, write_run
 from typer.testing import CliRunner, Result
 
+import seem_train
 from seem_train import Predictor
 from seem_train.cli.app import app
 from seem_train.model.seem import SEEM
@@ -246,3 +249,54 @@ def test_photos_of_too_many_pixels_are_left_out_and_may_be_allowed(
     assert few.exit_code == 2
     assert "more than 4,799; scale it down, or allow more with --max-pixels" in few.stderr
     assert _predict(run, photos / "a.png", "--out", tmp_path, "--max-pixels", HEIGHT * WIDTH).exit_code == 0
+
+
+def test_a_review_shows_first_what_the_model_is_least_sure_of(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    sure = "--object-threshold", "0", "--overlap-threshold", "0"
+    result = _predict(run, photos, *sure, "--out", tmp_path / "out", "--review", tmp_path / "review")
+    assert result.exit_code == 0, result.output
+    rows = (tmp_path / "review" / "review.csv").read_text().splitlines()
+    assert rows[0] == "rank,unsure,photo"
+    predictor = Predictor(run)
+    expected = {}
+    for name in ("a.png", "b.jpg", "deep/a.png"):
+        predictor.set_image(photos / name)
+        found = predictor.panoptic(object_threshold=0, overlap_threshold=0)
+        share = sum(segment.area * segment.score for segment in found.segments) / (HEIGHT * WIDTH)
+        expected[name] = 1 - share
+    order = sorted(expected, key=lambda name: -expected[name])
+    assert rows[1:] == [f"{n},{expected[name]:.4f},{name}" for n, name in enumerate(order, start=1)]
+    for number, name in enumerate(order, start=1):
+        stem = name.rsplit(".", 1)[0]
+        picture = tmp_path / "review" / f"{number:04d}_{stem.replace('/', '_')}.png"
+        assert picture.read_bytes() == (tmp_path / "out" / "overlays" / f"{stem}.panoptic.png").read_bytes()
+    assert f"{expected[order[0]]:.3f}  {order[0]}" in result.stdout
+    again = _predict(run, photos, "--out", tmp_path / "out", "--review", tmp_path / "review")
+    assert again.exit_code == 2
+    assert "is not empty; name another folder" in again.stderr
+
+
+def test_the_version_is_printed() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"seem-train {seem_train.__version__}\n"
+
+
+@pytest.mark.parametrize("missing", ["no-such-run/best", "none.safetensors"])
+def test_a_missing_file_is_told_before_torch_is_imported(photos: Path, missing: str) -> None:
+    code = (
+        "import sys; from seem_train.cli.app import app\n"
+        "try: app()\nexcept SystemExit as left: print(left.code, 'torch' in sys.modules)"
+    )
+    for words in (
+        ["predict", missing, str(photos)],
+        ["evaluate", missing, "."],
+        ["export", missing, "--out", "x"],
+    ):
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        )
+        assert ended.stdout == "2 False\n", ended.stderr
+        assert ended.stderr.startswith("error: ")

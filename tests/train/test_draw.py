@@ -26,7 +26,7 @@ def _square(first: int, last: int, shape: tuple[int, int] = (120, 160)) -> np.nd
 def test_a_region_is_tinted_outlined_and_nothing_else_changes() -> None:
     photo = np.full((120, 160, 3), 100, np.uint8)
     before = photo.copy()
-    picture = draw.overlay(photo, [draw.Region(_square(30, 80), (200, 0, 0))])
+    picture = draw.overlay(photo, [draw.Tinted(_square(30, 80), (200, 0, 0))])
     assert np.array_equal(photo, before)
     inside, border, outside = picture[50, 50], picture[30, 50], picture[100, 130]
     assert inside[0] > 120
@@ -38,14 +38,14 @@ def test_a_region_is_tinted_outlined_and_nothing_else_changes() -> None:
 def test_empty_regions_and_no_regions_leave_the_image_as_it_is() -> None:
     photo = _photo()
     assert np.array_equal(draw.overlay(photo, []), photo)
-    nothing = draw.Region(np.zeros((120, 160), bool), (9, 9, 9), "nothing")
+    nothing = draw.Tinted(np.zeros((120, 160), bool), (9, 9, 9), "nothing")
     assert np.array_equal(draw.overlay(photo, [nothing]), photo)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (9, 9), (1500, 40)])
 def test_images_of_any_shape_can_be_drawn_on(shape: tuple[int, int]) -> None:
     photo = np.zeros((*shape, 3), np.uint8)
-    region = draw.Region(np.ones(shape, bool), (10, 200, 30), "a rather long name")
+    region = draw.Tinted(np.ones(shape, bool), (10, 200, 30), "a rather long name")
     assert draw.overlay(photo, [region]).shape == photo.shape
 
 
@@ -53,7 +53,7 @@ def test_a_label_lies_near_the_middle_of_its_region() -> None:
     photo = np.zeros((200, 300, 3), np.uint8)
     mask = np.zeros((200, 300), bool)
     mask[120:180, 200:290] = True
-    changed = (draw.overlay(photo, [draw.Region(mask, (0, 0, 255), "cup")], fill=0) > 240).all(2)
+    changed = (draw.overlay(photo, [draw.Tinted(mask, (0, 0, 255), "cup")], fill=0) > 240).all(2)
     rows, columns = np.nonzero(changed)
     assert abs(rows.mean() - 150) < 12
     assert abs(columns.mean() - 245) < 12
@@ -63,7 +63,7 @@ def test_the_label_of_a_small_thing_stands_above_it() -> None:
     photo = np.zeros((200, 300, 3), np.uint8)
     mask = np.zeros((200, 300), bool)
     mask[100:108, 100:112] = True
-    picture = draw.overlay(photo, [draw.Region(mask, (0, 0, 255), "key")], fill=1)
+    picture = draw.overlay(photo, [draw.Tinted(mask, (0, 0, 255), "key")], fill=1)
     assert (picture[102:106, 102:110] == (0, 0, 255)).all()
     assert (picture[80:98] > 240).all(2).any()
 
