@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking
 from seem_data.problems import DataError, Problem
-from seem_data.terminal import ProgressBar, show, show_json, show_problems
+from seem_data.terminal import ProgressBar, say, show, show_json, show_problems
 
 if TYPE_CHECKING:
     from seem_data.building.report import BuildReport
@@ -30,9 +31,6 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DatasetFolder = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default=False)]
-Workers = Annotated[
-    int | None, typer.Option(help="Processes. [default: one for each core]", show_default=False)
-]
 
 
 @app.callback()
@@ -43,96 +41,23 @@ def seem_data(
     if version:
         from seem_data.version import __version__
 
-        print(f"seem-tools {__version__}")
+        say(f"seem-tools {__version__}")
         raise typer.Exit
 
 
 @app.command()
-def build(
-    colors: Annotated[
-        Path, typer.Option(help="Colour map: categories with colour and isthing.", show_default=False)
-    ],
-    polys: Annotated[Path | None, typer.Option(help="Polygon annotations: a folder or a file.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Painted masks, the ground under the polygons.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Photos, where they lie apart.")] = None,
-    out: Annotated[Path, typer.Option(help="The dataset's folder.")] = Path("dataset"),
-    split: Annotated[
-        str,
-        typer.Option(
-            help="Shares (train=0.8,val=0.2), lists (train=train.txt,val=val.txt), 'folders', or 'auto': "
-            "as the input says, else train=0.8,val=0.2."
-        ),
-    ] = "auto",
-    group_by: Annotated[
-        str | None,
-        typer.Option(help=r"Regular expression: images in whose names it finds the same stay together."),
-    ] = None,
-    format: Annotated[str, typer.Option(help="Of the annotations, see 'seem-data formats'.")] = "auto",
-    unknown: Annotated[
-        str, typer.Option(help="Labels without category: skip, error, or a category.")
-    ] = "skip",
-    overlap: Annotated[
-        str, typer.Option(help="Who is on top: format, small-on-top, category-priority, error.")
-    ] = "format",
-    unlabeled: Annotated[
-        str, typer.Option(help="What nobody labelled becomes: void, nearest, or a stuff category.")
-    ] = "void",
-    min_area: Annotated[int, typer.Option(help="Drop objects that show fewer pixels.")] = 0,
-    min_coverage: Annotated[float, typer.Option(help="Warn where less of an image is labelled.")] = 0.5,
-    instances: Annotated[
-        str, typer.Option(help="Things in painted masks: one a category, or connected components.")
-    ] = "one",
-    sentences: Annotated[
-        Path | None, typer.Option(help="JSON or CSV of sentences by image and object.")
-    ] = None,
-    annotator: Annotated[
-        str | None,
-        typer.Option(help="Whose work is read where several annotated a photo. [default: the newest]"),
-    ] = None,
-    sentences_per_segment: Annotated[int, typer.Option(help="Most generated sentences of a segment.")] = 4,
-    generated: Annotated[bool, typer.Option(help="Generate sentences.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the split and the choice of sentences.")] = 0,
-    strict: Annotated[bool, typer.Option(help="Build nothing if anything would be left out.")] = False,
-    workers: Workers = None,
-    engine: Annotated[str, typer.Option(help="auto, local, pool or ray.")] = "auto",
-    ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster.")] = None,
-    json: Json = False,
-) -> None:
+@taking(BuildChoices)
+def build(choices: BuildChoices, json: Json = False) -> None:
     """Build a dataset, or bring one up to date. Stopped, the same command goes on where it was."""
     with _errors(json), ProgressBar(quiet=json) as bar:
         from seem_data.building.pipeline import build as run
         from seem_data.layout import PROBLEMS_JSON
 
-        report = run(
-            colors,
-            polys,
-            out,
-            masks=masks,
-            images=images,
-            sentences=sentences,
-            annotator=annotator,
-            strict=strict,
-            workers=workers,
-            engine=engine,
-            ray_address=ray_address,
-            progress=bar,
-            split=split,
-            group_by=group_by,
-            format=format,
-            unknown=unknown,
-            overlap=overlap,  # type: ignore[arg-type]  (checked by `Options.faults`)
-            unlabeled=unlabeled,
-            min_area=min_area,
-            min_coverage=min_coverage,
-            instances=instances,  # type: ignore[arg-type]
-            sentences_per_segment=sentences_per_segment,
-            generated=generated,
-            seed=seed,
-        )
+        report = run(**vars(choices), progress=bar)
     if json:
         show_json(report.as_dict())
     else:
-        show_problems(report.problems, rest=str(out / PROBLEMS_JSON))
+        show_problems(report.problems, rest=str(choices.out / PROBLEMS_JSON))
         _show_build(report)
     raise typer.Exit(WITH_PROBLEMS if report.has_errors else GOOD)
 
@@ -155,10 +80,10 @@ def _show_build(report: BuildReport) -> None:
     for problem in report.problems:
         found[problem.severity] += 1
     told = ", ".join(_count(count, severity) for severity, count in found.items() if count) or "no problems"
-    print(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
+    say(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
     out = shlex.quote(str(report.out))
-    print(f"Next: seem-data report {out}    (look at it)")
-    print(f"      seem-train run {out}")
+    say(f"Next: seem-data report {out}    (look at it)")
+    say(f"      seem-train run {out}")
 
 
 def _count(number: int, noun: str) -> str:
@@ -191,7 +116,7 @@ def init(
         _row(category.as_coco() | ({"value": numbers[category.name]} if category.name in numbers else {}))
         for category in categories
     ]
-    print("[\n  " + ",\n  ".join(rows) + "\n]")
+    say("[\n  " + ",\n  ".join(rows) + "\n]")
     left_out = any(problem.severity == "error" for problem in problems)
     raise typer.Exit(WITH_PROBLEMS if left_out else GOOD)
 
@@ -206,6 +131,7 @@ def _row(row: dict[str, Any]) -> str:
 def validate(
     dataset: DatasetFolder,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired without guessing.")] = False,
+    max_megapixels: MaxMegapixels = 100.0,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
@@ -215,17 +141,20 @@ def validate(
         from seem_data.checking.validate import validate as check
 
         if fix:
-            repaired, problems = repair(dataset, workers=workers, progress=bar)
+            repaired, problems = repair(dataset, workers=workers, progress=bar, max_megapixels=max_megapixels)
         else:
-            repaired, problems = [], check(dataset, workers=workers, progress=bar)
+            repaired, problems = (
+                [],
+                check(dataset, workers=workers, progress=bar, max_megapixels=max_megapixels),
+            )
     if json:
         rows = {"repaired": repaired, "problems": problems}
         show_json({name: [problem.as_dict() for problem in found] for name, found in rows.items()})
     else:
         show_problems(problems, rest="the output of --json")
         if repaired:
-            print(f"{_count(len(repaired), 'problem')} repaired.")
-        print(f"{dataset}: {_count(len(problems), 'problem')}." if problems else f"{dataset} is valid.")
+            say(f"{_count(len(repaired), 'problem')} repaired.")
+        say(f"{dataset}: {_count(len(problems), 'problem')}." if problems else f"{dataset} is valid.")
     raise typer.Exit(WITH_PROBLEMS if problems else GOOD)
 
 
@@ -263,7 +192,7 @@ def report(
     if json:
         show_json({"report": str(written), "problems": len(problems)})
     else:
-        print(f"The report is in {written}")
+        say(f"The report is in {written}")
 
 
 @app.command()
@@ -297,9 +226,9 @@ def export(
         show_json({"out": str(out), "next": following, "problems": rows})
         return
     show_problems(problems)
-    print(f"Exported for {to} to {out}")
+    say(f"Exported for {to} to {out}")
     for command in following:
-        print(f"Next: {command}")
+        say(f"Next: {command}")
 
 
 @app.command()
@@ -334,7 +263,7 @@ def _errors(json: bool) -> Iterator[None]:
         _show_errors([_broken_install(error)], json)
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        typer.echo("Stopped. The same command goes on from here.", err=True)
+        say("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(_STOPPED) from None
 
 

@@ -33,6 +33,9 @@ _REMEDIES = {
     ),
     errno.EROFS: ("read-only", "The file system is read-only: choose another folder with --out."),
     errno.EACCES: ("read-only", "You may not write here: choose another folder with --out."),
+    errno.ENAMETOOLONG: ("bad-output", "Choose a shorter path with --out."),
+    errno.ENOTDIR: ("bad-output", "A file stands where a folder is needed: choose another --out."),
+    errno.EEXIST: ("bad-output", "A file stands where a folder is needed: choose another --out."),
     errno.EPERM: ("read-only", "You may not write here: choose another folder with --out."),
 }
 
@@ -128,7 +131,8 @@ def copy(source: Path, target: Path | str, content: bytes | None = None) -> None
     with open(source, "rb", opener=_open_at_once) as file, atomic_file(target) as new:
         if _cloned(file, new) and (content is None or os.fstat(new.fileno()).st_size == len(content)):
             return
-        new.truncate(0)
+        new.seek(0)
+        new.truncate()
         if content is not None:
             new.write(content)
         else:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from seem_data import readers
+from seem_data.building.assemble import splits_on_disk
 from seem_data.building.job import Job
 from seem_data.building.naming import Names
 from seem_data.building.options import Options
 from seem_data.building.pairs import pair
 from seem_data.categories import Categories
 from seem_data.files import writing
-from seem_data.layout import DATASET_JSON, FOLDER
+from seem_data.layout import DATASET_JSON, FOLDER, FOLDERS
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Input, Item, Reader
 from seem_data.readers._photos import left_over
 from seem_data.sentences.file import SentencesFile
+
+_LONGEST_NAME = 255  #: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +137,20 @@ def _resolved(path: Path) -> Path:
 
 
 def _unfit_output(out: Path) -> Iterator[Problem]:
-    """The output must be new, empty, or a dataset built before."""
+    """The output must be new, empty, or a dataset built before; and its folders its own."""
     try:
         if not out.exists() and not out.is_symlink():
+            yield from _unfit_place(out)
             return
         entries = {path.name for path in out.iterdir()}
+        links = [path for path in _folders_of_splits(out) if path.is_symlink()]
     except OSError as error:
         remedy = "Choose another folder."
         yield Problem("bad-output", f"cannot be used ({error.strerror}).", remedy, str(out), where="--out")
         return
+    for path in links:
+        message = "is a link to another folder: files of yours could be overwritten there."
+        yield Problem("bad-output", message, "Put the folder itself in its place.", str(path), where="--out")
     if entries and not entries & {DATASET_JSON, FOLDER}:
         yield Problem(
             "bad-output",
@@ -150,6 +159,24 @@ def _unfit_output(out: Path) -> Iterator[Problem]:
             str(out),
             where="--out",
         )
+
+
+def _unfit_place(out: Path) -> Iterator[Problem]:
+    """A folder that is not there yet must be one that can be."""
+    longest = max(map(len, (os.fsencode(part) for part in out.parts)), default=0)
+    there = next(parent for parent in out.absolute().parents if parent.exists())
+    message = None
+    if longest > _LONGEST_NAME:
+        message = f"has a name of {longest} bytes; file systems take {_LONGEST_NAME}."
+    elif not there.is_dir():
+        message = f"cannot be made: {there} is a file."
+    if message:
+        yield Problem("bad-output", message, "Choose another folder.", str(out), where="--out")
+
+
+def _folders_of_splits(out: Path) -> Iterator[Path]:
+    for split in splits_on_disk(out):
+        yield from (out / split, *(out / split / folder for folder in FOLDERS))
 
 
 class OutputBefore:

@@ -14,7 +14,7 @@ new build.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from seem_data import images, layout
 from seem_data.categories import Categories
-from seem_data.checking.validate import is_safe, rows_of, strays, validate
+from seem_data.checking.validate import rows_of, strays, validate
 from seem_data.checking.validate_image import Rows, polygon_faults
 from seem_data.drawing.outlines import trace
 from seem_data.encoding.segment_map import SegmentMap
@@ -39,9 +39,11 @@ from seem_data.layout import (
     Segment,
     SplitWriter,
     encode_rows,
+    is_file_name,
     png,
 )
 from seem_data.layout.pixels import read_id_map
+from seem_data.limits import DEFAULT_MEGAPIXELS
 from seem_data.problems import DataError, Problem
 
 SET_ASIDE = "set-aside"
@@ -52,6 +54,7 @@ def repair(
     *,
     workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    max_megapixels: float = DEFAULT_MEGAPIXELS,
 ) -> tuple[list[Problem], list[Problem]]:
     """Repair a dataset.
 
@@ -61,21 +64,32 @@ def repair(
     Raises:
         DataError: the folder is no dataset, or cannot be written.
     """
-    before = validate(root, workers=workers, progress=progress)
+    before = validate(root, workers=workers, progress=progress, max_megapixels=max_megapixels)
     if not before:
         return [], []
     dataset = Dataset(root)
     info = _info(dataset)
     counts = dict(info.get("splits", {})) if isinstance(info.get("splits"), dict) else {}
     counts = {name: counts.get(name) for name in dataset.split_names}
+    links = [problem for name in dataset.split_names for problem in _links(dataset.root / name)]
+    if links:
+        return [], [*before, *links]
     for name in dataset.split_names:
         repaired = _repair_split(dataset, name)
         counts[name] = repaired if repaired is not None else counts[name]
     told = {name: count for name, count in counts.items() if count is not None}
     layout.write_info(dataset.root, info.get("name", dataset.root.name), info.get("options", {}), told)
-    after = validate(root, workers=workers, progress=progress)
+    after = validate(root, workers=workers, progress=progress, max_megapixels=max_megapixels)
     left = set(after)
     return [problem for problem in before if problem not in left], after
+
+
+def _links(root: Path) -> Iterator[Problem]:
+    """Folders of a split that are links: what lies behind them may be somebody else's, and stays as it is."""
+    for path in (root, *(root / folder for folder in layout.FOLDERS)):
+        if path.is_symlink():
+            message = "is a link to another folder, in which nothing is written: nothing was repaired."
+            yield Problem("linked-folder", message, "Put the folder itself in its place.", str(path))
 
 
 def _info(dataset: Dataset) -> dict[str, Any]:
@@ -104,12 +118,12 @@ def _good_rows(file: PanopticFile, grounding: GroundingFile) -> list[Rows]:
     """One row of an image and one annotation for it: the first of several."""
     annotations: dict[int, Any] = {}
     for row in file.annotations:
-        if is_safe(row.file_name):
+        if is_file_name(row.file_name):
             annotations.setdefault(row.image_id, row)
     pairs, photos, pngs = [], set(), set()
     for image in file.images:
         row = annotations.pop(image.id, None)
-        if row is None or not is_safe(image.file_name):
+        if row is None or not is_file_name(image.file_name):
             continue
         if image.file_name not in photos and row.file_name not in pngs:
             photos.add(image.file_name)

@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seem_data import layout
-from seem_data.checking.validate_image import Checked, Rows, check_images
+from seem_data.checking.validate_image import Findings, Rows, check_images
 from seem_data.engines.choose import check_engine, open_engine
 from seem_data.engines.spread import Casualty
 from seem_data.files import sha256_file
-from seem_data.layout import Dataset, GroundingFile, ImageRow, InstancesFile, PanopticFile, PanopticRow
+from seem_data.layout import (
+    Dataset,
+    GroundingFile,
+    ImageRow,
+    InstancesFile,
+    PanopticFile,
+    PanopticRow,
+    is_file_name,
+)
+from seem_data.limits import DEFAULT_MEGAPIXELS
 from seem_data.problems import DataError, Problem, Severity
 
 Row = TypeVar("Row")
@@ -31,8 +40,12 @@ def validate(
     *,
     workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    max_megapixels: float = DEFAULT_MEGAPIXELS,
 ) -> list[Problem]:
     """All that is wrong with a dataset; an empty list if it is as the layout promises.
+
+    Args:
+        max_megapixels: photos and PNGs with more are a problem, and not decoded.
 
     Raises:
         DataError: the folder is no dataset, or its categories are unusable: nothing else can be checked.
@@ -45,7 +58,7 @@ def validate(
         problems.append(Problem("no-splits", message, _BUILD_AGAIN, str(dataset.root)))
     files_of: dict[str, dict[str, list[str]]] = {}
     for name in dataset.split_names:
-        check = SplitCheck(dataset, name)
+        check = SplitCheck(dataset, name, max_megapixels)
         problems += check.run(workers, progress)
         files_of[name] = check.photos
     problems += _check_leaks(dataset, files_of)
@@ -99,8 +112,9 @@ def _check_leaks(dataset: Dataset, photos: dict[str, dict[str, list[str]]]) -> l
 class SplitCheck:
     """The checks of one split. After `run`, `photos` tells which photos it holds, by SHA-256."""
 
-    def __init__(self, dataset: Dataset, name: str) -> None:
+    def __init__(self, dataset: Dataset, name: str, max_megapixels: float) -> None:
         self.dataset = dataset
+        self.max_megapixels = max_megapixels
         self.name = name
         self.root = dataset.root / name
         self.problems: list[Problem] = []
@@ -171,13 +185,13 @@ class SplitCheck:
                     name,
                     f"has an annotation for image {row.image_id}, which it does not list.",
                 )
-            elif is_safe(row.file_name):
+            elif is_file_name(row.file_name):
                 rows.setdefault(row.image_id, row)
             else:
                 self.add("unsafe-name", name, f"names the PNG {row.file_name!r}, outside of its folder.")
         pairs = []
         for image in file.images:
-            if not is_safe(image.file_name):
+            if not is_file_name(image.file_name):
                 self.add("unsafe-name", name, f"names the photo {image.file_name!r}, outside of its folder.")
             elif (row := rows.pop(image.id, None)) is not None:
                 pairs.append((image, row))
@@ -207,10 +221,10 @@ class SplitCheck:
 
     def _check_images(
         self, rows: list[Rows], workers: int | None, progress: Callable[[str, int, int], None] | None
-    ) -> dict[int, Checked]:
-        checked: dict[int, Checked] = {}
+    ) -> dict[int, Findings]:
+        checked: dict[int, Findings] = {}
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-        work = partial(check_images, (self.root, self.dataset.categories))
+        work = partial(check_images, self.root, self.dataset.categories, self.max_megapixels)
         with open_engine("auto", workers if len(chunks) > 1 else 1) as engine:
             for result in engine.map(work, chunks):
                 if isinstance(result, Casualty):
@@ -227,7 +241,7 @@ class SplitCheck:
         return checked
 
     def _check_fingerprint(
-        self, pairs: list[tuple[ImageRow, PanopticRow]], checked: dict[int, Checked]
+        self, pairs: list[tuple[ImageRow, PanopticRow]], checked: dict[int, Findings]
     ) -> None:
         """The fingerprint covers every byte: it also finds changes that leave all promises kept."""
         told = self.dataset.fingerprint_told(self.name)
@@ -274,11 +288,6 @@ def _by_image(rows: Iterable[Any]) -> defaultdict[int, list[Any]]:
 
 def repeated(values: Iterable[Any]) -> list[Any]:
     return [value for value, count in Counter(values).items() if count > 1]
-
-
-def is_safe(name: str) -> bool:
-    """Whether a file name is one, and no path."""
-    return name not in ("", ".", "..") and not set(name) & {"/", "\\", "\0"}
 
 
 def strays(root: Path, file: PanopticFile) -> Iterator[tuple[str, str]]:

@@ -16,9 +16,10 @@ from pycocotools import mask as coco_mask
 from seem_data import images, layout
 from seem_data.categories import Categories
 from seem_data.encoding.segment_map import SegmentMap
-from seem_data.files import sha256_file
-from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment
+from seem_data.files import read_regular, sha256_file
+from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment, png
 from seem_data.layout.pixels import read_id_map
+from seem_data.limits import check_pixels
 from seem_data.problems import DataError, Problem, Severity
 
 _LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json
@@ -37,7 +38,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class Findings:
     """What was found, and the SHA-256 of photo, panoptic and semantic PNG ("" for one that is not there)."""
 
     image_id: int
@@ -45,14 +46,17 @@ class Checked:
     sha256: tuple[str, str, str]
 
 
-def check_images(split: tuple[Path, Categories], rows: list[Rows]) -> list[Checked]:
+def check_images(
+    root: Path, categories: Categories, max_megapixels: float, rows: list[Rows]
+) -> list[Findings]:
     """Check images of the split in a folder. What a worker does."""
-    return [_ImageCheck(*split, row).run() for row in rows]
+    return [_ImageCheck(root, categories, max_megapixels, row).run() for row in rows]
 
 
 class _ImageCheck:
-    def __init__(self, root: Path, categories: Categories, rows: Rows) -> None:
+    def __init__(self, root: Path, categories: Categories, max_megapixels: float, rows: Rows) -> None:
         self.root = root
+        self.max_megapixels = max_megapixels
         self.categories = categories
         self.rows = rows
         self.problems: list[Problem] = []
@@ -60,7 +64,7 @@ class _ImageCheck:
         self.panoptic = root / layout.PANOPTIC / rows.panoptic.file_name
         self.semantic = root / layout.SEMANTIC / rows.panoptic.file_name
 
-    def run(self) -> Checked:
+    def run(self) -> Findings:
         self._check_photo()
         self._check_segments()
         id_map = self._read_panoptic()
@@ -71,7 +75,7 @@ class _ImageCheck:
             self._check_instances(found)
             self._check_grounding(found)
         hashes = [_sha256(path) for path in (self.photo, self.panoptic, self.semantic)]
-        return Checked(self.rows.image.id, self.problems, (hashes[0], hashes[1], hashes[2]))
+        return Findings(self.rows.image.id, self.problems, (hashes[0], hashes[1], hashes[2]))
 
     def add(
         self,
@@ -95,6 +99,7 @@ class _ImageCheck:
             return
         try:
             header = images.read_header(self.photo)
+            check_pixels(header.width, header.height, self.max_megapixels, str(self.photo))
             images.check_complete(self.photo)
         except DataError as error:
             self.add("bad-photo", self.photo, error.problems[0].message, _BUILD_AGAIN)
@@ -112,7 +117,7 @@ class _ImageCheck:
             self.add("missing-panoptic", self.panoptic, "is missing.", _BUILD_AGAIN)
             return None
         try:
-            id_map = read_id_map(self.panoptic)
+            id_map = read_id_map(self.panoptic, self.max_megapixels)
         except DataError as error:
             self.add("bad-panoptic", self.panoptic, error.problems[0].message, _BUILD_AGAIN)
             return None
@@ -172,13 +177,16 @@ class _ImageCheck:
             return
         category_of = {segment.id: segment.category_id for segment in self.rows.panoptic.segments_info}
         expected = found.semantic(category_of, self.categories)
-        pixels = _decoded(self.semantic)
-        if pixels is None or pixels.ndim != 2 or pixels.dtype != expected.dtype:
+        data = _content(self.semantic)
+        header = png.read_header(data)
+        if header is not None and header[:2] != self._size:  # nothing of another size is decoded
+            message = f"has {_by(header[:2])} pixels, not {_by(self._size)}."
+            self.add("semantic-size", self.semantic, message)
+            return
+        pixels = _decoded(data) if header is not None else None
+        if pixels is None or pixels.shape != expected.shape or pixels.dtype != expected.dtype:
             kind = f"{8 * expected.itemsize}-bit grey"
             self.add("bad-semantic", self.semantic, f"is no {kind} PNG.")
-        elif pixels.shape != expected.shape:
-            found_size = _by(pixels.shape[::-1])
-            self.add("semantic-size", self.semantic, f"has {found_size} pixels, not {_by(self._size)}.")
         elif wrong := int(np.count_nonzero(pixels != expected)):
             message = f"disagrees with the panoptic PNG on {wrong} pixels."
             self.add("semantic-differs", self.semantic, message)
@@ -262,8 +270,8 @@ def polygon_faults(
     if not polygons or any(len(p) < 6 or len(p) % 2 for p in polygons) or len(polygons[0]) < 8:
         yield "bad-polygon", "needs polygons of three points or more, four in the first."
         return
-    if not all(np.isfinite(polygon).all() for polygon in polygons):
-        yield "bad-polygon", "has a polygon with infinite coordinates."
+    if any(_leaves(polygon, size) for polygon in polygons):  # pycocotools would walk all the way there
+        yield "bad-polygon", "has a polygon with a point outside of the image."
         return
     # The stubs of pycocotools know one polygon where its code takes a list of them.
     parts: Any = coco_mask.frPyObjects(polygons, size[1], size[0])  # pyright: ignore
@@ -276,16 +284,28 @@ def polygon_faults(
         yield "polygons-differ", f"has polygons that cover another area than the segment (IoU {iou:.3f})."
 
 
-def _decoded(path: Path) -> NDArray[Any] | None:
-    """The pixels as they are stored, or None where the file is no picture."""
+def _leaves(polygon: list[float], size: tuple[int, int]) -> bool:
+    points = np.asarray(polygon, np.float64).reshape(-1, 2)
+    return not bool(((points >= 0) & (points <= size)).all())
+
+
+def _decoded(data: bytes) -> NDArray[Any] | None:
+    """The pixels as they are stored, or None where they are damaged."""
     try:
-        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error):
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
         return None
 
 
 def _by(size: tuple[int, ...]) -> str:
     return "×".join(map(str, size))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except OSError:
+        return b""
 
 
 def _sha256(path: Path) -> str:

@@ -7,29 +7,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seem_data.files import read_regular
 from seem_data.layout import png
+from seem_data.limits import MOST_MEGAPIXELS, check_pixels
 from seem_data.problems import DataError, Problem
 
 _RGB = 2  #: PNG's colour type
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
-def read_id_map(path: Path) -> NDArray[np.int32]:
+def read_id_map(path: Path, max_megapixels: float = MOST_MEGAPIXELS) -> NDArray[np.int32]:
     """A panoptic PNG as segment ids [H, W], 0 = void.
 
     Raises:
-        DataError: the file is missing, is no PNG, is damaged, or is not 8-bit RGB.
+        DataError: the file is missing, is no PNG, is damaged, is too large, or is not 8-bit RGB.
     """
     import cv2
 
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror}).") from None
     header = png.read_header(data)
     if header is None:
         raise _unusable(path, "is no PNG file.")
-    _, _, depth, color = header
+    width, height, depth, color = header
+    check_pixels(width, height, max_megapixels, str(path))
     if (depth, color) != (8, _RGB):
         found = f"{depth}-bit {_COLOR_TYPES.get(color, 'unknown')}"
         raise _unusable(path, f"is a PNG of {found} pixels; segment ids are stored as 8-bit RGB.")

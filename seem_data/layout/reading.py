@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -220,7 +221,7 @@ class Dataset:
             DataError: the folder is no dataset; the message shows the expected tree.
         """
         self.root = Path(root)
-        if not (self.root / CATEGORIES_JSON).is_file():
+        if not os.path.isfile(self.root / CATEGORIES_JSON):  # noqa: PTH113  (false for impossible names)
             raise DataError(
                 Problem(
                     "no-dataset",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from seem_data.files import read_regular
 from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, JOURNAL, ROW_FILES, SPLITS
 from seem_data.layout import FOLDER as BUILD
 from seem_data.problems import DataError, Problem
@@ -28,7 +29,7 @@ def read_bytes(path: Path) -> bytes:
         DataError: the file cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -98,7 +99,16 @@ def walk(
             files.sort()
         for name in files:
             if name.lower().endswith(endings) and not name.startswith("."):
-                yield Path(root, name)
+                path = Path(root, name)
+                if is_file(path) or not path.exists():  # a broken link is told where it is read
+                    yield path
+                elif problems is not None:
+                    problems.append(_no_file(path))
+
+
+def _no_file(path: Path) -> Problem:
+    message = "is a named pipe or a device, not a file; it is left out."
+    return Problem("no-file", message, "Put the file itself there.", str(path))
 
 
 def _is_dataset(root: str, folders: list[str], files: list[str]) -> bool:
