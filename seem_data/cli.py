@@ -234,10 +234,13 @@ def export(
 @app.command()
 def formats(json: Json = False) -> None:
     """List the annotation formats: how each is recognised, which shapes are read, what becomes of EXIF."""
+    from seem_data.categories import Categories
     from seem_data.readers import all_readers
+    from seem_data.readers.colormask import ColorMask
 
     facts = ("name", "title", "recognised_by", "shapes", "exif")
-    rows = [{fact: getattr(reader, fact) for fact in facts} for reader in all_readers()]
+    known = [*all_readers(), ColorMask(Categories([]))]
+    rows = [{fact: getattr(reader, fact) for fact in facts} for reader in known]
     if json:
         show_json(rows)
         return
