@@ -11,7 +11,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no
 # Two processes on two cores are faster than one that threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup dataset train compare pretrain test test-all bench lint clean
+.PHONY: chromium help setup dataset train compare pretrain test test-all bench lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make pretrain   teach seem-tiny an endless world of scenes; hours, goes on where it stopped"
 	@echo "make test       quick tests            make test-all   every test, numpy 1 and 2"
 	@echo "make bench      speed against baselines, side by side"
+	@echo "make chromium   a browser for the slow tests of the demo's page (Debian)"
 	@echo "make lint       ruff, pyright, imports make clean      remove .venv and what was built"
 
 # --- set-up --------------------------------------------------------------------------------------------
@@ -109,6 +110,10 @@ $(VENV)/numpy1/.ready: pyproject.toml
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s
+
+# The slow tests of the demo's page need a browser, and skip themselves without one.
+chromium:
+	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes chromium; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
