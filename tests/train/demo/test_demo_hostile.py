@@ -33,7 +33,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     """A real server on this machine, in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = make_app(offer(tmp_path / "kept", Limits(body=1 << 20, embedded=64 << 20)))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_keep_alive=120))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
