@@ -113,6 +113,7 @@ class Photos:
                 if photo != path and photo.suffix.lower() in images.SUFFIXES and is_file(photo):
                     return photo
         found: list[Path] = []
+        is_marked = _mask_names.has_mask_word(inner.name)
         whole, bare = _PHOTO_ENDING.sub("", inner.name).casefold(), _mask_names.mask_stem(inner.name)
         for stems, name in (
             (self._stems(), inner.name.casefold()),
@@ -121,7 +122,10 @@ class Photos:
             (self._bare_stems(), bare),
             *((self._stems(), shorter) for shorter in _mask_names.shorter(inner.name)),
         ):
-            if found := [photo for photo in stems.get(name, []) if photo != path]:
+            found = [photo for photo in stems.get(name, []) if photo != path]
+            if is_marked and path.is_relative_to(self.root):  # of a_mask.png another a_mask.png is no photo
+                found = [photo for photo in found if photo.name != path.name]
+            if found:
                 break
         found = _most_alike(found, inner)
         if len(found) == 1:

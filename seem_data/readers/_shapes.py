@@ -98,7 +98,9 @@ def usable(
                 raise
             message = error.problems[0].message.removeprefix("is ").removesuffix(".")
             place.tell(
-                "degenerate-part", f"has {what} {number} that is {message}, and left out.", severity=severity
+                "degenerate-part",
+                f"has {what} {number} that is {message}: it is left out.",
+                severity=severity,
             )
     return found
 

@@ -173,10 +173,10 @@ def chosen(task: Task, annotator: str | None, place: _shapes.Place) -> Annotatio
         raise DataError(Problem("not-annotated", message, severity="warning"))
     marked = [row for row in done if row.result]
     best = max(marked or done, key=lambda row: (bool(row.ground_truth), row.time))
-    if len(marked) > 1:
-        why = "the ground truth" if best.ground_truth else "the newest"
+    if len(done) > 1 and marked:
+        why = "the ground truth" if best.ground_truth else "the newest that marks anything"
         message = (
-            f"has {len(marked)} annotations (by {a_few([_called(row) for row in marked])}); {why}, "
+            f"has {len(done)} annotations (by {a_few([_called(row) for row in done])}); {why}, "
             f"of {_called(best)}, is read, the others are not."
         )
         place.tell("several-annotations", message, "Choose whose with --annotator.")

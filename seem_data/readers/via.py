@@ -88,7 +88,6 @@ class _Payload(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    id: Id
     fname: str
 
 

@@ -286,3 +286,12 @@ def test_greys_in_a_picture_of_colours_are_numbers_too(tmp_path):
     (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
     paint(tmp_path / "a.png", [[(0, 0, 0), (1, 1, 1), (2, 2, 2), (2, 2, 2)]])
     assert found(tmp_path) == ({"a.png": {"cat": 1, "dog": 2}}, [])
+
+
+def test_splits_that_repeat_names_keep_their_own_photos(tmp_path):
+    for split in ("train", "valid"):
+        make_photo(tmp_path / split / "a_jpg.rf.1.jpg", (2, 1))
+        number(tmp_path / split / "a_jpg.rf.1_mask.png", [[0, 1]])
+        (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cat\n")
+    named, problems = found(tmp_path)
+    assert named == {f"{split}/a_jpg.rf.1.jpg": {"cat": 1} for split in ("train", "valid")} and not problems

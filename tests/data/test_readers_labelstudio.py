@@ -324,7 +324,7 @@ def test_whose_annotation_is_read_can_be_chosen_and_is_told(tmp_path):
     assert annotation.regions[0].label == "jug"
     assert (
         "by ann@x.org, bob@x.org" in problem.message
-        and "the newest, of bob@x.org, is read" in problem.message
+        and "the newest that marks anything, of bob@x.org, is read" in problem.message
     )
     assert labels_by_photo(tmp_path, annotator="1") == labels_by_photo(tmp_path, annotator="ANN@x.org")
     assert labels_by_photo(tmp_path, annotator="1") == {"a.jpg": ["cup"]}

@@ -121,7 +121,7 @@ def test_projects_of_version_3(tmp_path):
             "project": {"pid": "x"},
             "config": {},
             "attribute": {"1": {"aname": "object", "type": 3, "options": {"0": "cup", "1": "jug"}}},
-            "file": {"1": {"fid": "1", "id": 1, "fname": "a.jpg", "type": 2, "src": "a.jpg"}},
+            "file": {"1": {"fid": "1", "fname": "a.jpg", "type": 2, "src": "a.jpg"}},
             "view": {"1": {"fid_list": ["1"]}},
             "metadata": metadata,
         },
