@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -121,7 +121,7 @@ def init(
     raise typer.Exit(WITH_PROBLEMS if left_out else GOOD)
 
 
-def _row(row: dict[str, Any]) -> str:
+def _row(row: Mapping[str, object]) -> str:
     import json
 
     return json.dumps(row, ensure_ascii=False)

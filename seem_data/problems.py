@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 Severity = Literal["error", "warning", "note"]
@@ -81,7 +81,7 @@ class collecting:  # no generator, for speed: readers enter one for every object
         return True
 
 
-def attempt(problems: list[Problem], function: Callable[..., T], *arguments: Any) -> T | None:
+def attempt(problems: list[Problem], function: Callable[..., T], *arguments: object) -> T | None:
     """What the function returns; or None where it raises a `DataError`, whose problems join the list."""
     with collecting(problems):
         return function(*arguments)

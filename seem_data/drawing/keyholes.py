@@ -7,13 +7,11 @@ two ways of a bridge cancel exactly, so the line encloses the outer ring less it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 
-def keyhole(outer: NDArray[Any], holes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def keyhole(outer: np.ndarray, holes: Sequence[np.ndarray]) -> np.ndarray:
     """The polygon as one ring.
 
     Args:

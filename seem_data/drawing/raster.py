@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -85,12 +85,12 @@ class Drawing:
     dropped: dict[str, int]
 
     @cached_property
-    def columns(self) -> NDArray[Any]:
+    def columns(self) -> np.ndarray:
         """[W, H] the index map with its columns one after another, in the type of `labels`."""
         return self.stretches.columns()
 
     @cached_property
-    def labels(self) -> NDArray[Any]:
+    def labels(self) -> np.ndarray:
         """[H, W] the index map in the smallest unsigned type: uint8 up to 255 segments."""
         return cv2.transpose(self.columns)
 

@@ -9,14 +9,13 @@ its holes; decoded as they do it, it is the segment's mask in the panoptic PNG t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from seem_data.annotations import Sentence
 from seem_data.drawing.outlines import trace
 from seem_data.encoding.panoptic import Panoptic
 
 
-def rows(panoptic: Panoptic, sentences: Sequence[Sequence[Sentence]]) -> list[dict[str, Any]]:
+def rows(panoptic: Panoptic, sentences: Sequence[Sequence[Sentence]]) -> list[dict[str, object]]:
     """One annotation per segment that has a sentence, in segment order.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ class FoundSegment:
 
     area: int
     bbox: Box
-    mask: dict[str, Any]  #: COCO's compressed RLE
+    mask: dict[str, object]  #: COCO's compressed RLE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +49,7 @@ class SegmentMap:
         found = {number: FoundSegment(*fact) for number, fact in zip(ids.tolist(), facts, strict=True)}
         return cls(index, runs, found)
 
-    def semantic(self, category_of: dict[int, int], categories: Categories) -> NDArray[Any]:
+    def semantic(self, category_of: dict[int, int], categories: Categories) -> np.ndarray:
         """[H, W] what the semantic PNG must hold, given the category of each segment id."""
         ignore = layout.semantic_ignore(len(categories))
         index_of = categories.index_of

@@ -7,8 +7,6 @@ and 255 for void (65535 in 16-bit files, which more than 255 categories need).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +25,7 @@ def encode_png(panoptic: Panoptic, categories: Categories) -> bytes:
     return png.encode_stretches(panoptic.drawing.stretches, _table(panoptic, categories))
 
 
-def _table(panoptic: Panoptic, categories: Categories) -> NDArray[Any]:
+def _table(panoptic: Panoptic, categories: Categories) -> np.ndarray:
     """[K + 1] the category index of each value of the index map."""
     ignore = semantic_ignore(len(categories))
     indices = [categories.index_of[segment.category_id] for segment in panoptic.segments]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -44,14 +43,14 @@ class _Row(msgspec.Struct):
     segment_id: int
 
 
-def _with_sentences(split: Split) -> list[Any]:
+def _with_sentences(split: Split) -> list[object]:
     """The instances, those that somebody described with ``sentences`` as RefCOCO has them."""
     own: Mapping[tuple[int, int], list[dict[str, str]]] = {
         (grounded.image_id, grounded.segment_id): said
         for grounded in split.grounding()
         if (said := [{"raw": s.raw} for s in grounded.sentences if s.kind == "own"])
     }
-    rows: list[Any] = []
+    rows: list[object] = []
     for raw in raw_rows(split, INSTANCES_JSON):
         row = msgspec.json.decode(raw, type=_Row)
         said = own.get((row.image_id, row.segment_id))

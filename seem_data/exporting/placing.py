@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import cv2
 import msgspec
@@ -46,12 +45,12 @@ class Job:
         stuff = [category for category in self.dataset.categories if not category.isthing]
         return Categories([*sorted(things, key=lambda category: category.id), *stuff])
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: object) -> None:
         path = self.out / name
         make_folder(path.parent)
         write_atomically(path, json.dumps(content, separators=(",", ":")).encode())
 
-    def write_rows(self, name: str, content: Any) -> None:
+    def write_rows(self, name: str, content: object) -> None:
         """The same of rows that may be `msgspec.Raw`: they are copied, not read."""
         path = self.out / name
         make_folder(path.parent)
@@ -108,7 +107,7 @@ def _renumbering(old: Categories, new: Categories) -> NDArray[np.uint8] | NDArra
     return table
 
 
-def _renumbered(path: Path, table: NDArray[Any]) -> bytes:
+def _renumbered(path: Path, table: np.ndarray) -> bytes:
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
@@ -119,14 +118,16 @@ def _renumbered(path: Path, table: NDArray[Any]) -> bytes:
     return png.encode(look_up(np.asarray(pixels), table))
 
 
-def image_rows(images: Sequence[ImageRecord], name: Callable[[ImageRecord], str]) -> list[dict[str, Any]]:
+def image_rows(images: Sequence[ImageRecord], name: Callable[[ImageRecord], str]) -> list[dict[str, object]]:
     return [
         {"id": image.id, "file_name": name(image), "width": image.width, "height": image.height}
         for image in images
     ]
 
 
-def panoptic_rows(split: Split, categories: Categories, name: Callable[[ImageRecord], str]) -> dict[str, Any]:
+def panoptic_rows(
+    split: Split, categories: Categories, name: Callable[[ImageRecord], str]
+) -> dict[str, object]:
     return {
         "images": image_rows(split.images, name),
         "annotations": [
@@ -152,8 +153,8 @@ def raw_rows(split: Split, name: str) -> list[msgspec.Raw]:
 
 
 def instance_rows(
-    split: Split, rows: Sequence[Any], categories: Categories, name: Callable[[ImageRecord], str]
-) -> dict[str, Any]:
+    split: Split, rows: Sequence[object], categories: Categories, name: Callable[[ImageRecord], str]
+) -> dict[str, object]:
     """A COCO instances file: its categories are the things, and no others, or COCO's evaluation counts stuff
     among the things that were never found."""
     return {

@@ -12,7 +12,6 @@ import json
 import pickle
 import shlex
 import sys
-from typing import Any
 
 import msgspec
 
@@ -33,7 +32,7 @@ LAUNCHER = "run_seem.py"
 #: The original knows two splits by name.
 _SPLITS = {"train": "train2017", "val": "val2017"}
 _PANOPTIC_VAL, _PHRASES_VAL = "coco_2017_val_panoptic_with_sem_seg", "refcocog_val_umd"
-_NOTHING: dict[str, Any] = {"images": [], "annotations": []}
+_NOTHING: dict[str, object] = {"images": [], "annotations": []}
 
 
 def write(job: Job) -> list[str]:
@@ -96,7 +95,7 @@ def _write_annotations(job: Job, split: Split, year: str) -> None:
 def _write_training(job: Job, split: Split) -> None:
     """The same rows under each name that a registration of training data gives them."""
     panoptic = panoptic_rows(split, job.categories, jpg_name)
-    grounding: dict[str, Any] = _NOTHING
+    grounding: dict[str, object] = _NOTHING
     if split.has_grounding:
         rows = raw_rows(split, GROUNDING_JSON)
         grounding = {

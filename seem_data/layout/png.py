@@ -7,7 +7,6 @@ deflate (Intel's ISA-L) squeezes those at memory speed. The files are ordinary P
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
@@ -48,7 +47,7 @@ def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return _file(data, width, height, depth, _RGB if rgb else _GREY)
 
 
-def encode_stretches(stretches: Stretches, table: NDArray[Any]) -> bytes:
+def encode_stretches(stretches: Stretches, table: np.ndarray) -> bytes:
     """The pixels ``table[value]`` of a map as a PNG file, the same as `encode` makes of them. Only where a
     stretch begins does a pixel differ from the one above, so the others are never looked at.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -129,7 +128,7 @@ class InstanceRow(msgspec.Struct):
     image_id: int
     segment_id: int
     category_id: int
-    segmentation: dict[str, Any]
+    segmentation: dict[str, object]
     area: float
     bbox: tuple[float, float, float, float]
     iscrowd: int
@@ -157,19 +156,19 @@ class GroundingRow(msgspec.Struct):
 class PanopticFile(msgspec.Struct):
     images: list[ImageRow]
     annotations: list[PanopticRow]
-    categories: list[dict[str, Any]]
+    categories: list[dict[str, object]]
 
 
 class InstancesFile(msgspec.Struct):
     images: list[ImageRow]
     annotations: list[InstanceRow]
-    categories: list[dict[str, Any]]
+    categories: list[dict[str, object]]
 
 
 class GroundingFile(msgspec.Struct):
     images: list[ImageRow]
     annotations: list[GroundingRow]
-    categories: list[dict[str, Any]]
+    categories: list[dict[str, object]]
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -54,9 +54,9 @@ class _Head(msgspec.Struct):
 class _Annotation(msgspec.Struct):
     category_id: Id
     id: Id | None = None
-    segmentation: Annotated[list[list[Any] | Number] | Rle | None, Needed] = None
+    segmentation: Annotated[list[list[object] | Number] | Rle | None, Needed] = None
     iscrowd: int | bool | None = 0
-    sentences: list[Any] | str | None = None
+    sentences: list[object] | str | None = None
     caption: str | None = None
 
 
@@ -81,7 +81,7 @@ class Coco:
         files = _walk.first(_walk.some_files(path, (".json",)))
         return any(_is_coco(file) and not _walk.of_dataset(file) for file in files)
 
-    def known_categories(self, source: Input) -> list[dict[str, Any]]:
+    def known_categories(self, source: Input) -> list[dict[str, object]]:
         return _json.categories_in(_chosen(source, []))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -66,7 +66,7 @@ class _Annotation(msgspec.Struct):
     points: Annotated[list[Number] | None, Needed] = None
     bbox: Annotated[list[Number] | None, Needed] = None
     rle: Annotated[Rle | None, Needed] = None
-    attributes: dict[str, Any] | None = None
+    attributes: dict[str, object] | None = None
 
 
 class _Payload(msgspec.Struct):

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -65,7 +65,7 @@ class _Result(msgspec.Struct):
     original_width: int | None = None
     original_height: int | None = None
     image_rotation: Number = 0.0
-    meta: dict[str, Any] | None = None
+    meta: dict[str, object] | None = None
 
     @property
     def kind(self) -> str:
@@ -202,7 +202,7 @@ def _region(shape: _Result, value: _Value, rows: list[_Result], size: tuple[int,
     choices: list[str] = []
     sentences: list[str] = []
     for row in rows:
-        values = _json.decode(row.value, dict[str, Any], "")
+        values = _json.decode(row.value, dict[str, object], "")
         for key, found in values.items():
             if key.endswith("labels") or key == "choices":
                 words = [_json.text_of(word) for word in (found if isinstance(found, list) else [found])]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -76,7 +76,7 @@ class Panoptic:
     def recognises(self, path: Path) -> bool:
         return any(_is_panoptic(file) for file in _walk.first(_walk.some_files(path, (".json",))))
 
-    def known_categories(self, source: Input) -> list[dict[str, Any]]:
+    def known_categories(self, source: Input) -> list[dict[str, object]]:
         return _json.categories_in(_chosen(source, []))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -40,7 +40,7 @@ class _File(msgspec.Struct):
 
 class _Annotation(msgspec.Struct):
     id: Id | None = None
-    segmentation: Annotated[list[list[Any] | Number] | Rle | None, Needed] = None
+    segmentation: Annotated[list[list[object] | Number] | Rle | None, Needed] = None
 
 
 class Sa1b:

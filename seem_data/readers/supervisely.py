@@ -16,7 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -46,7 +46,7 @@ class _Bitmap(msgspec.Struct):
 
 class _Tag(msgspec.Struct):
     name: str
-    value: Any = None
+    value: object = None
 
 
 class _Object(msgspec.Struct):

@@ -20,7 +20,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -63,11 +63,11 @@ class _Shape(msgspec.Struct):
 
 class _Region(msgspec.Struct):
     shape_attributes: _Shape
-    region_attributes: dict[str, Any] | None = None
+    region_attributes: dict[str, object] | None = None
 
 
 class _Attributes(msgspec.Struct):
-    region_attributes: dict[str, Any] | None = None
+    region_attributes: dict[str, object] | None = None
 
 
 class _Photo(msgspec.Struct):
@@ -98,12 +98,12 @@ class _View(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     vid: Id
     xy: Annotated[list[Number] | None, Needed] = None
-    av: dict[str, Any] | None = None
+    av: dict[str, object] | None = None
 
 
 class _Attribute(msgspec.Struct):
     aname: str
-    options: dict[str, Any] | None = None
+    options: dict[str, object] | None = None
 
 
 class _Version3(msgspec.Struct):
@@ -229,7 +229,7 @@ def _rows_of_csv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, byt
     lines = [line for line in text.splitlines() if not line.startswith("# ")]
     if header := re.search(r"#\s*CSV_HEADER\s*=\s*(.*)", text):
         lines.insert(0, header[1].strip())
-    regions: dict[str, list[dict[str, Any]]] = {}
+    regions: dict[str, list[dict[str, object]]] = {}
     try:
         rows = list(csv.DictReader(lines))
     except csv.Error as error:
@@ -264,7 +264,7 @@ def _cell(cells: dict[str, str], name: str, type: type[_T], shown: str) -> _T:
 
 def _rows_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
     """Version 3 keeps regions in one list for all photos, as ``[shape number, coordinates…]``."""
-    regions: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    regions: dict[str, list[dict[str, object]]] = defaultdict(list)
     for key, raw in file.metadata.items():
         where = f"metadata[{key!r}]"
         with collecting(problems, shown, where):
@@ -293,7 +293,7 @@ def _rows_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> 
                 )
 
 
-def _shape_of_version_3(xy: list[Number]) -> dict[str, Any]:
+def _shape_of_version_3(xy: list[Number]) -> dict[str, object]:
     number, values = xy[0], xy[1:]
     name = _SHAPES_OF_VERSION_3.get(number, f"shape {number}")
     keys = {"rect": ("x", "y", "width", "height"), "circle": ("cx", "cy", "r"),
@@ -314,7 +314,7 @@ def _region(row: _Region, labels: list[str], place: _shapes.Place) -> Region:
     return Region(label, (_part(row.shape_attributes, place),), sentences=sentences, where=place.where)
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """An attribute's value as a word; of a checkbox, ``{"cat": true, "dog": false}``, the one that is set."""
     if isinstance(value, dict):
         chosen = [option for option, is_set in value.items() if is_set is True]

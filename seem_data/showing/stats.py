@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seem_data.categories import Category
 from seem_data.layout import Dataset, Split
@@ -70,7 +70,7 @@ class DatasetStats:
             for name, split in self.splits.items()
         }
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         # `asdict` rebuilds a Counter from its pairs, which counts the pairs.
         splits = {
             name: asdict(split) | {"sentences": dict(split.sentences)} for name, split in self.splits.items()

@@ -7,7 +7,6 @@ A segment without holes is a list of polygons, one with holes or a crowd compres
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,28 +31,28 @@ def encode(
         tolerance: of polygons, in pixels; 0 follows every pixel.
     """
     ids = {category.name: category.id for category in categories}
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number, (photo, segments) in enumerate(photos, start=1):
         images.append(_image(number, photo))
         annotations += _rows(number, photo, segments, ids, tolerance)
     return _document(images, annotations, categories)
 
 
-def _image(number: int, photo: Photo) -> dict[str, Any]:
+def _image(number: int, photo: Photo) -> dict[str, object]:
     return {"id": number, "file_name": photo.name, "width": photo.size[0], "height": photo.size[1]}
 
 
 def _rows(
     image_id: int, photo: Photo, segments: Sequence[MarkedSegment], ids: Mapping[str, int], tolerance: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Annotations without ``id``, which `_document` counts."""
     rows = []
     for segment, parts in zip(segments, outlines(segments, photo.size, tolerance), strict=True):
         if not parts:
             continue
         window = segment.cropped()
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "image_id": image_id,
             "category_id": ids[segment.category],
             "segmentation": _segmentation(segment, parts, photo.size),
@@ -69,18 +68,22 @@ def _rows(
     return rows
 
 
-def _segmentation(segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[int, int]) -> Any:
+def _segmentation(segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[int, int]) -> object:
     if not segment.iscrowd and not any(part.holes for part in parts):
         return [part.outer.ravel().tolist() for part in parts]
     full = np.zeros((size[1], size[0]), np.uint8, order="F")
     height, width = segment.mask.shape
     full[segment.top : segment.top + height, segment.left : segment.left + width] = segment.mask
-    packed: Any = coco_mask.encode(full)
-    return {"size": list(packed["size"]), "counts": packed["counts"].decode("ascii")}
+    packed = coco_mask.encode(full)
+    counts = packed["counts"]
+    assert isinstance(counts, bytes)  # compressed; text only after decoding
+    return {"size": list(packed["size"]), "counts": counts.decode("ascii")}
 
 
 def _document(
-    images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]], categories: Sequence[Category]
+    images: Sequence[dict[str, object]],
+    annotations: Sequence[dict[str, object]],
+    categories: Sequence[Category],
 ) -> bytes:
     document = {
         "images": images,
@@ -98,8 +101,8 @@ class Writer(FolderWriter):
 
     def start(self) -> None:
         self._ids = {category.name: category.id for category in self.categories}
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
+        self._images: list[dict[str, object]] = []
+        self._annotations: list[dict[str, object]] = []
 
     def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         number = len(self._images) + 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 import msgspec
 
@@ -43,12 +42,12 @@ def encode(photo: Photo, segments: Sequence[MarkedSegment], tolerance: float = T
 
 def _shapes(
     segments: Sequence[MarkedSegment], drawn: Sequence[Sequence[Polygon]]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     groups = 0
     for segment, parts in zip(segments, drawn, strict=True):
         groups += len(parts) > 1
         for part in parts:
-            shape: dict[str, Any] = {
+            shape: dict[str, object] = {
                 "label": segment.category,
                 "points": one_line([part]).tolist(),
                 "group_id": groups if len(parts) > 1 else None,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import shapely
@@ -214,5 +213,5 @@ def _failing(
     return (failing & inexact)[1:]
 
 
-def _too_far(right: NDArray[Any], wrong: NDArray[Any]) -> NDArray[np.bool_]:
+def _too_far(right: np.ndarray, wrong: np.ndarray) -> NDArray[np.bool_]:
     return right < LEAST_IOU * (right + wrong)

@@ -10,17 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from seem_train.data.dataset import Phrase, Sample, Segment
 from seem_train.errors import UserError
 
-Pixels = NDArray[Any]  # [H, W] or [H, W, 3]
+Pixels = np.ndarray  # [H, W] or [H, W, 3]
 PAD_IMAGE = 128  #: grey, as in the original; the id map is padded with 0, unlabelled
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ class GroundingResult:
     precision: dict[str, float]  #: share of phrases whose IoU reaches "0.5", …, "0.9"
     phrases: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 

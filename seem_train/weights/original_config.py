@@ -60,7 +60,7 @@ def read_config(path: Path) -> SEEMConfig:
     return from_original(config, str(path))
 
 
-def from_original(config: Mapping[str, Any], source: str = "config") -> SEEMConfig:
+def from_original(config: Mapping[str, object], source: str = "config") -> SEEMConfig:
     """Translate the original's configuration; `source` names it in error messages."""
     keys = _Keys(config, source)
     name = keys.get("MODEL.DECODER.NAME")
@@ -114,7 +114,7 @@ def from_original(config: Mapping[str, Any], source: str = "config") -> SEEMConf
     )
 
 
-def trunk_config(section: Mapping[str, Any], source: str) -> TrunkConfig:
+def trunk_config(section: Mapping[str, object], source: str) -> TrunkConfig:
     """`MODEL.BACKBONE` → the trunk's configuration. NAME says which: focal, focal_dw, davit or vit."""
     keys = _Keys(section, source)
     name = keys.get("NAME")
@@ -129,7 +129,7 @@ def trunk_config(section: Mapping[str, Any], source: str) -> TrunkConfig:
 
 
 def pixel_decoder_config(
-    section: Mapping[str, Any], heads: int, ffn_dim: int, source: str
+    section: Mapping[str, object], heads: int, ffn_dim: int, source: str
 ) -> PixelDecoderConfig:
     """`MODEL.ENCODER`, with the decoder's NHEADS and DIM_FEEDFORWARD, → the pixel decoder's configuration."""
     keys = _Keys(section, source)
@@ -151,7 +151,7 @@ def pixel_decoder_config(
     )
 
 
-def _focal(section: Mapping[str, Any], source: str, extra_convolutions: bool) -> TrunkConfig:
+def _focal(section: Mapping[str, object], source: str, extra_convolutions: bool) -> TrunkConfig:
     from seem_train.model.config import FocalDWConfig
 
     keys = _Keys(section, source)
@@ -179,7 +179,7 @@ def _focal(section: Mapping[str, Any], source: str, extra_convolutions: bool) ->
     return FocalDWConfig(**sizes) if extra_convolutions else FocalConfig(**sizes)
 
 
-def _davit(section: Mapping[str, Any], source: str) -> TrunkConfig:
+def _davit(section: Mapping[str, object], source: str) -> TrunkConfig:
     from seem_train.model.config import DaViTConfig
 
     keys = _Keys(section, source)
@@ -209,7 +209,7 @@ def _davit(section: Mapping[str, Any], source: str) -> TrunkConfig:
     return DaViTConfig(down_kernel=down, **sizes)
 
 
-def _vit(section: Mapping[str, Any], source: str) -> TrunkConfig:
+def _vit(section: Mapping[str, object], source: str) -> TrunkConfig:
     from seem_train.model.config import SamViTConfig
 
     keys = _Keys(section, source)
@@ -221,7 +221,7 @@ def _vit(section: Mapping[str, Any], source: str) -> TrunkConfig:
     return SamViTConfig(embed_dim, depth, heads, global_blocks)
 
 
-def _only(source: str, found: Mapping[str, tuple[Any, Any]]) -> None:
+def _only(source: str, found: Mapping[str, tuple[object, object]]) -> None:
     """Refuse, in one sentence, settings that no released model uses and ours cannot express."""
     wrong = [
         f"{key} is {value!r} (must be {wanted!r})"
@@ -235,12 +235,12 @@ def _only(source: str, found: Mapping[str, tuple[Any, Any]]) -> None:
 class _Keys:
     """Dotted look-up that collects the missing keys for one message; lists become tuples."""
 
-    def __init__(self, config: Mapping[str, Any], source: str) -> None:
+    def __init__(self, config: Mapping[str, object], source: str) -> None:
         self.config, self.source = config, source
         self.missing: list[str] = []
 
     def get(self, path: str, default: Any = _MISSING) -> Any:
-        value: Any = self.config
+        value: object = self.config
         for key in path.split("."):
             if not isinstance(value, Mapping) or key not in value:
                 if default is _MISSING:
