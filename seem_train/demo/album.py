@@ -7,15 +7,8 @@ from pathlib import Path
 
 from seem_train.demo.wire import AlbumRow
 from seem_train.errors import UserError
-from seem_train.prediction.answers import Panoptic
 from seem_train.prediction.predictor import Predictor
-
-
-def unsureness(everything: Panoptic) -> float:
-    """0 where all pixels are surely told, 1 where none is: one minus the mean score of pixels, which is that
-    of their segment, and 0 where there is none."""
-    pixels = everything.id_map.size
-    return 1.0 - sum(segment.score * segment.area for segment in everything.segments) / pixels
+from seem_train.prediction.review import how_unsure
 
 
 class Album:
@@ -69,7 +62,7 @@ class Album:
         except UserError:
             self._unsure[number] = 0.0
             return
-        self._unsure[number] = round(unsureness(predictor.panoptic()), 4)
+        self._unsure[number] = round(how_unsure(predictor.panoptic()), 4)
 
     @property
     def looked_at(self) -> int:
