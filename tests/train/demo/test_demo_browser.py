@@ -40,12 +40,15 @@ def _do(*command: object) -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run as `make train` leaves it, of a few steps."""
+    """A run as `make train` leaves it, of fewer steps: as many as it takes to answer a click at all. One that is
+    there already, beside its dataset/, may be named by $SEEM_DEMO_RUN."""
+    if there := os.environ.get("SEEM_DEMO_RUN"):
+        return Path(there)
     root = tmp_path_factory.mktemp("circle")
     colors, dataset = TABLETOP / "categories.json", root / "dataset"
-    _do(TABLETOP / "make.py", root / "scenes", "--images", 24)
+    _do(TABLETOP / "make.py", root / "scenes", "--images", 60)
     _do("-m", "seem_data", "build", "--colors", colors, "--polys", root / "scenes", "--out", dataset)
-    quick = "--set", "run.devices=1", "--set", "run.eval_every=9", "--no-zero-shot", "--steps", 10
+    quick = "--set", "run.devices=1", "--set", "run.eval_every=9", "--no-zero-shot", "--steps", 200
     _do(
         "-m", "seem_train", "run", dataset, "--config", TABLETOP / "train.yaml", "--out", root / "run", *quick
     )
@@ -53,8 +56,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kept(run: Path) -> Path:
-    return run.parent / "kept"
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "kept"
 
 
 @pytest.fixture(scope="module")
