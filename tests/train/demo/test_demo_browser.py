@@ -40,8 +40,10 @@ def _do(*command: object) -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run as `make train` leaves it, of fewer steps: as many as it takes to answer a click at all. One that is
-    there already, beside its dataset/, may be named by $SEEM_DEMO_RUN."""
+    """A run as `make train` leaves it, of fewer steps: as many as it takes to answer a click at all.
+
+    One that is there already, beside its dataset/, may be named by $SEEM_DEMO_RUN.
+    """
     if there := os.environ.get("SEEM_DEMO_RUN"):
         return Path(there)
     root = tmp_path_factory.mktemp("circle")
@@ -195,10 +197,17 @@ def test_a_scene_is_corrected_kept_built_and_trained_on(page: Page, run: Path, k
     count = objects.count()
     page.reload()
     expect(objects).to_have_count(count, timeout=30_000)
+    # The next photo of the folder, all that is in it.
+    page.keyboard.press("n")
+    expect(objects).to_have_count(0, timeout=60_000)
+    expect(page.locator("#looking")).to_be_hidden(timeout=60_000)
+    _then(page, lambda: page.keyboard.press("e"))
+    page.keyboard.press("Control+s")
+    expect(page.locator("#toast")).to_contain_text("Kept", timeout=15_000)
     # And round: the kept folder is built, and the run goes on from there.
     dataset, further = kept.parent / "dataset-kept", kept.parent / "further"
     _do("-m", "seem_data", "build", "--polys", kept, "--colors", kept / "categories.json", "--out", dataset,
-        "--split", "train=1")  # fmt: skip
+        "--split", "train=0.5,val=0.5")  # fmt: skip
     assert "zebra" in (dataset / "categories.json").read_text()
     quick = (
         "--set",
