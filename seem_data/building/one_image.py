@@ -20,7 +20,7 @@ from seem_data.annotations import Sentence
 from seem_data.building.job import ImageResult, Job, Recipe
 from seem_data.building.journal import BuiltImage, Stamp, staged_name
 from seem_data.building.key import is_there, key_of
-from seem_data.building.photo import Photo
+from seem_data.building.photo import InputPhoto
 from seem_data.building.regions import load, resolve
 from seem_data.drawing.raster import Drawing, rasterize
 from seem_data.encoding import grounding, instances, panoptic, semantic
@@ -114,7 +114,7 @@ def _build(
     annotation, ground = load(recipe, job, problems)
     source = str(job.main.source)
     content = content if annotation.image == job.main.image else None
-    photo = Photo(annotation, source, content, recipe.max_megapixels)
+    photo = InputPhoto(annotation, source, content, recipe.max_megapixels)
     photo.tell_doubt(annotation, problems)
     regions = resolve(annotation.regions, recipe, problems, source)
     if job.sentences:
@@ -169,7 +169,7 @@ def _build(
 
 
 def _sentences(
-    drawing: Drawing, photo: Photo, recipe: Recipe, name: str, watch: _Stopwatch
+    drawing: Drawing, photo: InputPhoto, recipe: Recipe, name: str, watch: _Stopwatch
 ) -> list[Sequence[Sentence]]:
     """Of each segment: the annotator's own, then generated ones."""
     own = [segment.sentences for segment in drawing.segments]

@@ -21,7 +21,7 @@ _JPEG_QUALITY = 95
 _LONGEST_SMALL = 80  #: pixels of the longer side in which colours are looked for
 
 
-class Photo:
+class InputPhoto:
     """The photo of an image as its annotation means it, and how it gets into the dataset."""
 
     def __init__(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from seem_data.annotations import UNLABELED, VOID, Polygon, Region, Ring, Sentence
 from seem_data.categories import Categories, Category
 from seem_data.drawing.layers import Layers
-from seem_data.drawing.runs import Box, Runs, Stretches, stretches_of
+from seem_data.drawing.nearest import spread_to_nearest
+from seem_data.drawing.runs import Box, Runs, Stretches
 from seem_data.drawing.scan import edges_of, scan_bitmap, scan_edges
 from seem_data.problems import DataError, Problem
 
@@ -163,7 +164,7 @@ def rasterize(
     if coverage < 1 and filler is not None:
         index[_UNLABELED] = 1 + _index_of_stuff(filler, kept)
     if coverage < 1 and options.unlabeled == "nearest":
-        stretches = _spread(stretches)
+        stretches = spread_to_nearest(stretches, _UNLABELED, _FIRST)
     stretches = stretches.relabelled(index.astype(np.min_scalar_type(len(kept))))
     runs = stretches.runs(len(kept))
     segments = [
@@ -386,21 +387,3 @@ def _low_coverage(coverage: float, options: RasterOptions, file: str) -> Problem
         file,
         severity="warning",
     )
-
-
-def _spread(stretches: Stretches) -> Stretches:
-    """Give every unlabelled pixel the value of the labelled, not void, pixel nearest to it."""
-    columns = stretches.columns()
-    ground = columns < _FIRST
-    if ground.all():
-        return stretches
-    _, found = cv2.distanceTransformWithLabels(
-        ground.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.asarray(found, np.int32)
-    value_of = np.zeros(int(nearest.max()) + 1, columns.dtype)
-    value_of[nearest[~ground]] = columns[~ground]
-    spread = stretches_of(np.where(columns == _UNLABELED, value_of[nearest], columns))
-    before = np.searchsorted(stretches.start, spread.start, "right") - 1
-    known = stretches.start[before] == spread.start
-    return replace(spread, toggle=np.where(known, stretches.toggle[before], -1))
