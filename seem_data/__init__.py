@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from seem_data.version import __version__
 
 if TYPE_CHECKING:
+    from seem_data.api import export, init, report, stats, validate
     from seem_data.building.pipeline import build
+    from seem_data.layout import Dataset
 
-__all__ = ["__version__", "build"]
+__all__ = ["Dataset", "__version__", "build", "export", "init", "report", "stats", "validate"]
+
+#: Imported on first use: the command line starts without OpenCV and its like.
+_HOMES = {"build": "seem_data.building.pipeline", "Dataset": "seem_data.layout"}
 
 
 def __getattr__(name: str) -> object:
-    """`build` is imported on first use: the command line starts without OpenCV and its like."""
-    if name == "build":
-        import importlib
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "seem_data.api")), name)
 
-        return importlib.import_module("seem_data.building.pipeline").build
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -105,7 +105,7 @@ def init(
     "aliases": ["kitty"] gives a category further labels, "value": 7 the number that stands for it in masks.
     """
     with _errors(json):
-        from seem_data.init import colour_map
+        from seem_data.proposal import colour_map
         from seem_data.readers import Input
 
         problems: list[Problem] = []
@@ -214,7 +214,7 @@ def export(
 ) -> None:
     """Write the dataset under the file names and in the folders that other code expects."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data import export as exports
+        from seem_data.exporting import export as exports
         from seem_data.layout import Dataset
 
         problems: list[Problem] = []

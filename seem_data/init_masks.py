@@ -10,8 +10,8 @@ import numpy as np
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Color
 from seem_data.images import read_header
-from seem_data.init import described
 from seem_data.problems import DataError, Problem, a_few, collecting
+from seem_data.proposal import described
 from seem_data.readers import Input, _paint, _tables
 from seem_data.readers.colormask import mask_files, table_of
 

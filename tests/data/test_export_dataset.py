@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from seem_data import build
-from seem_data.export import TARGETS, export
+from seem_data.exporting.export import TARGETS, export
 from seem_data.layout import Dataset
 from seem_data.problems import DataError
 from tests.data.drawing import decode

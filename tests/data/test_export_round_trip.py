@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from seem_data import build
 from seem_data.cli import app
-from seem_data.export import export
+from seem_data.exporting.export import export
 from seem_data.layout import Dataset, Split
 from tests.data.scenes import box, write_annotation, write_colors, write_image, write_scenes
 from tests.data.tabletop import EXAMPLES, dataset

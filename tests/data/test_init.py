@@ -12,7 +12,8 @@ from PIL import Image
 from reading import make_photo, write_json
 from typer.testing import CliRunner
 
-from seem_data import build, categories, init
+from seem_data import build, categories
+from seem_data import proposal as init
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.cli import app
 from seem_data.problems import DataError

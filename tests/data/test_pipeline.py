@@ -15,9 +15,9 @@ from pycocotools.coco import COCO
 import seem_data
 from seem_data.building.report import BuildReport
 from seem_data.checking.validate import validate
-from seem_data.init import colour_map
 from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem
+from seem_data.proposal import colour_map
 from seem_data.readers import Input
 from tests.data.scenes import (
     CATEGORIES,
