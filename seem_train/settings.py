@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_origin
+from typing import get_origin
 
 import msgspec
 import yaml
@@ -19,7 +19,7 @@ from seem_train.errors import UserError
 
 
 def resolve(
-    file: Path | None = None, assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None
+    file: Path | None = None, assignments: Sequence[str] = (), flags: Mapping[str, object] | None = None
 ) -> Config:
     """Put a YAML file, ``section.key=value`` texts and flags (``{"optim.lr": 1e-3}``) over the defaults.
 
@@ -27,7 +27,7 @@ def resolve(
         UserError: unknown keys, values of the wrong type, or settings that contradict each other; all are
         listed.
     """
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     if file is not None:
         settings.update(_flatten(_read_yaml(file), str(file)))
     for text in assignments:
@@ -42,7 +42,7 @@ def resolve(
     return from_settings(settings)
 
 
-def from_settings(settings: Mapping[str, Any]) -> Config:
+def from_settings(settings: Mapping[str, object]) -> Config:
     """``{"section.key": value}`` to a checked `Config`; texts are converted ("1e-4", "a,b")."""
     known = {f"{section}.{item.name}": kind for section, item, kind in fields()}
     problems, nested = [], {section: {} for section in SECTIONS}
@@ -62,13 +62,13 @@ def from_settings(settings: Mapping[str, Any]) -> Config:
     return config
 
 
-def _convert(value: Any, kind: Any) -> Any:
+def _convert(value: object, kind: object) -> object:
     if get_origin(kind) is tuple and (value is None or isinstance(value, str)):
         value = [part.strip() for part in (value or "").split(",") if part.strip()]
     return msgspec.convert(value, kind, strict=False)
 
 
-def _explain(error: str, kind: Any) -> str:
+def _explain(error: str, kind: object) -> str:
     match = re.search(r"enum value '(.*?)'", error)
     if match is None:
         return error[:1].lower() + error[1:].split(" - at")[0]
@@ -77,7 +77,7 @@ def _explain(error: str, kind: Any) -> str:
     return f"{hint}It is one of {', '.join(choices(kind))}."
 
 
-def _suggest(key: str, known: Mapping[str, Any]) -> str:
+def _suggest(key: str, known: Mapping[str, object]) -> str:
     if key in SECTIONS:
         return f"It is a section; its settings are {', '.join(k for k in known if k.startswith(key + '.'))}."
     close = difflib.get_close_matches(key, known, 1, 0.75)
@@ -87,7 +87,7 @@ def _suggest(key: str, known: Mapping[str, Any]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Sections are {', '.join(SECTIONS)}."
 
 
-def _read_yaml(file: Path) -> Any:
+def _read_yaml(file: Path) -> object:
     try:
         return _load(file.read_text(encoding="utf-8")) or {}
     except OSError as error:
@@ -101,14 +101,14 @@ def _read_yaml(file: Path) -> Any:
 class _Plain(yaml.SafeLoader):
     """Without aliases: a few hundred bytes of them unfold into gigabytes, and no setting needs one."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.get_event()
             raise yaml.MarkedYAMLError(problem="holds aliases (*name)", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 
-def _load(text: str) -> Any:
+def _load(text: str) -> object:
     return yaml.load(text, _Plain)  # a SafeLoader
 
 
@@ -116,10 +116,10 @@ def _yaml_fault(error: Exception) -> str:
     return f"is not YAML ({getattr(error, 'problem', None) or error})."
 
 
-def _flatten(tree: Any, file: str) -> dict[str, Any]:
+def _flatten(tree: object, file: str) -> dict[str, object]:
     if not isinstance(tree, dict):
         raise UserError(f"{file}: expected sections ({', '.join(SECTIONS)}), found {type(tree).__name__}.")
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for section, values in tree.items():
         if isinstance(values, dict):
             flat.update({f"{section}.{key}": value for key, value in values.items()})
@@ -128,7 +128,7 @@ def _flatten(tree: Any, file: str) -> dict[str, Any]:
     return flat
 
 
-def to_dict(config: Config) -> dict[str, Any]:
+def to_dict(config: Config) -> dict[str, dict[str, object]]:
     """Plain values, as JSON and YAML know them."""
     return msgspec.json.decode(msgspec.json.encode(config))
 

@@ -38,7 +38,7 @@ class InstanceResult:
     per_class_ap50: dict[int, float]
     images: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 

@@ -31,7 +31,7 @@ class QualityScore:
         1  #: how many took part in the mean (panopticapi's `n`); 0 where there was nothing to score
     )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
@@ -49,7 +49,7 @@ class PanopticScores:
     per_class: dict[int, QualityScore]
     images: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
