@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from seem_data.annotations import UNLABELED, VOID
-from seem_data.categories import Categories, Color
+from seem_data.categories import Color
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, a_few, collecting
-from seem_data.proposal import described
 from seem_data.readers import Input, _paint, _tables
 from seem_data.readers.colormask import mask_files, table_of
 
@@ -19,8 +19,11 @@ from seem_data.readers.colormask import mask_files, table_of
 _MOST, _SHARE = 64, 0.001
 
 
-def categories_of_masks(source: Input, problems: list[Problem]) -> Categories:
-    """
+def labels_of_masks(
+    source: Input, problems: list[Problem]
+) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """The labels of masks by their casefolded form, and what is told of each.
+
     Args:
         problems: gets a note with the pixels of each colour or number, and what is wrong with masks.
 
@@ -58,7 +61,7 @@ def categories_of_masks(source: Input, problems: list[Problem]) -> Categories:
     problems.append(Problem("found", f"holds {shown}{more}.", "", str(source.polys), severity="note"))
     labels = {told[key].casefold(): told[key] for key in kept}
     records = {told[key].casefold(): _record(key) for key in reversed(kept)}
-    return described(labels, records, problems)
+    return labels, records
 
 
 def _record(key: int | Color) -> dict[str, object]:

@@ -13,6 +13,7 @@ import numpy as np
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Category, Color, parse_color
 from seem_data.expected_colors import expected_color
+from seem_data.init_masks import labels_of_masks
 from seem_data.problems import DataError, Problem, a_few, collecting
 from seem_data.readers import Input, Reader, detect, get
 
@@ -50,9 +51,7 @@ def colour_map(
         raise DataError(Problem("missing-input", message, "", str(source.images), where="--images"))
     reader = _reader(source, format)
     if reader is None:
-        from seem_data.init_masks import categories_of_masks
-
-        return categories_of_masks(source, problems)
+        return described(*labels_of_masks(source, problems), problems)
     labels: dict[str, str] = {}
     found: list[Problem] = []
     for item in reader.scan(source, found):
