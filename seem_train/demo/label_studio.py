@@ -1,7 +1,8 @@
 """Label Studio's ML backend protocol: pre-annotations of tasks, and answers to smart tools.
 
 In Label Studio: Settings ─▶ Model ─▶ Connect model, with this server's address, "interactive" on. The labels
-of the project are the categories the model looks for. (Label Studio does not send the token of a server that
+of the project are the categories the model looks for. Label Studio refuses backends on its own machine unless
+it was started with ML_BLOCK_LOCAL_IP=false. (Label Studio does not send the token of a server that
 asks for one as a bearer; choose basic authentication there, with the token for the password.)
 """
 

@@ -12,7 +12,7 @@ class Limits:
     pixels: int = 64_000_000  #: of a photo
     sessions: int = 64
     idle_minutes: float = 30.0  #: after which a session that nobody asks anything is forgotten
-    queue: int = 64  #: requests that wait for the model
+    queue: int = 128  #: requests that wait for the model
     embedded: int = 2 << 30  #: bytes of what the model saw in photos; the longest unused is looked at anew
     objects: int = 500  #: in a session
     history: int = 50  #: steps that can be undone

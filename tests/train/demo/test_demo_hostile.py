@@ -24,7 +24,7 @@ from seem_train.demo.limits import Limits
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is in the dev extra")
 pytestmark = pytest.mark.slow
-SECONDS = float(os.environ.get("SEEM_LOAD_SECONDS", "30"))  #: five minutes were held, see CONTRIBUTING
+SECONDS = float(os.environ.get("SEEM_LOAD_SECONDS", "30"))  #: for how long a crowd asks
 SESSIONS = 50
 
 

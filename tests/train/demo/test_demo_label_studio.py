@@ -1,4 +1,4 @@
-"""Label Studio's ML backend protocol, with requests as Label Studio 1.24 sends them."""
+"""Label Studio's ML backend protocol, with requests as Label Studio 1.23 sends them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Slow: the real Label Studio connects the demo as its ML backend, gets pre-annotations, and asks a click.
 
 Label Studio wants an environment of its own: `python -m venv X; X/bin/pip install label-studio`, and its
-`label-studio` on the PATH or named by $LABEL_STUDIO.
+`label-studio` on the PATH or named by $LABEL_STUDIO. A first start fills its database, which takes minutes on
+a busy machine; one that runs already, with the token below, may be named by $LABEL_STUDIO_URL. It must be told
+ML_BLOCK_LOCAL_IP=false: it refuses backends on its own machine otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from seem_train.demo import label_studio
 from seem_train.demo.app import make_app
 from seem_train.demo.studio_photos import StudioPhotos
 
-STUDIO = os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
+STUDIO = os.environ.get("LABEL_STUDIO_URL") or os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -45,8 +47,15 @@ def _free_port() -> int:
         return taken.getsockname()[1]
 
 
+def _client(address: str) -> httpx.Client:
+    return httpx.Client(base_url=address, headers={"Authorization": f"Token {TOKEN}"}, timeout=120)
+
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    if running := os.environ.get("LABEL_STUDIO_URL"):
+        yield _client(running)
+        return
     data, port = tmp_path_factory.mktemp("studio"), _free_port()
     command = [str(STUDIO), "start", "--no-browser", "--port", str(port), "--internal-host", "127.0.0.1"]
     command += ["--username", "a@b.example", "--password", "seem-tools-1", "--user-token", TOKEN]
@@ -55,13 +64,13 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         "LABEL_STUDIO_BASE_DATA_DIR": str(data),
         "COLLECT_ANALYTICS": "False",
         "LATEST_VERSION_CHECK": "False",
+        "ML_BLOCK_LOCAL_IP": "false",
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "True",
     }
     with (data / "log.txt").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    client = httpx.Client(base_url=address, headers={"Authorization": f"Token {TOKEN}"}, timeout=120)
-    for _ in range(300):
+    client = _client(f"http://127.0.0.1:{port}")
+    for _ in range(900):
         try:
             if client.get("/health").status_code == 200:
                 break
