@@ -2,7 +2,7 @@
 
 Label Studio wants an environment of its own: `python -m venv X; X/bin/pip install label-studio`, and its
 `label-studio` on the PATH or named by $LABEL_STUDIO. A first start fills its database, which takes minutes on
-a busy machine; one that runs already, with the token below, may be named by $LABEL_STUDIO_URL. It must be told
+a busy machine; one that runs already, with the token below, may be named by $LABEL_STUDIO_URL. It must know
 ML_BLOCK_LOCAL_IP=false: it refuses backends on its own machine otherwise.
 """
 
