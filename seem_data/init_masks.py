@@ -35,7 +35,7 @@ def labels_of_masks(
     names: dict[int | Color, str] = {}
     for path in mask_files(source, problems):
         with collecting(problems, str(path)):
-            table = table_of(path.parent, folder) or _tables.by_name(path) or _tables.Table()
+            table = table_of(path.parent, folder) or _tables.by_name(path) or _tables.NameTable()
             counts = _counts(path, table)
             pixels.update(counts)
             colors = table.by_color
@@ -76,7 +76,7 @@ def _shown(key: int | Color) -> str:
     return str(key) if isinstance(key, int) else str(list(key))
 
 
-def _counts(path: Path, table: _tables.Table) -> dict[int | Color, int]:
+def _counts(path: Path, table: _tables.NameTable) -> dict[int | Color, int]:
     """The pixels of each number of a mask of numbers, or of each colour, but for black."""
     numbers = _paint.read_numbers(path)
     colored = numbers is not None and read_header(path).mode == "P" and not table.numbers

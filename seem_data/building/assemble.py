@@ -24,7 +24,7 @@ from seem_data.layout import Counts, ImageRecord, SplitWriter
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class SplitPlace:
     """An image that is built: its id in the dataset, its name and its split."""
 
     id: int
@@ -40,7 +40,7 @@ def splits_on_disk(out: Path) -> list[str]:
 def assemble(
     out: Path,
     journal: Journal,
-    placed: Sequence[Placement],
+    placed: Sequence[SplitPlace],
     categories: Categories,
     info: Mapping[str, Any],
 ) -> dict[str, Counts]:

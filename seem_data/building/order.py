@@ -54,7 +54,7 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ImageOrder:
     """A build that can begin: input, output and options are there and fit together."""
 
     inputs: Inputs
@@ -68,7 +68,7 @@ class Order:
 
 def check_order(
     colors: Path, inputs: Inputs, sentences: Path | None, out: Path, given: dict[str, object], manner: Manner
-) -> Order:
+) -> ImageOrder:
     """
     Args:
         given: fields of `Options`.
@@ -88,4 +88,4 @@ def check_order(
         raise DataError(faults)
     # Without panopticapi nothing can be built: told once here, not for every image.
     importlib.import_module("seem_data.encoding.segment_ids")
-    return Order(inputs, out, options, manner, plan, categories, sentences_file)
+    return ImageOrder(inputs, out, options, manner, plan, categories, sentences_file)

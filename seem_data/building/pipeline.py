@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seem_data.building import splitting
-from seem_data.building.assemble import Placement, assemble
+from seem_data.building.assemble import SplitPlace, assemble
 from seem_data.building.inputs import Inputs, OutputBefore
 from seem_data.building.job import Job
 from seem_data.building.journal import Journal, remove_leftovers
-from seem_data.building.order import Manner, Order, check_order
+from seem_data.building.order import ImageOrder, Manner, check_order
 from seem_data.building.report import BuildReport, Progress
 from seem_data.building.spread import CHUNK, build_all, recipe_of
 from seem_data.engines.choose import open_engine
@@ -94,7 +94,7 @@ def _silent(step: str, done: int, total: int) -> None:
     pass
 
 
-def _carry_out(order: Order, progress: Progress) -> BuildReport:
+def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
     report = BuildReport(order.out)
     manner = order.manner
     engine = open_engine(manner.engine, manner.workers, manner.ray_address)
@@ -124,7 +124,7 @@ def _carry_out(order: Order, progress: Progress) -> BuildReport:
             )
             progress("assemble", 0, len(done))
             placed = [
-                Placement(job.position + 1, job.main.name, split)
+                SplitPlace(job.position + 1, job.main.name, split)
                 for job in done
                 if (split := split_of[job.position]) is not None
             ]
@@ -149,7 +149,7 @@ def _no_images(inputs: Inputs) -> Problem:
     return Problem("no-images", "holds no annotated image to build.", remedy, where)
 
 
-def _stop_if_asked(order: Order, done: list[Job], report: BuildReport) -> None:
+def _stop_if_asked(order: ImageOrder, done: list[Job], report: BuildReport) -> None:
     """
     Raises:
         _Refused: the user wants nothing rather than this, or there is nothing.
@@ -168,7 +168,7 @@ def _stop_if_asked(order: Order, done: list[Job], report: BuildReport) -> None:
         raise _Refused(report.problems)
 
 
-def _options_told(order: Order, reader: Reader | None, mask_reader: Reader | None) -> dict[str, object]:
+def _options_told(order: ImageOrder, reader: Reader | None, mask_reader: Reader | None) -> dict[str, object]:
     """The options for dataset.json: no paths, so that the same input gives the same bytes anywhere."""
     formats = [each.name for each in (reader, mask_reader) if each is not None]
     return asdict(order.options) | {"format": "+".join(formats), "split": order.plan.as_option()}

@@ -13,7 +13,7 @@ from seem_data.building.assemble import splits_on_disk
 from seem_data.building.job import ImageResult, Job, Recipe
 from seem_data.building.journal import Journal
 from seem_data.building.one_image import build_images
-from seem_data.building.order import Order
+from seem_data.building.order import ImageOrder
 from seem_data.building.report import BuildReport, Progress
 from seem_data.engines.spread import Casualty, Engine
 from seem_data.files import sha256
@@ -26,7 +26,9 @@ from seem_data.version import __version__
 CHUNK = 25
 
 
-def recipe_of(reader: Reader | None, mask_reader: Reader | None, order: Order, journal: Journal) -> Recipe:
+def recipe_of(
+    reader: Reader | None, mask_reader: Reader | None, order: ImageOrder, journal: Journal
+) -> Recipe:
     """What all images of the build have in common."""
     options, manner, categories = order.options, order.manner, order.categories
     told = [asdict(category) for category in categories]

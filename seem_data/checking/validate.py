@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seem_data import layout
-from seem_data.checking.validate_image import Findings, Rows, check_images
+from seem_data.checking.validate_image import ImageFindings, Rows, check_images
 from seem_data.engines.choose import check_engine, open_engine
 from seem_data.engines.spread import Casualty
 from seem_data.files import sha256_file
@@ -221,8 +221,8 @@ class SplitCheck:
 
     def _check_images(
         self, rows: list[Rows], workers: int | None, progress: Callable[[str, int, int], None] | None
-    ) -> dict[int, Findings]:
-        checked: dict[int, Findings] = {}
+    ) -> dict[int, ImageFindings]:
+        checked: dict[int, ImageFindings] = {}
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         work = partial(check_images, self.root, self.dataset.categories, self.max_megapixels)
         with open_engine("auto", workers if len(chunks) > 1 else 1) as engine:
@@ -241,7 +241,7 @@ class SplitCheck:
         return checked
 
     def _check_fingerprint(
-        self, pairs: list[tuple[ImageRow, PanopticRow]], checked: dict[int, Findings]
+        self, pairs: list[tuple[ImageRow, PanopticRow]], checked: dict[int, ImageFindings]
     ) -> None:
         """The fingerprint covers every byte: it also finds changes that leave all promises kept."""
         told = self.dataset.fingerprint_told(self.name)

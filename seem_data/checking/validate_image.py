@@ -38,7 +38,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ImageFindings:
     """What was found, and the SHA-256 of photo, panoptic and semantic PNG ("" for one that is not there)."""
 
     image_id: int
@@ -48,7 +48,7 @@ class Findings:
 
 def check_images(
     root: Path, categories: Categories, max_megapixels: float, rows: list[Rows]
-) -> list[Findings]:
+) -> list[ImageFindings]:
     """Check images of the split in a folder. What a worker does."""
     return [_ImageCheck(root, categories, max_megapixels, row).run() for row in rows]
 
@@ -64,7 +64,7 @@ class _ImageCheck:
         self.panoptic = root / layout.PANOPTIC / rows.panoptic.file_name
         self.semantic = root / layout.SEMANTIC / rows.panoptic.file_name
 
-    def run(self) -> Findings:
+    def run(self) -> ImageFindings:
         self._check_photo()
         self._check_segments()
         id_map = self._read_panoptic()
@@ -75,7 +75,7 @@ class _ImageCheck:
             self._check_instances(found)
             self._check_grounding(found)
         hashes = [_sha256(path) for path in (self.photo, self.panoptic, self.semantic)]
-        return Findings(self.rows.image.id, self.problems, (hashes[0], hashes[1], hashes[2]))
+        return ImageFindings(self.rows.image.id, self.problems, (hashes[0], hashes[1], hashes[2]))
 
     def add(
         self,

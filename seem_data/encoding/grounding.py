@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from seem_data.annotations import Sentence
 from seem_data.drawing.outlines import trace
-from seem_data.encoding.panoptic import Panoptic
+from seem_data.encoding.panoptic import PanopticImage
 
 
-def rows(panoptic: Panoptic, sentences: Sequence[Sequence[Sentence]]) -> list[dict[str, object]]:
+def rows(panoptic: PanopticImage, sentences: Sequence[Sequence[Sentence]]) -> list[dict[str, object]]:
     """One annotation per segment that has a sentence, in segment order.
 
     Args:

@@ -9,10 +9,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from seem_data.drawing.runs import Runs
-from seem_data.encoding.panoptic import Panoptic
+from seem_data.encoding.panoptic import PanopticImage
 
 
-def rows(panoptic: Panoptic) -> list[dict[str, Any]]:
+def rows(panoptic: PanopticImage) -> list[dict[str, Any]]:
     """One annotation per thing, in segment order.
 
     ``segment_id`` names the same object in the panoptic PNG. ``id`` and ``image_id`` are left to the writer,

@@ -19,7 +19,7 @@ from seem_data.layout import Segment, png
 
 
 @dataclass(frozen=True, eq=False)
-class Panoptic:
+class PanopticImage:
     """One image as COCO panoptic holds it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Panoptic:
         return png.encode_stretches(self.drawing.stretches, colors)
 
 
-def encode(drawing: Drawing, categories: Categories) -> Panoptic:
+def encode(drawing: Drawing, categories: Categories) -> PanopticImage:
     """Give every segment its id and colour. The same drawing gives the same bytes, always.
 
     Raises:
@@ -64,7 +64,7 @@ def encode(drawing: Drawing, categories: Categories) -> Panoptic:
         )
         for drawn in drawing.segments
     ]
-    return Panoptic(np.array([0, *(segment.id for segment in segments)], np.int32), segments, drawing)
+    return PanopticImage(np.array([0, *(segment.id for segment in segments)], np.int32), segments, drawing)
 
 
 def look_up(labels: np.ndarray, table: np.ndarray) -> np.ndarray:

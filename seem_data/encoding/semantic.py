@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.categories import Categories
-from seem_data.encoding.panoptic import Panoptic, look_up
+from seem_data.encoding.panoptic import PanopticImage, look_up
 from seem_data.layout import IGNORE_8BIT, png, semantic_ignore
 
 
-def encode(panoptic: Panoptic, categories: Categories) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def encode(panoptic: PanopticImage, categories: Categories) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """[H, W] the category index of each pixel, and 255 (65535) for void."""
     return look_up(panoptic.drawing.labels, _table(panoptic, categories))
 
 
-def encode_png(panoptic: Panoptic, categories: Categories) -> bytes:
+def encode_png(panoptic: PanopticImage, categories: Categories) -> bytes:
     """The same as a PNG file."""
     return png.encode_stretches(panoptic.drawing.stretches, _table(panoptic, categories))
 
 
-def _table(panoptic: Panoptic, categories: Categories) -> np.ndarray:
+def _table(panoptic: PanopticImage, categories: Categories) -> np.ndarray:
     """[K + 1] the category index of each value of the index map."""
     ignore = semantic_ignore(len(categories))
     indices = [categories.index_of[segment.category_id] for segment in panoptic.segments]

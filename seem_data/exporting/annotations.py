@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shlex
 
-from seem_data.exporting.placing import Job
+from seem_data.exporting.placing import PlacingJob
 from seem_data.layout import CATEGORIES_JSON, PANOPTIC_JSON, ImageRecord, Split
 from seem_data.problems import DataError, Problem
-from seem_data.writers import MarkedSegment, Photo, open_writer
+from seem_data.writers import MarkedSegment, WrittenPhoto, open_writer
 
 
-def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
+def write(job: PlacingJob, form: str, problems: list[Problem]) -> list[str]:
     """
     Args:
         form: of `writers.FORMATS`.
@@ -33,7 +33,7 @@ def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
             for grounded in split.grounding()
         }
         for image in split.images:
-            photo = Photo(image.file_name, (image.width, image.height), split.image_path(image))
+            photo = WrittenPhoto(image.file_name, (image.width, image.height), split.image_path(image))
             writer.add(photo, _segments(split, image, said), name)
             job.done()
     writer.close()
@@ -47,7 +47,7 @@ def write(job: Job, form: str, problems: list[Problem]) -> list[str]:
     return _build_again(job) if form == "labelme" else []
 
 
-def _build_again(job: Job) -> list[str]:
+def _build_again(job: PlacingJob) -> list[str]:
     root, out = job.dataset.root.resolve(), job.out.resolve()
     colors, polys, new = (shlex.quote(str(p)) for p in (root / CATEGORIES_JSON, out, f"{root}-corrected"))
     return [f"seem-data build --colors {colors} --polys {polys} --out {new}   # when it is corrected"]

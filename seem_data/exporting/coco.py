@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from seem_data.exporting.placing import Job, instance_rows, panoptic_rows, raw_rows
+from seem_data.exporting.placing import PlacingJob, instance_rows, panoptic_rows, raw_rows
 from seem_data.files import make_folder
 from seem_data.layout import INSTANCES_JSON, ImageRecord, Split
 
 _YEAR = "2017"
 
 
-def write(job: Job) -> list[str]:
+def write(job: PlacingJob) -> list[str]:
     """
     Returns:
         nothing to type next.

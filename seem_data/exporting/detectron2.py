@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import shlex
 
-from seem_data.exporting.placing import Job, instance_rows, jpg_name, panoptic_rows, place_images, raw_rows
+from seem_data.exporting.placing import (
+    PlacingJob,
+    instance_rows,
+    jpg_name,
+    panoptic_rows,
+    place_images,
+    raw_rows,
+)
 from seem_data.files import make_folder, write_atomically
 from seem_data.layout import INSTANCES_JSON
 from seem_data.problems import DataError, Problem
@@ -13,7 +20,7 @@ from seem_data.problems import DataError, Problem
 MODULE = "register.py"
 
 
-def write(job: Job) -> list[str]:
+def write(job: PlacingJob) -> list[str]:
     """
     Returns:
         the commands to type next.

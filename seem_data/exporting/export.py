@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from seem_data.exporting import annotations, coco, detectron2, seem
-from seem_data.exporting.placing import Job
+from seem_data.exporting.placing import PlacingJob
 from seem_data.files import make_folder, write_atomically
 from seem_data.layout import Dataset
 from seem_data.problems import DataError, Problem, did_you_mean
@@ -65,14 +65,14 @@ def export(
         if progress is not None:
             progress("export", done, total)
 
-    writers: dict[str, Callable[[Job], list[str]]] = {
+    writers: dict[str, Callable[[PlacingJob], list[str]]] = {
         "seem": seem.write,
         "detectron2": detectron2.write,
         "coco": coco.write,
     }
     told = [] if problems is None else problems
     write = writers.get(to) or partial(annotations.write, form=to, problems=told)
-    following = write(Job(dataset, out, link, tolerance, tell))
+    following = write(PlacingJob(dataset, out, link, tolerance, tell))
     if to == "labelme":
         mark.unlink()  # from now on people correct what lies here: it is not exported to again
     return following

@@ -21,7 +21,7 @@ from seem_data.problems import DataError, Problem
 
 
 @dataclass(frozen=True)
-class Job:
+class PlacingJob:
     """One export.
 
     Attributes:
@@ -81,8 +81,8 @@ def jpg_name(image: ImageRecord) -> str:
     return Path(image.panoptic_name).with_suffix(".jpg").name
 
 
-def place_images(job: Job, split: Split, photos: Path, panoptic: Path, semantic: Path) -> None:
-    """Photos as .jpg and both PNGs, under one stem an image; semantic ones numbered as `Job.categories`."""
+def place_images(job: PlacingJob, split: Split, photos: Path, panoptic: Path, semantic: Path) -> None:
+    """Photos as .jpg and both PNGs, under one stem an image; semantic ones numbered as `job.categories`."""
     for folder in (photos, panoptic, semantic):
         make_folder(folder)
     table = _renumbering(job.dataset.categories, job.categories)

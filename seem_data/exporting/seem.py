@@ -16,7 +16,7 @@ import sys
 import msgspec
 
 from seem_data.exporting.placing import (
-    Job,
+    PlacingJob,
     image_rows,
     instance_rows,
     jpg_name,
@@ -35,7 +35,7 @@ _PANOPTIC_VAL, _PHRASES_VAL = "coco_2017_val_panoptic_with_sem_seg", "refcocog_v
 _NOTHING: dict[str, object] = {"images": [], "annotations": []}
 
 
-def write(job: Job) -> list[str]:
+def write(job: PlacingJob) -> list[str]:
     """
     Returns:
         the commands to type next.
@@ -71,7 +71,7 @@ def write(job: Job) -> list[str]:
     return _commands(job, "train" if "train" in names else "evaluate", tests)
 
 
-def _commands(job: Job, action: str, tests: list[str]) -> list[str]:
+def _commands(job: PlacingJob, action: str, tests: list[str]) -> list[str]:
     launcher = shlex.quote(str(job.out.resolve() / LAUNCHER))
     overrides = shlex.quote(json.dumps({"DATASETS.TEST": tests}))
     return [
@@ -84,7 +84,7 @@ def _commands(job: Job, action: str, tests: list[str]) -> list[str]:
     ]
 
 
-def _write_annotations(job: Job, split: Split, year: str) -> None:
+def _write_annotations(job: PlacingJob, split: Split, year: str) -> None:
     panoptic = panoptic_rows(split, job.categories, jpg_name)
     instances = instance_rows(split, raw_rows(split, INSTANCES_JSON), job.categories, jpg_name)
     job.write_rows(f"coco/annotations/panoptic_{year}.json", panoptic)
@@ -92,7 +92,7 @@ def _write_annotations(job: Job, split: Split, year: str) -> None:
     job.write_json(f"coco/annotations/captions_{year}.json", _NOTHING)
 
 
-def _write_training(job: Job, split: Split) -> None:
+def _write_training(job: PlacingJob, split: Split) -> None:
     """The same rows under each name that a registration of training data gives them."""
     panoptic = panoptic_rows(split, job.categories, jpg_name)
     grounding: dict[str, object] = _NOTHING
@@ -116,7 +116,7 @@ class _Grounded(msgspec.Struct):
     iscrowd: int = 0
 
 
-def _write_phrases(job: Job, split: Split) -> bool:
+def _write_phrases(job: PlacingJob, split: Split) -> bool:
     """RefCOCOg's validation file: the images that have phrases, which the original looks for in train2017.
 
     Returns: whether there are any.

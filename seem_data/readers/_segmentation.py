@@ -13,13 +13,13 @@ from seem_data.problems import DataError, Problem
 from seem_data.readers import _shapes
 
 
-class Rle(msgspec.Struct):
+class RunLengthRow(msgspec.Struct):
     size: tuple[int, int]  #: height, width
     counts: str | list[int]
 
 
 def parts_of(
-    segmentation: list[Any] | Rle | None, size: tuple[int, int] | None, place: _shapes.Place
+    segmentation: list[Any] | RunLengthRow | None, size: tuple[int, int] | None, place: _shapes.ShapePlace
 ) -> tuple[Polygon | Bitmap, ...]:
     """The polygons or the bitmap of a segmentation; polygons of too few points are left out, and told.
 
@@ -38,7 +38,7 @@ def parts_of(
                 severity="warning",
             )
         )
-    if isinstance(segmentation, Rle):
+    if isinstance(segmentation, RunLengthRow):
         return (_shapes.bitmap(_decoded(segmentation, size)),)
     lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
     if set(map(type, lines)) != {list}:
@@ -61,7 +61,7 @@ def _ring(line: list[Any]) -> Ring:
     return _shapes.flat_ring(line)
 
 
-def _decoded(rle: Rle, size: tuple[int, int] | None) -> NDArray[np.bool_]:
+def _decoded(rle: RunLengthRow, size: tuple[int, int] | None) -> NDArray[np.bool_]:
     height, width = rle.size
     if size is not None and size != (width, height):
         raise _shapes.fault(

@@ -40,7 +40,7 @@ def no_area(kind: str) -> DataError:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ShapePlace:
     """Where a region stands in its file: for what is told about it although it is drawn."""
 
     problems: list[Problem]
@@ -51,7 +51,7 @@ class Place:
         self.problems.append(Problem(code, message, remedy, self.file, self.where, severity))
 
 
-def outline(points: Iterable[Sequence[float | None]] | NDArray[Any], kind: str, place: Place) -> Polygon:
+def outline(points: Iterable[Sequence[float | None]] | NDArray[Any], kind: str, place: ShapePlace) -> Polygon:
     """A line as the outline it is meant for, if its ends meet, or nearly: their gap is at most a twentieth
     of the line's length. That it is taken so is told.
 
@@ -81,7 +81,7 @@ def usable(
     lines: Iterable[Any],
     ring_of: Callable[[Any], Ring],
     what: str,
-    place: Place,
+    place: ShapePlace,
     severity: Severity = "warning",
 ) -> list[Ring]:
     """The rings that enclose an area. Each that has too few points is told and left out.

@@ -59,7 +59,7 @@ _COLOR_LINE = re.compile(r"([^:#]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})
 _COLORS_FIRST = re.compile(r"\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\S.*)")
 
 
-class Table(msgspec.Struct):
+class NameTable(msgspec.Struct):
     """What numbers and colours of masks mean.
 
     Attributes:
@@ -82,7 +82,7 @@ def is_nothing(name: str) -> bool:
     return name.strip().casefold() in _NOTHING
 
 
-def beside(folders: Iterable[Path]) -> Table | None:
+def beside(folders: Iterable[Path]) -> NameTable | None:
     """The table in the first of the folders that has one.
 
     Raises:
@@ -96,18 +96,18 @@ def beside(folders: Iterable[Path]) -> Table | None:
     return None
 
 
-def by_name(mask: Path) -> Table | None:
+def by_name(mask: Path) -> NameTable | None:
     """The well-known table of a mask of Cityscapes or ADE20K."""
     stem = mask.stem.casefold()
     if stem.endswith(("instanceids", "labelids", "labeltrainids", "gtfine_color", "gtcoarse_color")):
         names = [VOID if name in CITYSCAPES_VOID[1:] else name for name in CITYSCAPES]
         if stem.endswith("labeltrainids"):
             names = [CITYSCAPES[number] for number in _TRAINED]
-        return Table(
+        return NameTable(
             _numbered(names), list(_CITYSCAPES_COLORS.items()), instances=stem.endswith("instanceids")
         )
     if re.match(r"ade_(train|val)_\d+$", stem):
-        return Table(dict(enumerate(_ADE20K.split(","), start=1)))
+        return NameTable(dict(enumerate(_ADE20K.split(","), start=1)))
     return None
 
 
@@ -129,11 +129,11 @@ def names_in(path: Path) -> list[str]:
     return names[1:] if names[:1] == ["__ignore__"] else names
 
 
-def _of_list(path: Path) -> Table:
-    return Table(_numbered(names_in(path)))
+def _of_list(path: Path) -> NameTable:
+    return NameTable(_numbered(names_in(path)))
 
 
-def _of_roboflow(path: Path) -> Table:
+def _of_roboflow(path: Path) -> NameTable:
     """``Pixel Value, Class`` and a line for each."""
     numbers = {}
     for row in csv.reader(_walk.read_text(path).splitlines()):
@@ -144,7 +144,7 @@ def _of_roboflow(path: Path) -> Table:
     if not numbers:
         message = "names no category: it needs lines such as '1, cat'."
         raise DataError(Problem("bad-table", message, "Export the dataset again.", str(path)))
-    return Table(numbers)
+    return NameTable(numbers)
 
 
 def colored_names(path: Path) -> Iterator[tuple[str, Color]]:
@@ -154,37 +154,37 @@ def colored_names(path: Path) -> Iterator[tuple[str, Color]]:
             yield match[1].strip(), (int(match[2]) & 255, int(match[3]) & 255, int(match[4]) & 255)
 
 
-def _of_labelmap(path: Path) -> Table:
+def _of_labelmap(path: Path) -> NameTable:
     rows = list(colored_names(path))
     colors = [(color, name) for name, color in rows if color != (0, 0, 0) and not is_nothing(name)]
-    return Table(_numbered(name for name, _ in rows), colors)
+    return NameTable(_numbered(name for name, _ in rows), colors)
 
 
-def _of_color_lines(path: Path) -> Table:
+def _of_color_lines(path: Path) -> NameTable:
     """``64 128 64  Animal``."""
     matches = filter(None, map(_COLORS_FIRST.match, _walk.read_text(path).splitlines()))
     rows = [((int(m[1]) & 255, int(m[2]) & 255, int(m[3]) & 255), m[4].strip()) for m in matches]
-    return Table(_numbered(name for _, name in rows), [row for row in rows if row[0] != (0, 0, 0)])
+    return NameTable(_numbered(name for _, name in rows), [row for row in rows if row[0] != (0, 0, 0)])
 
 
-def _of_class_dict(path: Path) -> Table:
+def _of_class_dict(path: Path) -> NameTable:
     """``name,r,g,b``."""
     rows = []
     for row in csv.reader(_walk.read_text(path).splitlines()):
         if len(row) >= 4 and all(cell.strip().isdecimal() for cell in row[1:4]):
             red, green, blue = (int(cell) & 255 for cell in row[1:4])
             rows.append(((red, green, blue), row[0].strip()))
-    return Table(_numbered(name for _, name in rows), [row for row in rows if row[0] != (0, 0, 0)])
+    return NameTable(_numbered(name for _, name in rows), [row for row in rows if row[0] != (0, 0, 0)])
 
 
-def _of_object_info(path: Path) -> Table:
+def _of_object_info(path: Path) -> NameTable:
     """ADE20K's columns Idx, Ratio, Train, Val, (Stuff,) Name, of which the first name of several counts."""
     numbers = {}
     for line in _walk.read_text(path).splitlines():
         cells = re.split(r"\t|,(?=\S)", line) if "\t" in line else next(csv.reader([line]), [])
         if len(cells) > 2 and cells[0].strip().isdecimal():
             numbers[int(cells[0])] = re.split(r"[,;]", cells[-1])[0].strip()
-    return Table(numbers)
+    return NameTable(numbers)
 
 
 _READERS = {

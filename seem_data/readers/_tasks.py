@@ -152,7 +152,7 @@ def _of_row(raw: msgspec.Raw, shown: str) -> Task:
     return Task(data, [annotation], None, None, row.get("id"))
 
 
-def chosen(task: Task, annotator: str | None, place: _shapes.Place) -> Annotation:
+def chosen(task: Task, annotator: str | None, place: _shapes.ShapePlace) -> Annotation:
     """The annotation that is read: the named annotator's, or the ground truth, or else the newest that marks
     anything; what is not read of others is told.
 

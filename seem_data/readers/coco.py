@@ -26,7 +26,7 @@ from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
-from seem_data.readers._segmentation import Rle, parts_of
+from seem_data.readers._segmentation import RunLengthRow, parts_of
 
 
 class _Image(msgspec.Struct):
@@ -54,7 +54,7 @@ class _Head(msgspec.Struct):
 class _Annotation(msgspec.Struct):
     category_id: Id
     id: Id | None = None
-    segmentation: Annotated[list[list[object] | Number] | Rle | None, Needed] = None
+    segmentation: Annotated[list[list[object] | Number] | RunLengthRow | None, Needed] = None
     iscrowd: int | bool | None = 0
     sentences: list[object] | str | None = None
     caption: str | None = None
@@ -140,7 +140,7 @@ class Coco:
                 row = _json.decode(raw, _Annotation, shown, problems, where)
                 where = f"annotation {row.id if row.id is not None else index + 1}"
                 with collecting(problems, shown, where):
-                    place = _shapes.Place(problems, shown, where)
+                    place = _shapes.ShapePlace(problems, shown, where)
                     annotation.regions.append(_region(row, names, size, place))
         return annotation
 
@@ -167,7 +167,7 @@ def _is_coco(path: Path) -> bool:
 
 
 def _region(
-    row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: _shapes.Place
+    row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: _shapes.ShapePlace
 ) -> Region:
     label = names.get(_json.plain_id(row.category_id))
     if label is None:

@@ -31,7 +31,7 @@ from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Categories, Category, Color
 from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, Reader, _mask_names, _paint, _photos, _tables, _walk
-from seem_data.readers._tables import Table
+from seem_data.readers._tables import NameTable
 
 _TOLD = 5
 #: Where photos lie when they are not with the masks.
@@ -47,9 +47,9 @@ def open_masks(path: Path, categories: Categories, instances: Literal["one", "co
     Its items bear the name of the photo where one is found, or that of the mask: join them with those of
     ``--polys`` by the name without its ending. Its regions have z = `_paint.GROUND_Z`.
     """
-    from seem_data.readers.panoptic import Panoptic
+    from seem_data.readers.panoptic import PanopticDocument
 
-    panoptic = Panoptic(is_ground=True)
+    panoptic = PanopticDocument(is_ground=True)
     return panoptic if panoptic.recognises(path) else ColorMask(categories, instances)
 
 
@@ -79,7 +79,7 @@ class ColorMask:
         folder = source.polys if source.polys.is_dir() else source.polys.parent
         masks = mask_files(source, problems)
         places = _places(source, folder)
-        tables: dict[Path, Table | None] = {}
+        tables: dict[Path, NameTable | None] = {}
         for path in masks:
             with collecting(problems, str(path)):
                 inner = path.relative_to(folder)
@@ -96,17 +96,21 @@ class ColorMask:
                 files = (path,) if table else ()
                 yield Item(name, payload, photo, path, _walk.split_by_folder(name), files)
 
-    def _with_values(self, table: Table | None) -> Table | None:
+    def _with_values(self, table: NameTable | None) -> NameTable | None:
         """The colour map's own numbers go before those of any table."""
         if not self.categories.values:
             return table
         colors, instances = (table.colors, table.instances) if table else ([], False)
-        return Table({**(table.numbers if table else {}), **self.categories.values}, colors, instances)
+        return NameTable({**(table.numbers if table else {}), **self.categories.values}, colors, instances)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         path = item.files[0] if item.files else item.payload
         assert isinstance(path, Path)
-        table = msgspec.json.decode(item.payload, type=Table) if isinstance(item.payload, bytes) else Table()
+        table = (
+            msgspec.json.decode(item.payload, type=NameTable)
+            if isinstance(item.payload, bytes)
+            else NameTable()
+        )
         numbers = _paint.read_numbers(path)
         if numbers is None and table.numbers:
             numbers = _paint.read_grey(path)
@@ -131,7 +135,7 @@ class ColorMask:
                 )
         return annotation
 
-    def _are_numbers(self, path: Path, numbers: NDArray[np.integer], table: Table) -> bool:
+    def _are_numbers(self, path: Path, numbers: NDArray[np.integer], table: NameTable) -> bool:
         """Whether a mask is to be read by number; where its palette is of categories' colours, they count."""
         if numbers.dtype == np.int32:  # 16 bits
             if table.numbers or numbers.max() > 255:
@@ -147,7 +151,7 @@ class ColorMask:
         return bool(table.numbers) and not (colors <= painted if colors and is_grey else colors & painted)
 
     def _painted(
-        self, path: Path, table: Table, problems: list[Problem]
+        self, path: Path, table: NameTable, problems: list[Problem]
     ) -> tuple[NDArray[np.int32], dict[int, tuple[str, str]]]:
         """The pixels of a mask in colours as values from 1 on; the label and the place of each value."""
         colors = {**table.by_color, **{category.color: category.name for category in self.categories}}
@@ -181,7 +185,7 @@ class ColorMask:
 
 
 def _numbered(
-    numbers: NDArray[np.integer], table: Table, problems: list[Problem], path: Path
+    numbers: NDArray[np.integer], table: NameTable, problems: list[Problem], path: Path
 ) -> tuple[NDArray[np.int32], dict[int, tuple[str, str]], set[int]]:
     """The pixels of a mask of numbers as values from 1 on; label and place of each; which are crowds."""
     void = 65535 if numbers.dtype == np.int32 else 255
@@ -243,7 +247,7 @@ def _rank(path: Path) -> int:
     return _mask_names.rank(path.stem)
 
 
-def table_of(folder: Path, root: Path) -> Table | None:
+def table_of(folder: Path, root: Path) -> NameTable | None:
     """The table that lies with the masks of a folder: there, or above, up to the root's parent."""
     above = [folder]
     while above[-1] != root and above[-1] != above[-1].parent:

@@ -134,7 +134,7 @@ class Cvat:
         for index, shape in enumerate(payload.shapes):
             where = f"image {item.name!r}, {shape.kind} {index + 1}"
             with collecting(problems, shown, where):
-                annotation.regions.append(_region(shape, _shapes.Place(problems, shown, where)))
+                annotation.regions.append(_region(shape, _shapes.ShapePlace(problems, shown, where)))
         return annotation
 
 
@@ -170,7 +170,7 @@ def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
     return _Shape(element.tag, dict(element.attrib), sentences)
 
 
-def _region(shape: _Shape, place: _shapes.Place) -> Region:
+def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
     label = shape.values.get("label", "").strip()
     part = _part(shape, place)
     group = shape.values.get("group_id", "")
@@ -184,7 +184,7 @@ def _region(shape: _Shape, place: _shapes.Place) -> Region:
     )
 
 
-def _part(shape: _Shape, place: _shapes.Place) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
     if shape.kind == "polygon":
         return Polygon(_shapes.ring(_points(shape.values.get("points", ""))))
     if shape.kind == "box":

@@ -24,7 +24,7 @@ from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
-from seem_data.readers._segmentation import Rle, parts_of
+from seem_data.readers._segmentation import RunLengthRow, parts_of
 
 _WHOLE = ("label", "caption", "hash_key", "feature_vector")  #: kinds about the whole photo
 
@@ -65,7 +65,7 @@ class _Annotation(msgspec.Struct):
     z_order: int | None = 0
     points: Annotated[list[Number] | None, Needed] = None
     bbox: Annotated[list[Number] | None, Needed] = None
-    rle: Annotated[Rle | None, Needed] = None
+    rle: Annotated[RunLengthRow | None, Needed] = None
     attributes: dict[str, object] | None = None
 
 
@@ -125,7 +125,7 @@ class Datumaro:
                 rows.append((where, _json.decode(raw, _Annotation, shown, problems, where)))
         outlined = {row.group for _, row in rows if row.group and row.type in ("polygon", "mask")}
         for where, row in rows:
-            place = _shapes.Place(problems, shown, where)
+            place = _shapes.ShapePlace(problems, shown, where)
             if row.type in _WHOLE:
                 continue
             if row.type == "bbox" and row.group in outlined:
@@ -140,7 +140,7 @@ def _fits(kind: str, keys: set[str]) -> bool:
     return kind == "{" and {"categories", "items"} <= keys and "images" not in keys
 
 
-def _region(row: _Annotation, payload: _Payload, place: _shapes.Place) -> Region:
+def _region(row: _Annotation, payload: _Payload, place: _shapes.ShapePlace) -> Region:
     parts = _parts(row, payload.size, place)
     number = _json.plain_id(row.label_id) if row.label_id is not None else None
     if number is not None and not (isinstance(number, int) and 0 <= number < len(payload.names)):
@@ -157,7 +157,7 @@ def _region(row: _Annotation, payload: _Payload, place: _shapes.Place) -> Region
 
 
 def _parts(
-    row: _Annotation, size: tuple[int, int] | None, place: _shapes.Place
+    row: _Annotation, size: tuple[int, int] | None, place: _shapes.ShapePlace
 ) -> tuple[Polygon | Bitmap, ...]:
     points = row.points or []
     if row.type == "polygon":

@@ -116,7 +116,7 @@ class LabelMe:
             where = f"shapes[{index}]"
             with collecting(problems, shown, where):
                 shape = _json.decode(raw, _Shape, shown, problems, where)
-                annotation.regions.append(_region(shape, _shapes.Place(problems, shown, where)))
+                annotation.regions.append(_region(shape, _shapes.ShapePlace(problems, shown, where)))
         return annotation
 
 
@@ -133,7 +133,7 @@ def _embedded(raw: msgspec.Raw, shown: str) -> bytes:
     return image
 
 
-def _region(shape: _Shape, place: _shapes.Place) -> Region:
+def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
     return Region(
         (shape.label or "").strip(),
         (_part(shape, place),),
@@ -144,7 +144,7 @@ def _region(shape: _Shape, place: _shapes.Place) -> Region:
     )
 
 
-def _part(shape: _Shape, place: _shapes.Place) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
     kind, points = shape.shape_type or "polygon", shape.points
     if kind == "polygon" or (kind in ("rotation", "quadrilateral") and len(points) == 4):
         return Polygon(_shapes.ring(points))

@@ -111,7 +111,7 @@ class LabelStudio:
             with collecting(problems, str(path)):
                 for where, task in _tasks.tasks(path, problems):
                     with collecting(problems, str(path), where):
-                        place = _shapes.Place(problems, str(path), where)
+                        place = _shapes.ShapePlace(problems, str(path), where)
                         annotation = _tasks.chosen(task, source.annotator, place)
                         yield from _items(task, annotation, photos, path)
 

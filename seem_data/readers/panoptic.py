@@ -64,7 +64,7 @@ class _Payload(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Panoptic:
+class PanopticDocument:
     is_ground: bool = False  #: read for ``--masks``: drawn under everything, photos may lie elsewhere
 
     name = "panoptic"
@@ -212,4 +212,4 @@ def _is_panoptic(path: Path) -> bool:
     return kind == "{" and _json.contains(path, b'"segments_info"')
 
 
-READER = Panoptic()
+READER = PanopticDocument()

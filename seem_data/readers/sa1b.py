@@ -20,7 +20,7 @@ from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
-from seem_data.readers._segmentation import Rle, parts_of
+from seem_data.readers._segmentation import RunLengthRow, parts_of
 
 
 class _Image(msgspec.Struct):
@@ -40,7 +40,7 @@ class _File(msgspec.Struct):
 
 class _Annotation(msgspec.Struct):
     id: Id | None = None
-    segmentation: Annotated[list[list[object] | Number] | Rle | None, Needed] = None
+    segmentation: Annotated[list[list[object] | Number] | RunLengthRow | None, Needed] = None
 
 
 class Sa1b:
@@ -75,7 +75,7 @@ class Sa1b:
             where = f"annotations[{index}]"
             with collecting(problems, shown, where):
                 row = _json.decode(raw, _Annotation, shown, problems, where)
-                parts = parts_of(row.segmentation, size, _shapes.Place(problems, shown, where))
+                parts = parts_of(row.segmentation, size, _shapes.ShapePlace(problems, shown, where))
                 annotation.regions.append(Region("", parts, where=where))
         return annotation
 

@@ -105,7 +105,7 @@ class Supervisely:
                 sentences = tuple(_sentences(row))
                 label, part = (
                     (row.classTitle or "").strip(),
-                    _part(row, _shapes.Place(problems, shown, where)),
+                    _part(row, _shapes.ShapePlace(problems, shown, where)),
                 )
                 annotation.regions.append(Region(label, (part,), sentences=sentences, where=where))
         return annotation
@@ -115,7 +115,7 @@ def _fits(kind: str, keys: set[str]) -> bool:
     return kind == "{" and {"objects", "size"} <= keys
 
 
-def _part(row: _Object, place: _shapes.Place) -> Polygon | Bitmap:
+def _part(row: _Object, place: _shapes.ShapePlace) -> Polygon | Bitmap:
     if row.geometryType == "polygon" and row.points:
         holes = _shapes.usable(row.points.interior, _shapes.ring, "hole", place)
         return Polygon(_shapes.ring(row.points.exterior), tuple(holes))

@@ -154,7 +154,7 @@ class Via:
             where = f"{Path(item.name).name}, regions[{key}]"
             with collecting(problems, shown, where):
                 row = _json.decode(raw, _Region, shown, problems, where)
-                place = _shapes.Place(problems, shown, where)
+                place = _shapes.ShapePlace(problems, shown, where)
                 annotation.regions.append(_region(row, payload.labels, place))
         return annotation
 
@@ -303,7 +303,7 @@ def _shape_of_version_3(xy: list[Number]) -> dict[str, object]:
     return {"name": name, "all_points_x": values[::2], "all_points_y": values[1::2]}
 
 
-def _region(row: _Region, labels: list[str], place: _shapes.Place) -> Region:
+def _region(row: _Region, labels: list[str], place: _shapes.ShapePlace) -> Region:
     attributes = row.region_attributes or {}
     label = next((word for name in labels if (word := _word(attributes.get(name)))), "")
     if attributes and not label:
@@ -324,7 +324,7 @@ def _word(value: object) -> str:
     return text_of(value)
 
 
-def _part(shape: _Shape, place: _shapes.Place) -> Polygon:
+def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon:
     if shape.name in ("polygon", "polyline", "extreme_rect"):
         xs, ys = shape.all_points_x, shape.all_points_y
         if len(xs) != len(ys):

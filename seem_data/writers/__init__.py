@@ -1,6 +1,6 @@
 """Masks out, as files that annotation tools open: the mirror of `readers`. One format a file.
 
-Each format is a module of two things: `encode`, which makes a file's bytes, and a `Writer`, which fills a
+Each format is a module of two things: `encode`, which makes a file's bytes, and `WRITER`, which fills a
 folder photo by photo and is what `open_writer` gives. What is written is read back by the reader of the same
 name (see `outlines` for how exactly).
 """
@@ -24,7 +24,7 @@ TOLERANCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class WrittenPhoto:
     """
     Attributes:
         name: with extension; a path relative to the photos' folder, with forward slashes.
@@ -86,7 +86,7 @@ class Writer(Protocol):
 
     left_out: int
 
-    def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
+    def add(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str = "") -> None:
         """One photo and what is on it, later segments on top of earlier ones.
 
         Raises:
@@ -122,6 +122,6 @@ def open_writer(
     if name not in FORMATS:
         remedy = did_you_mean(name, FORMATS) or f"Use {', '.join(FORMATS)}."
         raise DataError(Problem("bad-option", f"is {name!r}.", remedy, where="--as"))
-    return importlib.import_module(f"seem_data.writers.{name}").Writer(
+    return importlib.import_module(f"seem_data.writers.{name}").WRITER(
         folder, categories, tolerance, link=link
     )

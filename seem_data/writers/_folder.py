@@ -12,7 +12,7 @@ from seem_data.categories import Category
 from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.images import opening, read_header, read_rgb, resolve_inside
 from seem_data.problems import DataError, Problem
-from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 
 _JPEG_QUALITY = 95
 
@@ -46,15 +46,15 @@ class FolderWriter:
     def start(self) -> None:
         """Make ready what `write` collects."""
 
-    def add(self, photo: Photo, segments: Sequence[MarkedSegment], split: str = "") -> None:
+    def add(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str = "") -> None:
         """See `Writer.add`."""
         path = self._places.take(f"{split}/{photo.name}" if split else photo.name)
         self._place(photo, self.folder / self.photos / path)
         kept = [segment for segment in segments if self.knows_crowds or not segment.iscrowd]
         self.left_out += len(segments) - len(kept)
-        self.write(Photo(path.as_posix(), photo.size), kept, split)
+        self.write(WrittenPhoto(path.as_posix(), photo.size), kept, split)
 
-    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:
+    def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:
         """Write down, or keep for `close`, what is on a photo; its name is the path below `photos`."""
         raise NotImplementedError
 
@@ -66,7 +66,7 @@ class FolderWriter:
         make_folder(path.parent)
         write_atomically(path, content)
 
-    def _place(self, photo: Photo, target: Path) -> None:
+    def _place(self, photo: WrittenPhoto, target: Path) -> None:
         """The photo's own file at `target`; nothing for a photo that lies elsewhere.
 
         Where photos must be stored upright, one with an EXIF orientation is turned and encoded anew.

@@ -14,13 +14,13 @@ from pycocotools import mask as coco_mask
 
 from seem_data.annotations import Polygon
 from seem_data.categories import Category
-from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import outlines
 
 
 def encode(
-    photos: Iterable[tuple[Photo, Sequence[MarkedSegment]]],
+    photos: Iterable[tuple[WrittenPhoto, Sequence[MarkedSegment]]],
     categories: Sequence[Category],
     tolerance: float = TOLERANCE,
 ) -> bytes:
@@ -39,12 +39,16 @@ def encode(
     return _document(images, annotations, categories)
 
 
-def _image(number: int, photo: Photo) -> dict[str, object]:
+def _image(number: int, photo: WrittenPhoto) -> dict[str, object]:
     return {"id": number, "file_name": photo.name, "width": photo.size[0], "height": photo.size[1]}
 
 
 def _rows(
-    image_id: int, photo: Photo, segments: Sequence[MarkedSegment], ids: Mapping[str, int], tolerance: float
+    image_id: int,
+    photo: WrittenPhoto,
+    segments: Sequence[MarkedSegment],
+    ids: Mapping[str, int],
+    tolerance: float,
 ) -> list[dict[str, object]]:
     """Annotations without ``id``, which `_document` counts."""
     rows = []
@@ -93,7 +97,7 @@ def _document(
     return msgspec.json.encode(document) + b"\n"
 
 
-class Writer(FolderWriter):
+class CocoWriter(FolderWriter):
     """``annotations.json``, and the photos in ``images/``, upright: COCO's tools never look at EXIF."""
 
     upright = True
@@ -104,10 +108,13 @@ class Writer(FolderWriter):
         self._images: list[dict[str, object]] = []
         self._annotations: list[dict[str, object]] = []
 
-    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
+    def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         number = len(self._images) + 1
         self._images.append(_image(number, photo))
         self._annotations += _rows(number, photo, segments, self._ids, self.tolerance)
 
     def close(self) -> None:
         self.write_file("annotations.json", _document(self._images, self._annotations, self.categories))
+
+
+WRITER = CocoWriter

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import Polygon
-from seem_data.writers import MarkedSegment, Photo
+from seem_data.writers import MarkedSegment, WrittenPhoto
 from seem_data.writers._folder import FolderWriter, hex_color
 from seem_data.writers.outlines import outlines
 
@@ -25,7 +25,7 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  #
 _HEAD = 2  #: elements before the images: version and labels
 
 
-class Writer(FolderWriter):
+class CvatWriter(FolderWriter):
     """``annotations.xml``, ``labels.json``, and the photos in ``images/``."""
 
     def start(self) -> None:
@@ -42,7 +42,7 @@ class Writer(FolderWriter):
                 xml.SubElement(attribute, "name").text = name
                 xml.SubElement(attribute, "input_type").text = "text"
 
-    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:
+    def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:
         values = {
             "id": str(len(self._root) - _HEAD),
             "name": photo.name,
@@ -112,3 +112,6 @@ def _mask(segment: MarkedSegment) -> dict[str, str]:
         "width": str(width),
         "height": str(height),
     }
+
+
+WRITER = CvatWriter

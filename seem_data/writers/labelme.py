@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from seem_data.annotations import Polygon
-from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import one_line, outlines
 
@@ -21,7 +21,7 @@ from seem_data.writers.outlines import one_line, outlines
 _VERSION = "5.5.0"
 
 
-def encode(photo: Photo, segments: Sequence[MarkedSegment], tolerance: float = TOLERANCE) -> bytes:
+def encode(photo: WrittenPhoto, segments: Sequence[MarkedSegment], tolerance: float = TOLERANCE) -> bytes:
     """The JSON file of a photo, to be put beside it under its name with ``.json`` for the ending.
 
     Args:
@@ -61,12 +61,15 @@ def _shapes(
             yield shape
 
 
-class Writer(FolderWriter):
+class LabelMeWriter(FolderWriter):
     """``NAME.jpg`` and ``NAME.json`` in one folder, of a split in a folder of its own."""
 
     photos = ""
     knows_crowds = True
 
-    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
+    def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         name = PurePosixPath(photo.name).with_suffix("").as_posix() + ".json"
         self.write_file(name, encode(photo, segments, self.tolerance))
+
+
+WRITER = LabelMeWriter

@@ -19,7 +19,7 @@ import numpy as np
 from seem_data.annotations import Polygon
 from seem_data.categories import Category
 from seem_data.readers._brush import decode_brush as decode_brush
-from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 from seem_data.writers._brush import encode_brush
 from seem_data.writers._folder import FolderWriter, hex_color
 from seem_data.writers.outlines import one_line, outlines
@@ -29,13 +29,13 @@ _MODEL = "seem-tools"
 _DECIMALS = 6  #: of percent: less than a hundredth of a pixel
 
 
-class Writer(FolderWriter):
+class LabelStudioWriter(FolderWriter):
     """``tasks.json``, ``label_config.xml``, and the photos in ``images/``."""
 
     def start(self) -> None:
         self._tasks: list[dict[str, Any]] = []
 
-    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
+    def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         results = encode(photo, segments, self.tolerance)
         scores = [segment.score for segment in segments if segment.score is not None]
         prediction: dict[str, Any] = {"model_version": _MODEL, "result": results}
@@ -55,7 +55,7 @@ class Writer(FolderWriter):
 
 
 def encode(
-    photo: Photo,
+    photo: WrittenPhoto,
     segments: Sequence[MarkedSegment],
     tolerance: float = TOLERANCE,
     shapes: Collection[str] = SHAPES,
@@ -118,3 +118,6 @@ def _result(
     if text := [*segment.sentences, *filter(None, [segment.remark])]:
         result["meta"] = {"text": text}
     return result
+
+
+WRITER = LabelStudioWriter

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import yaml
 
 from seem_data.categories import Category
-from seem_data.writers import TOLERANCE, MarkedSegment, Photo
+from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import one_line, outlines
 
@@ -21,7 +21,7 @@ _DECIMALS = 6
 
 
 def encode(
-    photo: Photo,
+    photo: WrittenPhoto,
     segments: Sequence[MarkedSegment],
     categories: Sequence[Category],
     tolerance: float = TOLERANCE,
@@ -43,13 +43,13 @@ def encode(
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-class Writer(FolderWriter):
+class YoloWriter(FolderWriter):
     """``data.yaml``, ``images/`` and ``labels/``, of a split in a folder of its own in both."""
 
     def start(self) -> None:
         self._splits: dict[str, None] = {}
 
-    def write(self, photo: Photo, segments: Sequence[MarkedSegment], split: str) -> None:
+    def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:
         self._splits[split] = None
         name = PurePosixPath("labels", photo.name).with_suffix("").as_posix() + ".txt"
         self.write_file(name, encode(photo, segments, self.categories, self.tolerance))
@@ -58,3 +58,6 @@ class Writer(FolderWriter):
         places = {split or "train": f"{self.photos}/{split}".rstrip("/") for split in self._splits}
         config = {**places, "names": dict(enumerate(category.name for category in self.categories))}
         self.write_file("data.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
+
+
+WRITER = YoloWriter

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from seem_train.data.dataset import Phrase, Sample, Segment
+from seem_train.data.dataset import Phrase, Sample, SampleSegment
 from seem_train.errors import UserError
 
 Pixels = np.ndarray  # [H, W] or [H, W, 3]
@@ -90,7 +90,7 @@ def augment(
     table = np.zeros(len(sample.segments) + 1, np.int32)
     for old, new in new_place.items():
         table[old + 1] = new + 1
-    segments: tuple[Segment, ...] = tuple(sample.segments[place] for place in kept)
+    segments: tuple[SampleSegment, ...] = tuple(sample.segments[place] for place in kept)
     phrases = [replace(p, segment=new_place[p.segment]) for p in sample.phrases if p.segment in new_place]
     if geometry.mirrored:
         phrases = [mirrored for p in phrases if (mirrored := _mirror(p, names)) is not None]

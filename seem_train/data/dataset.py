@@ -31,7 +31,7 @@ _REDUCED = {
 
 
 @dataclass(frozen=True)
-class Segment:
+class SampleSegment:
     """One segment of a sample. The n-th segment of a sample has the value n + 1 in its id map."""
 
     id: int  #: in the panoptic PNG
@@ -53,7 +53,7 @@ class Sample:
 
     image: Tensor  #: [3, H, W] uint8 RGB
     id_map: Tensor  #: [H, W] int32; 0 where nobody labelled, n + 1 for segment n
-    segments: tuple[Segment, ...]
+    segments: tuple[SampleSegment, ...]
     phrases: tuple[Phrase, ...]
     file: str  #: the photo, for messages
 
@@ -142,7 +142,9 @@ class SegmentationSet:
             )
         if at_least is not None and at_least[0] * at_least[1] < ids.size:
             ids = np.asarray(cv2.resize(ids, at_least[::-1], interpolation=cv2.INTER_NEAREST_EXACT), np.int32)
-        segments = tuple(Segment(s.id, self._index[s.category_id], bool(s.iscrowd)) for s in record.segments)
+        segments = tuple(
+            SampleSegment(s.id, self._index[s.category_id], bool(s.iscrowd)) for s in record.segments
+        )
         phrases = (
             Phrase(place, tuple(self._sentences.get((record.id, s.id), ())))
             for place, s in enumerate(record.segments)

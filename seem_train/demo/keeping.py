@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from seem_data.layout import DataError
-from seem_data.writers import Photo, labelme
+from seem_data.writers import WrittenPhoto, labelme
 from seem_train.demo import photos, saving
 from seem_train.demo.session import DemoSession
 from seem_train.errors import UserError
@@ -42,9 +42,9 @@ class KeptFolder:
             raise UserError("there is nothing on the table to be kept")
         name = session.kept_as or self._free_name(session)
         try:
-            writer = labelme.Writer(self.folder, self._all(session))
+            writer = labelme.LabelMeWriter(self.folder, self._all(session))
             writer.add(
-                Photo(name, (session.size[1], session.size[0]), session.content),
+                WrittenPhoto(name, (session.size[1], session.size[0]), session.content),
                 saving.segments_of(session, with_scores=False),
             )
             writer.close()

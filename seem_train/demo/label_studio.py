@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from seem_data.writers import MarkedSegment, Photo, labelstudio
+from seem_data.writers import MarkedSegment, WrittenPhoto, labelstudio
 from seem_train.demo import masks
 from seem_train.demo.bodies import RequestError, read_json
 from seem_train.demo.objects import DemoObject
@@ -121,7 +121,7 @@ async def _answer(
 
 def _told(session: DemoSession, interface: Interface, found: list[DemoObject], version: str) -> Fields:
     segments = [MarkedSegment(o.name, masks.decode(o.mask), score=o.score).cropped() for o in found]
-    photo = Photo(session.name, (session.size[1], session.size[0]))
+    photo = WrittenPhoto(session.name, (session.size[1], session.size[0]))
     results = labelstudio.encode(photo, segments, shapes=tuple(interface.controls))
     for result in results:
         control = interface.controls[str(result["type"]).removesuffix("labels")]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from seem_data.writers import MarkedSegment, Photo, coco, labelme
+from seem_data.writers import MarkedSegment, WrittenPhoto, coco, labelme
 from seem_train.demo import masks
 from seem_train.demo.session import DemoSession
 from seem_train.errors import UserError
@@ -74,8 +74,8 @@ def _stem(session: DemoSession) -> str:
     return PurePosixPath(session.name).stem or "photo"
 
 
-def _photo(session: DemoSession) -> Photo:
-    return Photo(session.name, (session.size[1], session.size[0]))
+def _photo(session: DemoSession) -> WrittenPhoto:
+    return WrittenPhoto(session.name, (session.size[1], session.size[0]))
 
 
 def _overlay(session: DemoSession) -> SavedFile:

@@ -21,7 +21,7 @@ from seem_train.data.image_scale import Scale
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.evaluation.result import EvaluationResult, ImageScore, Shown
-from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, Photo
+from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, ScoredPhoto
 from seem_train.evaluation.tasks import TASKS, Task, scale_of
 from seem_train.metrics import (
     GroundingScores,
@@ -207,7 +207,7 @@ class _Scoring:
             user = InteractiveScorer(model, runtime, images, settings.seed, tally.interactive)
             self._interactive = scale_of("interactive", size), user
 
-    def __call__(self, index: int, photo: Photo, show: int, files: PanopticFiles | None) -> None:
+    def __call__(self, index: int, photo: ScoredPhoto, show: int, files: PanopticFiles | None) -> None:
         encoded: dict[Scale, ImageFeatures] = {}
 
         def seen_at(scale: Scale) -> ImageFeatures:
@@ -233,9 +233,9 @@ class _Scoring:
             tally.rows.append(files.write(photo.record, answer.id_map, answer.segments))
 
 
-def _read(images: SegmentationSet, shard: range) -> Iterator[tuple[int, Photo | UserError]]:
+def _read(images: SegmentationSet, shard: range) -> Iterator[tuple[int, ScoredPhoto | UserError]]:
     """The photos of a shard in order, read ahead; or what is wrong with one."""
-    return read_ahead(shard, lambda index: Photo(images.images[index], images.load(index)))
+    return read_ahead(shard, lambda index: ScoredPhoto(images.images[index], images.load(index)))
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ CONTENT = 0.9  #: the simulated user stops when every object of the image is bet
 
 
 @dataclass(frozen=True)
-class Photo:
+class ScoredPhoto:
     """One image of a split with its ground truth, at its own size."""
 
     record: ImageRecord
@@ -110,7 +110,7 @@ class ObjectScorer:
         self._panoptic, self._semantic, self._instance = panoptic, semantic, instance
         self._search = search
 
-    def score(self, photo: Photo, features: ImageFeatures) -> Answer | None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> Answer | None:
         with self._runtime.autocast():
             objects = self._model.decode(features, categories=self._embeddings).final.objects
         assert objects.logits is not None
@@ -126,7 +126,7 @@ class ObjectScorer:
         return None
 
     def _score_panoptic(
-        self, metric: PanopticQuality, photo: Photo, logits: Tensor, masks: OnDemandMasks
+        self, metric: PanopticQuality, photo: ScoredPhoto, logits: Tensor, masks: OnDemandMasks
     ) -> Answer:
         result = postprocess.panoptic(logits, masks, self._things, *self._thresholds)
         id_map = result.id_map.cpu().numpy()
@@ -139,7 +139,7 @@ class ObjectScorer:
         return Answer(id_map, result.segments, metric.quality(added).pq)
 
     def _score_instances(
-        self, metric: InstanceAP, photo: Photo, logits: Tensor, masks: OnDemandMasks
+        self, metric: InstanceAP, photo: ScoredPhoto, logits: Tensor, masks: OnDemandMasks
     ) -> None:
         top_k = self._model.config.postprocess.top_instances
         scores, category, query = postprocess.rank_pairs(logits, top_k, self._things)
@@ -156,7 +156,7 @@ class ObjectScorer:
         if self._search is not None:
             add_instances(self._search, scores.cpu().numpy(), named, found, true)
 
-    def _true_instances(self, photo: Photo) -> list[dict[str, Any]]:
+    def _true_instances(self, photo: ScoredPhoto) -> list[dict[str, Any]]:
         things = [n for n, segment in enumerate(photo.sample.segments) if self._things[segment.category]]
         at_once = _few(len(things), _at_once(photo))
         masks = [mask for few in at_once for mask in encode_masks(photo.masks_of(things[few]))]
@@ -189,7 +189,7 @@ class GroundingScorer:
         self._names = None if images.split.has_grounding else images.names
         self._all_sentences = all_sentences
 
-    def score(self, photo: Photo, features: ImageFeatures) -> None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> None:
         phrases = self._phrases(photo.sample)
         rounds = max((len(texts) for _, texts in phrases), default=0)
         for number in range(rounds if self._all_sentences else min(rounds, 1)):
@@ -208,7 +208,12 @@ class GroundingScorer:
             self._ask_in_vain(self._search, self._absent, len(phrases), features, photo)
 
     def _ask_in_vain(
-        self, search: ThresholdSearch, absent: AbsentPhrases, most: int, features: ImageFeatures, photo: Photo
+        self,
+        search: ThresholdSearch,
+        absent: AbsentPhrases,
+        most: int,
+        features: ImageFeatures,
+        photo: ScoredPhoto,
     ) -> None:
         texts = absent.of(photo.record, most)
         if not texts:
@@ -234,7 +239,7 @@ class GroundingScorer:
         ]
 
     def _find(
-        self, texts: list[str], features: ImageFeatures, photo: Photo
+        self, texts: list[str], features: ImageFeatures, photo: ScoredPhoto
     ) -> tuple[OnDemandMasks, Tensor, Tensor]:
         """Masks of all queries; which each text means, and with which chance of all queries, [T] each."""
         with self._runtime.autocast():
@@ -264,7 +269,7 @@ class InteractiveScorer:
         self._seed = seed
         self._eligible = images.things if any(images.things) else [True] * len(images.things)
 
-    def score(self, photo: Photo, features: ImageFeatures) -> None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> None:
         objects = [
             place
             for place, segment in enumerate(photo.sample.segments)
@@ -294,7 +299,7 @@ class InteractiveScorer:
         self._scores.update(torch.stack(ious, dim=1).cpu().numpy())
 
 
-def _masks(masks: Tensor, features: ImageFeatures, photo: Photo, **how: Any) -> OnDemandMasks:
+def _masks(masks: Tensor, features: ImageFeatures, photo: ScoredPhoto, **how: Any) -> OnDemandMasks:
     return OnDemandMasks(masks, features.padded, features.sizes[0], photo.size, **how)
 
 
@@ -309,7 +314,7 @@ def _semantic_labels(logits: Tensor, masks: OnDemandMasks) -> np.ndarray:
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def _iou(masks: OnDemandMasks, photo: Photo, objects: Sequence[int]) -> Tensor:
+def _iou(masks: OnDemandMasks, photo: ScoredPhoto, objects: Sequence[int]) -> Tensor:
     """[K] IoU with the segments at these places."""
     ious = []
     for few in _few(len(objects), masks.at_once):
@@ -324,6 +329,6 @@ def _few(count: int, at_once: int) -> Iterator[slice]:
     return (slice(start, start + at_once) for start in range(0, count, at_once))
 
 
-def _at_once(photo: Photo) -> int:
+def _at_once(photo: ScoredPhoto) -> int:
     """How many masks of truth are looked at together."""
     return max(1, _LARGEST_TRUTH // (photo.size[0] * photo.size[1]))

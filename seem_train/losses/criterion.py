@@ -26,7 +26,14 @@ from seem_train.losses.masks import mask_losses
 from seem_train.losses.matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
 from seem_train.losses.points import PointSource, RandomPoints, Task
 from seem_train.losses.spatial import choice_loss, choose_own, only, prompt_logits
-from seem_train.losses.targets import Counts, GroundingTargets, ObjectTargets, Sizes, SpatialTargets, Targets
+from seem_train.losses.targets import (
+    GroundingTargets,
+    LossCounts,
+    ObjectTargets,
+    Sizes,
+    SpatialTargets,
+    Targets,
+)
 from seem_train.model.predictions import (
     GroundingPredictions,
     LayerPredictions,
@@ -122,12 +129,12 @@ class Criterion:
         self.config = config or LossConfig()
         self.points = points or RandomPoints()
 
-    def count(self, sizes: Sizes, queries: int) -> Counts:
+    def count(self, sizes: Sizes, queries: int) -> LossCounts:
         """This batch's divisors; `queries`: object queries of the model. Asks the device nothing."""
         matched = sum(min(queries, count) for count in sizes.segments)
         unmatched = queries * len(sizes.segments) - matched
         phrases = sizes.phrases if sizes.phrases and self._speaks(sizes.phrases) else ()
-        return Counts(
+        return LossCounts(
             segments=sum(sizes.segments),
             labels=matched + self.config.no_object * unmatched,
             phrases=sum(min(queries, count) for count in phrases),
@@ -136,11 +143,15 @@ class Criterion:
         )
 
     def __call__(
-        self, predictions: Predictions, targets: Targets, logit_scale: Tensor, counts: Counts | None = None
+        self,
+        predictions: Predictions,
+        targets: Targets,
+        logit_scale: Tensor,
+        counts: LossCounts | None = None,
     ) -> LossTerms:
         """`logit_scale`: the model's learned log temperature, for grounding. `counts`: the divisors of the
-        whole step (see `Counts`); this batch's own where None. Raises `NonFiniteLoss` where a matching cost
-        is not finite.
+        whole step (see `LossCounts`); this batch's own where None. Raises `NonFiniteLoss` where a matching
+        cost is not finite.
         """
         layers = predictions.layers[::-1]
         device = layers[0].objects.masks.device
@@ -152,7 +163,7 @@ class Criterion:
         layers: Sequence[LayerPredictions],
         targets: Targets,
         logit_scale: Tensor,
-        counts: Counts | None,
+        counts: LossCounts | None,
     ) -> LossTerms:
         objects = [layer.objects for layer in layers]
         spoken = [layer.grounding for layer in layers if layer.grounding is not None]

@@ -74,7 +74,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Counts:
+class LossCounts:
     """What the sums of a step are divided by. Counts of micro-batches and of ranks add up.
 
     With gradient accumulation divide every micro-batch by the sum over them; under DDP, which averages
@@ -89,12 +89,12 @@ class Counts:
     grounded_images: float = 0.0  #: images with at least one phrase
     prompts: float = 0.0  #: spatial prompts with a mask
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(self.as_tuple(), other.as_tuple(), strict=True)))
+    def __add__(self, other: LossCounts) -> LossCounts:
+        return LossCounts(*(a + b for a, b in zip(self.as_tuple(), other.as_tuple(), strict=True)))
 
-    def over(self, parts: int) -> Counts:
-        return Counts(*(value / parts for value in self.as_tuple()))
+    def over(self, parts: int) -> LossCounts:
+        return LossCounts(*(value / parts for value in self.as_tuple()))
 
     def as_tuple(self) -> tuple[float, float, float, float, float]:
-        """In the order of the fields; ``Counts(*values)`` is the way back (for an all-reduce)."""
+        """In the order of the fields; ``LossCounts(*values)`` is the way back (for an all-reduce)."""
         return self.segments, self.labels, self.phrases, self.grounded_images, self.prompts

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seem_data.layout import DataError
-from seem_data.writers import MarkedSegment, Photo, open_writer
+from seem_data.writers import MarkedSegment, WrittenPhoto, open_writer
 from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects, Panoptic, Prediction, Semantic
 from seem_train.prediction.predictor import UNNAMED
@@ -55,7 +55,7 @@ class Proposals:
         with _told():
             asked = read_prompts(answer.size, self._prompts) if asked_for else []
             segments = marked_segments(answer, self._categories, asked)
-            self._writer.add(Photo(name, (width, height), photo), segments)
+            self._writer.add(WrittenPhoto(name, (width, height), photo), segments)
 
     def close(self) -> None:
         with _told():

@@ -44,7 +44,7 @@ from seem_train.losses import matcher
 from seem_train.losses.criterion import touch
 from seem_train.losses.matcher import MatchCosts, Pairs, pair_dice
 from seem_train.losses.points import PointSource, Task, sample_maps
-from seem_train.losses.targets import Counts
+from seem_train.losses.targets import LossCounts
 from seem_train.model import decoder as decoder_module
 from seem_train.model import layers as layers_module
 from seem_train.model.attention import Attention
@@ -64,7 +64,7 @@ FORBIDDEN = 1e9  #: cost of a query that belongs to another prompt
 class ReferenceStep(TrainingStep):
     """Drop-in for `TrainingStep`; logs as the original does, so that its waits are counted."""
 
-    def forward(self, batch: Batch, counts: Counts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, counts: LossCounts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(draws.model())
         self.model.backbone.train()
         names = training_prompts((*self.names, BACKGROUND), lambda n: int(torch.randint(n, ())))

@@ -14,7 +14,7 @@ from seem_train.adapters.strategies import INTERACTIVE_ONLY
 from seem_train.data.batch import Batch
 from seem_train.data.clicks import next_click
 from seem_train.losses.criterion import Criterion, touch
-from seem_train.losses.targets import Counts, SpatialTargets
+from seem_train.losses.targets import LossCounts, SpatialTargets
 from seem_train.model.draws import SeededDraws
 from seem_train.model.language import TextEmbeddings
 from seem_train.model.prompts import ImagePrompts
@@ -84,7 +84,7 @@ class TrainingStep(nn.Module):
             if p.requires_grad and any(i in n for i in INTERACTIVE_ONLY)
         ]
 
-    def count(self, batch: Batch) -> Counts:
+    def count(self, batch: Batch) -> LossCounts:
         """What this batch adds to the divisors of its step."""
         sizes = batch.sizes
         if "grounding" not in self.tasks:
@@ -93,7 +93,7 @@ class TrainingStep(nn.Module):
             sizes = replace(sizes, prompts=0)
         return self.criterion.count(sizes, self.model.config.decoder.queries)
 
-    def forward(self, batch: Batch, counts: Counts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, counts: LossCounts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted loss, a scalar, and its unweighted parts [L], final layer first, detached."""
         torch.manual_seed(draws.model())  # stochastic depth and the points that the loss looks at
         model_draws = SeededDraws(draws.model())

@@ -29,7 +29,7 @@ from seem_train.data.sampler import StepSampler
 from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
 from seem_train.losses.criterion import NonFiniteLoss
-from seem_train.losses.targets import Counts
+from seem_train.losses.targets import LossCounts
 from seem_train.runtime import Runtime, Stop, start
 from seem_train.training import checkpoint, optim, run_folder, summary
 from seem_train.training.loggers import Log
@@ -229,7 +229,7 @@ def steps_of_batches(session: Session) -> Iterator[list[Batch]]:
         yield micro
 
 
-def agree(session: Session, counts: list[Counts], stop: Stop) -> tuple[Counts, float, bool]:
+def agree(session: Session, counts: list[LossCounts], stop: Stop) -> tuple[LossCounts, float, bool]:
     """What all processes must know of a step, in one exchange: divisors, time passed, whether to stop.
 
     DDP averages gradients over processes, so the divisors are those of the whole step over their number.
@@ -238,11 +238,11 @@ def agree(session: Session, counts: list[Counts], stop: Stop) -> tuple[Counts, f
     mine = sum(counts[1:], counts[0]).as_tuple()
     share = session.time_share() if runtime.is_main else 0.0
     *totals, share, stopping = runtime.sum([*mine, share, float(stop.signal is not None)])
-    return Counts(*totals).over(runtime.world), share, stopping > 0
+    return LossCounts(*totals).over(runtime.world), share, stopping > 0
 
 
 def step(
-    session: Session, module: nn.Module, batches: list[Batch], divisors: Counts
+    session: Session, module: nn.Module, batches: list[Batch], divisors: LossCounts
 ) -> tuple[float, dict[str, float], float]:
     """Forward and backward over the micro-batches, one update; the loss, its parts (of the final layer) and
     the gradient norm.

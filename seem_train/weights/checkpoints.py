@@ -22,7 +22,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class OfficialCheckpoint:
     """One official file. `size` in bytes and `sha256` are None where they are not known."""
 
     file: str
@@ -33,8 +33,8 @@ class Checkpoint:
     licence: str = "AFL-3.0 (as its Hugging Face repository states)"
 
 
-def _seem(file: str, preset: str, size: int, sha256: str) -> Checkpoint:
-    return Checkpoint(file, preset, _ROOT + file, size, sha256)
+def _seem(file: str, preset: str, size: int, sha256: str) -> OfficialCheckpoint:
+    return OfficialCheckpoint(file, preset, _ROOT + file, size, sha256)
 
 
 CHECKPOINTS = {
@@ -86,7 +86,7 @@ def weights_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "seem-tools" / "weights"
 
 
-def known_checkpoint(name: str) -> Checkpoint:
+def known_checkpoint(name: str) -> OfficialCheckpoint:
     """The official file of a preset (`focal-l`) or by its name (`seem_focall_v1.pt`); else a UserError."""
     for checkpoint in CHECKPOINTS.values():
         if name in (checkpoint.file, checkpoint.preset):
@@ -97,7 +97,7 @@ def known_checkpoint(name: str) -> Checkpoint:
     )
 
 
-def checkpoint_of_preset(preset: str) -> Checkpoint | None:
+def checkpoint_of_preset(preset: str) -> OfficialCheckpoint | None:
     return next((c for c in CHECKPOINTS.values() if c.preset == preset), None)
 
 
@@ -121,7 +121,9 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
     raise UserError(message)
 
 
-def download(checkpoint: Checkpoint, folder: Path | None = None, progress: Progress | None = None) -> Path:
+def download(
+    checkpoint: OfficialCheckpoint, folder: Path | None = None, progress: Progress | None = None
+) -> Path:
     """Fetch an official file into `folder` (default `weights_folder()`) and return its path.
 
     A file that is already there with the right size is kept. What an interrupted download left (`….part`) is
@@ -156,7 +158,7 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, progress: Progr
     return target
 
 
-def _fetch(checkpoint: Checkpoint, part: Path) -> Iterator[tuple[int, int | None]]:
+def _fetch(checkpoint: OfficialCheckpoint, part: Path) -> Iterator[tuple[int, int | None]]:
     """Append what is missing to `part`; yields (bytes so far, bytes in all or None)."""
     done = part.stat().st_size if part.exists() else 0
     if checkpoint.size is not None and done == checkpoint.size:
@@ -178,7 +180,7 @@ def _fetch(checkpoint: Checkpoint, part: Path) -> Iterator[tuple[int, int | None
                 yield done, total
 
 
-def _broken_off(checkpoint: Checkpoint, part: Path, why: str = "") -> UserError:
+def _broken_off(checkpoint: OfficialCheckpoint, part: Path, why: str = "") -> UserError:
     total = "all" if checkpoint.size is None else f"{checkpoint.size:,}"
     return UserError(
         f"{checkpoint.file}: the download broke off after {part.stat().st_size:,} of {total} bytes{why}; "
@@ -186,7 +188,7 @@ def _broken_off(checkpoint: Checkpoint, part: Path, why: str = "") -> UserError:
     )
 
 
-def _by_hand(checkpoint: Checkpoint, folder: Path, why: str) -> UserError:
+def _by_hand(checkpoint: OfficialCheckpoint, folder: Path, why: str) -> UserError:
     return UserError(
         f"{checkpoint.file} cannot be downloaded here ({why}); fetch {checkpoint.url} on another machine and "
         f"place it at {folder / checkpoint.file}, or name it with --weights PATH"

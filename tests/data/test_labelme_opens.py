@@ -17,7 +17,7 @@ import pytest
 from marked import CATEGORIES, built, ious, marked, painted, random_masks, size_of
 from reading import make_photo
 
-from seem_data.writers import Photo, open_writer
+from seem_data.writers import WrittenPhoto, open_writer
 from seem_data.writers.outlines import LEAST_IOU
 
 PYTHON = os.environ.get("LABELME_PYTHON", sys.executable)
@@ -57,7 +57,7 @@ def test_labelme_opens_what_we_write_and_we_read_what_it_saves(tmp_path: Path, t
     for name, found in masks.items():
         for folder in (out, saved):
             make_photo(folder / f"{name}.png", size_of(found))
-        writer.add(Photo(f"{name}.png", size_of(found)), marked(found))
+        writer.add(WrittenPhoto(f"{name}.png", size_of(found)), marked(found))
     writer.close()
 
     command = [PYTHON, "-c", OPEN_AND_SAVE, str(out), str(saved)]

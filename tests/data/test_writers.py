@@ -20,7 +20,7 @@ from seem_data import build
 from seem_data.layout import Dataset
 from seem_data.problems import DataError
 from seem_data.readers import detect
-from seem_data.writers import FORMATS, MarkedSegment, Photo, open_writer
+from seem_data.writers import FORMATS, MarkedSegment, WrittenPhoto, open_writer
 from seem_data.writers.outlines import LEAST_IOU, outlines
 from tests.data.tabletop import EXAMPLES
 
@@ -29,7 +29,7 @@ def write(form: str, folder: Path, found: list[Mask], tolerance: float) -> None:
     """The masks on one photo, which is put there too."""
     photo = make_photo(folder / "photo.png", size_of(found))
     writer = open_writer(form, folder / "out", CATEGORIES, tolerance)
-    writer.add(Photo("photo.png", size_of(found), photo), marked(found))
+    writer.add(WrittenPhoto("photo.png", size_of(found), photo), marked(found))
     writer.close()
 
 
@@ -130,7 +130,7 @@ def test_objects_of_one_category_stay_apart_and_their_parts_together(form: str, 
     make_photo(tmp_path / "photo.png", (60, 40))
     writer = open_writer(form, tmp_path / "out", CATEGORIES)
     segments = [MarkedSegment("kind 2", mask), MarkedSegment("kind 2", np.roll(mask, 30, axis=1))]
-    writer.add(Photo("photo.png", (60, 40), tmp_path / "photo.png"), segments)
+    writer.add(WrittenPhoto("photo.png", (60, 40), tmp_path / "photo.png"), segments)
     writer.close()
     (annotation,) = read(form, tmp_path / "out")[0].values()
     regions = annotation.regions
@@ -144,7 +144,7 @@ def test_words_come_back_as_sentences_and_scores_do_not(form: str, tmp_path: Pat
     writer = open_writer(form, tmp_path / "out", CATEGORIES)
     said = ("the red ball", "the ball on the left")
     segment = MarkedSegment("kind 2", disc(), score=0.934, sentences=said, prompt="point 90,90")
-    writer.add(Photo("photo.png", (200, 200), photo), [segment])
+    writer.add(WrittenPhoto("photo.png", (200, 200), photo), [segment])
     writer.close()
     (annotation,) = read(form, tmp_path / "out")[0].values()
     (region,) = annotation.regions
@@ -159,7 +159,7 @@ def test_photos_of_one_stem_do_not_share_their_annotations(form: str, tmp_path: 
     found = [random_mask(np.random.default_rng(seed), 50, 40) for seed in range(3)]
     for name, mask in zip(("a/1.jpg", "a/1.png", "b/1.png"), found, strict=True):
         photo = make_photo(tmp_path / name, (50, 40))
-        writer.add(Photo(name, (50, 40), photo), [MarkedSegment("kind 1", mask)])
+        writer.add(WrittenPhoto(name, (50, 40), photo), [MarkedSegment("kind 1", mask)])
     writer.close()
     maps = built(form, tmp_path / "out", None, (50, 40))
     assert len(maps) == 3
@@ -172,7 +172,7 @@ def test_no_name_leaves_the_folder(form: str, name: str, tmp_path: Path) -> None
     photo = make_photo(tmp_path / "photo.png", (50, 40))
     writer = open_writer(form, tmp_path / "deep" / "out", CATEGORIES)
     with pytest.raises(DataError, match="lies outside of its folder"):
-        writer.add(Photo(name, (50, 40), photo), [])
+        writer.add(WrittenPhoto(name, (50, 40), photo), [])
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -182,7 +182,7 @@ def test_a_turned_photo_keeps_its_masks_where_they_are_seen(form: str, tmp_path:
     photo = make_photo(tmp_path / "photo.jpg", (40, 50), exif=exif)
     mask = random_mask(np.random.default_rng(5), 50, 40)
     writer = open_writer(form, tmp_path / "out", CATEGORIES, 0)
-    writer.add(Photo("photo.jpg", (50, 40), photo), [MarkedSegment("kind 1", mask)])
+    writer.add(WrittenPhoto("photo.jpg", (50, 40), photo), [MarkedSegment("kind 1", mask)])
     writer.close()
     ((name, annotation),) = read(form, tmp_path / "out")[0].items()
     assert annotation.exif == "applied" or Image.open(tmp_path / "out" / name).getexif() == {}
@@ -200,7 +200,7 @@ def test_crowds_come_back_as_crowds_where_a_format_knows_them(tmp_path: Path) ->
     for form in FORMATS:
         writer = open_writer(form, tmp_path / form, CATEGORIES)
         segments = [MarkedSegment("kind 2", disc(), iscrowd=True), MarkedSegment("kind 1", disc(200, 20))]
-        writer.add(Photo("photo.png", (200, 200), photo), segments)
+        writer.add(WrittenPhoto("photo.png", (200, 200), photo), segments)
         writer.close()
         (annotation,) = read(form, tmp_path / form)[0].values()
         knows = form in ("labelme", "coco")
@@ -214,7 +214,7 @@ def test_words_that_xml_cannot_hold_do_not_spoil_the_file(tmp_path: Path) -> Non
     photo = make_photo(tmp_path / "photo.png", (200, 200))
     writer = open_writer("cvat", tmp_path / "out", CATEGORIES)
     segment = MarkedSegment("kind 2", disc(), sentences=('the <red>\x1b & "blue" ball',))
-    writer.add(Photo("photo.png", (200, 200), photo), [segment])
+    writer.add(WrittenPhoto("photo.png", (200, 200), photo), [segment])
     writer.close()
     (annotation,) = read("cvat", tmp_path / "out")[0].values()
     assert [s.raw for s in annotation.regions[0].sentences] == ['the <red>  & "blue" ball']

@@ -22,7 +22,7 @@ from seem_train.data.augment import (
     draw_geometry,
     mirror_sentence,
 )
-from seem_train.data.dataset import Phrase, Sample, Segment, SegmentationSet, Sentence, renumber
+from seem_train.data.dataset import Phrase, Sample, SampleSegment, SegmentationSet, Sentence, renumber
 from seem_train.errors import UserError
 
 
@@ -31,7 +31,9 @@ def scene(height: int = 120, width: int = 160) -> Sample:
     return Sample(
         image=torch.from_numpy(photo).permute(2, 0, 1),
         id_map=torch.from_numpy(renumber(ids, list(segments))),
-        segments=tuple(Segment(id, category, bool(crowd)) for id, (category, crowd) in segments.items()),
+        segments=tuple(
+            SampleSegment(id, category, bool(crowd)) for id, (category, crowd) in segments.items()
+        ),
         phrases=(
             Phrase(1, (Sentence("the mug on the left", "position"), Sentence("right behind it", "own"))),
         ),

@@ -19,7 +19,7 @@ from seem_train.cli.app import app
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.weights import checkpoints, presets, tensor_files
-from seem_train.weights.checkpoints import Checkpoint, download
+from seem_train.weights.checkpoints import OfficialCheckpoint, download
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.presets import PRESETS
 from seem_train.weights.tensor_files import read_tensors
@@ -136,8 +136,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def on(
     server: Server, path: str = "/file.pt", size: int | None = len(BODY), sha256: str | None = DIGEST
-) -> Checkpoint:
-    return Checkpoint("file.pt", "tiny", f"http://127.0.0.1:{server.server_port}{path}", size, sha256)
+) -> OfficialCheckpoint:
+    return OfficialCheckpoint("file.pt", "tiny", f"http://127.0.0.1:{server.server_port}{path}", size, sha256)
 
 
 def test_get_puts_the_file_into_the_weights_folder(
@@ -195,7 +195,7 @@ def test_what_has_another_checksum_is_deleted(server: Server, tmp_path: Path) ->
 def test_without_a_network_it_says_which_file_goes_where(
     server: Server, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = Checkpoint("file.pt", "tiny", "http://127.0.0.1:9/file.pt", 1, None)
+    refused = OfficialCheckpoint("file.pt", "tiny", "http://127.0.0.1:9/file.pt", 1, None)
     for checkpoint, why in ((refused, "refused"), (on(server, "/gone"), "404 Not Found")):
         monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": checkpoint})
         result = run("weights", "get", "tiny")
@@ -313,10 +313,10 @@ def test_verify_accepts_a_complete_file_and_shows_its_checksum(saved: Path) -> N
 
 def test_verify_knows_an_official_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()
-    official = Checkpoint("tiny.pt", "tiny", "http://127.0.0.1/tiny.pt", None, digest)
+    official = OfficialCheckpoint("tiny.pt", "tiny", "http://127.0.0.1/tiny.pt", None, digest)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"tiny.pt": official})
     assert "the official tiny.pt" in run("weights", "verify", saved).stdout
-    other = Checkpoint("tiny.pt", "tiny", "http://127.0.0.1/tiny.pt", None, "0" * 64)
+    other = OfficialCheckpoint("tiny.pt", "tiny", "http://127.0.0.1/tiny.pt", None, "0" * 64)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"tiny.pt": other})
     result = run("weights", "verify", saved)
     assert result.exit_code == 2 and "has not the checksum of the official" in result.stderr

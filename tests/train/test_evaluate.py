@@ -409,10 +409,10 @@ def test_an_earlier_evaluation_can_be_read(dataset: Path, model: SEEM, tmp_path:
 
 
 def test_what_counts_as_truth_is_what_the_semantic_files_say(dataset: Path) -> None:
-    from seem_train.evaluation.scorers import Photo
+    from seem_train.evaluation.scorers import ScoredPhoto
 
     images = SegmentationSet(dataset, "val")
     for index, record in enumerate(images.images):
-        photo = Photo(record, images.load(index))
+        photo = ScoredPhoto(record, images.load(index))
         semantic = np.asarray(Image.open(images.split.semantic_path(record))).astype(int)
         assert np.array_equal(np.where(semantic == 255, -1, semantic), photo.semantic())

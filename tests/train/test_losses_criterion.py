@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seem_train.losses.criterion import Criterion, LossConfig, NonFiniteLoss, touch
 from seem_train.losses.points import GridPoints, RandomPoints
-from seem_train.losses.targets import Counts, GroundingTargets, ObjectTargets, SpatialTargets, Targets
+from seem_train.losses.targets import GroundingTargets, LossCounts, ObjectTargets, SpatialTargets, Targets
 from seem_train.model.predictions import (
     GroundingPredictions,
     LayerPredictions,
@@ -209,7 +209,7 @@ def test_micro_batches_with_common_counts_give_the_gradient_of_the_whole_batch(
     whole, truth = predictions(2, max(prompts)), targets(segments, phrases, prompts, absent)
     criterion = Criterion(points=GridPoints(8, 8))
     together = criterion(whole, truth, SCALE)
-    counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), Counts())
+    counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), LossCounts())
     assert counts.as_tuple() == pytest.approx(criterion.count(truth.sizes, QUERIES).as_tuple())
     parts = [
         criterion(image_of(whole, b, prompts[b]), part_of(truth, b), SCALE, counts).total for b in range(2)
@@ -229,7 +229,7 @@ def test_ranks_whose_gradients_are_averaged_give_the_gradient_of_the_whole_batch
     whole, truth = predictions(2, 1), targets((1, 0), (1, 0), (1, 1), (1,))
     criterion = Criterion(points=GridPoints(8, 8))
     together = gradients(criterion(whole, truth, SCALE).total, leaves(whole))
-    counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), Counts()).over(2)
+    counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), LossCounts()).over(2)
     ranks = [criterion(image_of(whole, b, 1), part_of(truth, b), SCALE, counts).total for b in range(2)]
     averaged = gradients((ranks[0] + ranks[1]) / 2, leaves(whole))
     for one, other in zip(averaged, together, strict=True):

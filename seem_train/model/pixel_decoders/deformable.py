@@ -74,7 +74,7 @@ class DeformableAttention(nn.Module):
         return self.output_proj(mixed.view(batch, dim, count).transpose(1, 2))
 
 
-class EncoderLayer(nn.Module):
+class DeformableEncoderLayer(nn.Module):
     """Post-norm; positions are added to the queries only, from which offsets and weights come."""
 
     def __init__(self, dim: int, heads: int, levels: int, ffn_dim: int) -> None:
@@ -96,7 +96,7 @@ class _Encoder(nn.Module):
     def __init__(self, config: PixelDecoderConfig, levels: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            EncoderLayer(config.conv_dim, config.heads, levels, config.ffn_dim)
+            DeformableEncoderLayer(config.conv_dim, config.heads, levels, config.ffn_dim)
             for _ in range(config.encoder_layers)
         )
 

@@ -46,7 +46,7 @@ class FocalModulation(nn.Module):
         return self.proj(query * self.h(total).permute(0, 2, 3, 1))
 
 
-class Mlp(nn.Module):
+class FocalDWMlp(nn.Module):
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
@@ -56,7 +56,7 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class Block(nn.Module):
+class FocalDWBlock(nn.Module):
     """dw1 → modulation → norm1 → dw2 → MLP → norm2; norms come after the residual sums."""
 
     def __init__(self, dim: int, window: int, levels: int, config: FocalDWConfig, drop_path: float) -> None:
@@ -68,7 +68,7 @@ class Block(nn.Module):
         self.modulation = FocalModulation(dim, window, levels)
         self.dw2 = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, int(dim * config.mlp_ratio))
+        self.mlp = FocalDWMlp(dim, int(dim * config.mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(x).permute(0, 2, 3, 1))
 
 
-class Stage(nn.Module):
-    def __init__(self, blocks: list[Block], downsample: PatchEmbed | None) -> None:
+class FocalDWStage(nn.Module):
+    def __init__(self, blocks: list[FocalDWBlock], downsample: PatchEmbed | None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
@@ -121,11 +121,11 @@ class FocalDWTrunk(Trunk):
         stages = []
         for i, dim in enumerate(dims):
             blocks = [
-                Block(dim, config.focal_windows[i], config.focal_levels[i], config, next(rates))
+                FocalDWBlock(dim, config.focal_windows[i], config.focal_levels[i], config, next(rates))
                 for _ in range(config.depths[i])
             ]
             down = PatchEmbed(dim, dims[i + 1], kernel=3, stride=2, padding=1) if i < 3 else None
-            stages.append(Stage(blocks, down))
+            stages.append(FocalDWStage(blocks, down))
         self.layers = nn.ModuleList(stages)
         for i, dim in enumerate(dims):
             self.add_module(f"norm{i}", nn.LayerNorm(dim))
@@ -135,7 +135,7 @@ class FocalDWTrunk(Trunk):
         x = self.patch_embed(x)
         features = {}
         for i, stage in enumerate(self.layers):
-            assert isinstance(stage, Stage)
+            assert isinstance(stage, FocalDWStage)
             if self.checkpointing and self.training:
                 x = checkpoint(stage, x, use_reentrant=False)
             else:
