@@ -2,8 +2,8 @@
 
 In Label Studio: Settings ─▶ Model ─▶ Connect model, with this server's address, "interactive" on. The labels
 of the project are the categories the model looks for. Label Studio refuses backends on its own machine unless
-it was started with ML_BLOCK_LOCAL_IP=false. (Label Studio does not send the token of a server that
-asks for one as a bearer; choose basic authentication there, with the token for the password.)
+it was started with ML_BLOCK_LOCAL_IP=0 and USE_DEFAULT_BANNED_SUBNETS=0. It sends no bearer: to a server that
+asks for a token, choose basic authentication there, with the token for the password.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Label Studio wants an environment of its own: `python -m venv X; X/bin/pip install label-studio`, and its
 `label-studio` on the PATH or named by $LABEL_STUDIO. A first start fills its database, which takes minutes on
 a busy machine; one that runs already, with the token below, may be named by $LABEL_STUDIO_URL. It must know
-ML_BLOCK_LOCAL_IP=false: it refuses backends on its own machine otherwise.
+ML_BLOCK_LOCAL_IP=0 and USE_DEFAULT_BANNED_SUBNETS=0: it refuses backends on its own machine otherwise.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         "LABEL_STUDIO_BASE_DATA_DIR": str(data),
         "COLLECT_ANALYTICS": "False",
         "LATEST_VERSION_CHECK": "False",
-        "ML_BLOCK_LOCAL_IP": "false",
+        "ML_BLOCK_LOCAL_IP": "0",
+        "USE_DEFAULT_BANNED_SUBNETS": "0",
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "True",
     }
     with (data / "log.txt").open("w") as log:
