@@ -199,7 +199,8 @@ class _Writer:
             height, width = answer.size
             record = ImageRecord(image_id, file_name, width, height, f"{stem}.png", ())
             row |= {"width": width, "height": height, task: _told(answer)}
-            if isinstance(answer, Panoptic) and not answer.segments:
+            unsure = isinstance(answer, Panoptic) and answer.best_score <= answer.object_threshold
+            if isinstance(answer, Panoptic) and unsure and not answer.segments:
                 sure = answer.object_threshold
                 row |= {"best_score": round(answer.best_score, 4), "object_threshold": sure}
             self._keep(task, answer, record)
