@@ -1,6 +1,6 @@
 """Render the tabletop example: small scenes of things on a table, with LabelMe files as an annotator writes.
 
-    python examples/tabletop/make.py FOLDER [--images 240] [--seed 0]
+    python examples/tabletop/make.py FOLDER [--images 2000] [--seed 0]
 
 Every scene has a textured wall and table (stuff) and three to eight balls, boxes, mugs, plates and bottles
 (things) of several colours, sizes and patterns; nearer things hide farther ones. The same arguments give
@@ -223,7 +223,7 @@ def annotate(name: str, edge: float, things: list[Thing]) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Render the tabletop example as photos with LabelMe files.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=240)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     done = arguments.folder / ".made"

@@ -36,7 +36,7 @@ from seem_train.runtime import Runtime
 from seem_train.training import optim
 from seem_train.training.step import StepDraws, TrainingStep
 from seem_train.weights.official import load_official, official_state_dict
-from seem_train.weights.opening import load_model
+from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
 from seem_train.weights.trunk_weights import load_pretrained
 
@@ -151,7 +151,7 @@ def names_of_step(recipe: Recipe, step: int) -> tuple[str, ...]:
 def new_model(recipe: Recipe) -> SEEM:
     """The preset with a pretrained trunk."""
     torch.manual_seed(recipe.seed)
-    model = load_model(recipe.model)
+    model = SEEM(get_preset(recipe.model).config)
     if isinstance(model.backbone, TimmTrunk):
         print(load_pretrained(model.backbone), flush=True)
     model.language.start_anew()
