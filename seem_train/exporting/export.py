@@ -34,6 +34,7 @@ from seem_train.exporting.readme import readme
 from seem_train.files import make_folder, write_text, writing
 from seem_train.model.config import DaViTConfig, SamViTConfig
 from seem_train.model.seem import SEEM
+from seem_train.model.trunks.timm import TimmConfig
 from seem_train.prediction.vocabulary import Category
 from seem_train.weights.adapter_folder import metadata_of
 from seem_train.weights.official import official_state_dict
@@ -113,11 +114,11 @@ def _fixed_side(model: SEEM, scale: Scale) -> int | None:
     """Of the padded square, for trunks whose windows the exporter cannot follow through changing sizes.
 
     SAM-ViT has positions for its own size only; of DaViT, torch 2.15 did not end tracing windows of unknown
-    number in eight minutes. Focal trunks take any size.
+    number in eight minutes. Some of timm's pad by the size. Focal trunks take any size.
     """
     if isinstance(model.config.trunk, SamViTConfig):
         return model.config.size_divisor
-    if isinstance(model.config.trunk, DaViTConfig):
+    if isinstance(model.config.trunk, DaViTConfig | TimmConfig):
         return -(-scale.short // model.config.size_divisor) * model.config.size_divisor
     return None
 
