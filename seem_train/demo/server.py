@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.routing import BaseRoute
 
-from seem_train.demo.app import make_app
+from seem_train.demo.http.app import make_app
 from seem_train.demo.workplace import Offer
 from seem_train.errors import UserError
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from seem_train.errors import UserError
-from seem_train.model.complexity import count_parameters, measure_gflops
+from seem_train.model.cost.complexity import count_parameters, measure_gflops
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM

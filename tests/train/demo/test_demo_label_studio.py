@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from seem_data.readers._brush import decode_brush
 from seem_data.writers._brush import encode_brush
-from seem_train.demo import label_studio
-from seem_train.demo.app import make_app
-from seem_train.demo.studio_photos import StudioPhotos
+from seem_train.demo.http.app import make_app
+from seem_train.demo.label_studio import backend as label_studio
+from seem_train.demo.label_studio.photos import StudioPhotos
 from seem_train.errors import UserError
 
 CONFIG = """<View>

@@ -24,9 +24,9 @@ import uvicorn
 from demo_photos import HEIGHT, WIDTH, offer, photo
 
 from seem_data.readers._brush import decode_brush
-from seem_train.demo import label_studio
-from seem_train.demo.app import make_app
-from seem_train.demo.studio_photos import StudioPhotos
+from seem_train.demo.http.app import make_app
+from seem_train.demo.label_studio import backend as label_studio
+from seem_train.demo.label_studio.photos import StudioPhotos
 
 STUDIO = os.environ.get("LABEL_STUDIO_URL") or os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
 pytestmark = [

@@ -20,12 +20,12 @@ from starlette.routing import Route
 
 from seem_data.writers import MarkedSegment, WrittenPhoto, labelstudio
 from seem_train.demo import masks
-from seem_train.demo.bodies import RequestError, read_json
+from seem_train.demo.http.bodies import RequestError, read_json
+from seem_train.demo.label_studio.interface import Interface, read_interface
+from seem_train.demo.label_studio.marks import prompt_of
+from seem_train.demo.label_studio.photos import StudioPhotos
 from seem_train.demo.objects import DemoObject
 from seem_train.demo.session import DemoSession
-from seem_train.demo.studio_interface import Interface, read_interface
-from seem_train.demo.studio_marks import prompt_of
-from seem_train.demo.studio_photos import StudioPhotos
 from seem_train.demo.workplace import Workplace
 from seem_train.errors import UserError
 

@@ -1,0 +1,1 @@
+"""The HTTP side: what is asked and answered, who may ask, and how many at once."""

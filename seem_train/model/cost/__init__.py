@@ -1,0 +1,1 @@
+"""What a model costs: floating-point operations, and bytes at their peak."""
