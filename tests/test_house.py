@@ -22,6 +22,33 @@ def test_the_contracts_of_imports_are_kept(capsys) -> None:
     assert broken == 0, capsys.readouterr().out
 
 
+def test_no_file_is_longer_than_400_lines() -> None:
+    long = {str(f.relative_to(ROOT)): n for f in files() if (n := len(f.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_no_function_is_longer_than_80_lines() -> None:
+    long = {}
+    for file in files():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 80:
+                    long[f"{file.relative_to(ROOT)}:{node.name}"] = lines
+    assert not long
+
+
+def test_no_room_but_that_of_the_readers_holds_more_than_16_modules() -> None:
+    rooms = {file.parent for file in files()}
+    full = {
+        str(room.relative_to(ROOT)): count
+        for room in rooms
+        if room.name != "readers"
+        and (count := len([f for f in room.glob("*.py") if f.stem != "__init__"])) > 16
+    }
+    assert not full
+
+
 def test_imports_are_absolute() -> None:
     relative = [
         f"{file.relative_to(ROOT)}:{node.lineno}"
@@ -30,3 +57,12 @@ def test_imports_are_absolute() -> None:
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert not relative
+
+
+def test_a_public_class_name_stands_in_one_file() -> None:
+    places: dict[str, set[str]] = {}
+    for file in files():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, set()).add(str(file.relative_to(ROOT)))
+    assert not {name: sorted(where) for name, where in places.items() if len(where) > 1}

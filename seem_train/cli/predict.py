@@ -17,7 +17,7 @@ from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
 from seem_train.prediction.finding import find_photos
-from seem_train.prediction.proposal_format import check_format
+from seem_train.prediction.proposals.format import check_format
 from seem_train.ranges import check_ranges
 
 if TYPE_CHECKING:

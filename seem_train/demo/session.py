@@ -31,7 +31,7 @@ from seem_train.prediction.answers import Objects
 from seem_train.prediction.conversation import Conversation, about_mask
 from seem_train.prediction.predictor import UNNAMED, Predictor
 from seem_train.prediction.prompt_types import Prompts
-from seem_train.prediction.proposals import label_of
+from seem_train.prediction.proposals.writing import label_of
 from seem_train.prediction.vocabulary import Category, as_categories
 
 _OWN_NAME = 0.5  #: share of a mask that has to be of one category for the mask to be called so

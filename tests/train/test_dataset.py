@@ -71,7 +71,6 @@ def test_all_faults_are_told_in_one_list(tmp_path: Path) -> None:
     (root / "train/panoptic/scene2.png").unlink()
     file = root / "train/panoptic.json"
     panoptic = json.loads(file.read_text())
-    panoptic["annotations"][0]["segments_info"][1]["category_id"] = 55
     panoptic["annotations"][2]["segments_info"].pop(0)
     file.write_text(json.dumps(panoptic))
     with pytest.raises(UserError) as caught:
@@ -80,11 +79,20 @@ def test_all_faults_are_told_in_one_list(tmp_path: Path) -> None:
     for part in (
         "scene1.png: the photo is missing",
         "scene2.png: the panoptic PNG is missing",
-        "scene0.png, segment 60000: category 55 is not in categories.json",
         "grounding.json: image 3, segment 120000: panoptic.json has no such segment",
         "seem-data validate",
     ):
         assert part in message
+
+
+def test_a_category_that_is_not_listed_is_told_by_its_file(tmp_path: Path) -> None:
+    root = write_tables(tmp_path, 3)
+    file = root / "train/panoptic.json"
+    panoptic = json.loads(file.read_text())
+    panoptic["annotations"][0]["segments_info"][1]["category_id"] = 55
+    file.write_text(json.dumps(panoptic))
+    with pytest.raises(UserError, match=r"panoptic\.json: has segments of category 55"):
+        SegmentationSet(root, "train")
 
 
 def test_many_faults_are_counted_not_listed(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ async def about(request: Request) -> Response:
             base=offer.base.name if offer.base else None,
             device=str(predictor.model.device),
             categories=[
-                wire.CategoryRow(c.name, "#{:02x}{:02x}{:02x}".format(*c.color), c.isthing)
+                wire.CategoryReply(c.name, "#{:02x}{:02x}{:02x}".format(*c.color), c.isthing)
                 for c in predictor.categories
             ],
             photos=len(offer.album),
@@ -81,7 +81,7 @@ async def about(request: Request) -> Response:
 
 async def album(request: Request) -> Response:
     photos = place_of(request).offer.album
-    return answer(wire.Album(photos.rows(), photos.looked_at))
+    return answer(wire.AlbumReply(photos.rows(), photos.looked_at))
 
 
 async def open_photo(request: Request) -> Response:
@@ -149,7 +149,7 @@ async def prompt(request: Request) -> Response:
 
 
 async def everything(request: Request) -> Response:
-    body = await read_json(request, wire.Everything, _json_limit(request))
+    body = await read_json(request, wire.EverythingRequest, _json_limit(request))
     return await _by_model(request, lambda session: session.everything(body.categories))
 
 
@@ -296,7 +296,7 @@ _SESSION = "/api/sessions/{session}"
 _LONGEST = (("longest", (16, 100_000)),)
 OPERATIONS = (
     Operation("GET", "/api/about", "The model, and what this server offers", about, reply=wire.About),
-    Operation("GET", "/api/album", "The photos of --images, least sure first", album, reply=wire.Album),
+    Operation("GET", "/api/album", "The photos of --images, least sure first", album, reply=wire.AlbumReply),
     Operation(
         "POST",
         "/api/sessions",
@@ -343,7 +343,7 @@ OPERATIONS = (
         f"{_SESSION}/everything",
         "Ask for everything",
         everything,
-        body=wire.Everything,
+        body=wire.EverythingRequest,
         query=_LONGEST,
     ),
     Operation("POST", f"{_SESSION}/edit", "Draw or take away pixels", edit, body=wire.Edit, query=_LONGEST),

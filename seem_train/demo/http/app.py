@@ -20,7 +20,7 @@ from seem_train.demo.http import api, openapi
 from seem_train.demo.http.bodies import RequestError
 from seem_train.demo.http.guard import Guard
 from seem_train.demo.http.seats import AllTakenError
-from seem_train.demo.http.wire import Problem
+from seem_train.demo.http.wire import ProblemReply
 from seem_train.demo.http.work_queue import GoneError, QueueFullError
 from seem_train.demo.session import NoSuchObjectError
 from seem_train.demo.workplace import Offer, Workplace
@@ -75,7 +75,7 @@ def make_app(offer: Offer, token: str | None = None, more: tuple[BaseRoute, ...]
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(Problem(text)), status, headers, "application/json")
+    return Response(msgspec.json.encode(ProblemReply(text)), status, headers, "application/json")
 
 
 async def _refused(_: Request, error: Exception) -> Response:

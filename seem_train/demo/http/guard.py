@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seem_train.demo.http.wire import Problem
+from seem_train.demo.http.wire import ProblemReply
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 _HEADERS = (
@@ -57,7 +57,7 @@ class Guard:
             return
         status, text = reason
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        response = Response(msgspec.json.encode(Problem(text)), status, headers, "application/json")
+        response = Response(msgspec.json.encode(ProblemReply(text)), status, headers, "application/json")
         await response(scope, receive, send_with_headers)
 
     def _reason(self, scope: Scope) -> tuple[int, str] | None:

@@ -32,7 +32,7 @@ def document(operations: Sequence[Operation], limits: Limits) -> dict[str, Any]:
         limits: told in the description.
     """
     types = {t for o in operations for t in (o.body, o.reply) if isinstance(t, type)}
-    kinds = sorted({*types, wire.Problem}, key=lambda kind: kind.__name__)
+    kinds = sorted({*types, wire.ProblemReply}, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -61,7 +61,7 @@ def document(operations: Sequence[Operation], limits: Limits) -> dict[str, Any]:
 
 def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
     refused = {
-        str(status): _content(reason, "application/json", schema_of[wire.Problem])
+        str(status): _content(reason, "application/json", schema_of[wire.ProblemReply])
         for status, reason in _REFUSED.items()
     }
     described: dict[str, Any] = {

@@ -61,7 +61,7 @@ class Edit(Struct, forbid_unknown_fields=True):
     name: Name | None = None
 
 
-class Everything(Struct, forbid_unknown_fields=True):
+class EverythingRequest(Struct, forbid_unknown_fields=True):
     """`categories` are names; without them the model's own."""
 
     categories: Annotated[list[Name], Meta(max_length=500)] = []
@@ -131,7 +131,7 @@ class Status(Struct):
     kept: bool = False
 
 
-class CategoryRow(Struct):
+class CategoryReply(Struct):
     name: str
     color: str
     isthing: bool
@@ -143,7 +143,7 @@ class About(Struct):
     model: str
     base: str | None
     device: str
-    categories: list[CategoryRow]
+    categories: list[CategoryReply]
     photos: int
     keeps: bool
     version: str
@@ -158,7 +158,7 @@ class AlbumRow(Struct):
     unsure: float | None = None
 
 
-class Album(Struct):
+class AlbumReply(Struct):
     photos: list[AlbumRow]
     looked_at: int
 
@@ -173,7 +173,7 @@ class Kept(Struct):
     next: str
 
 
-class Problem(Struct):
+class ProblemReply(Struct):
     error: str
 
 

@@ -15,7 +15,7 @@ from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects, Panoptic, Prediction, Semantic
 from seem_train.prediction.predictor import UNNAMED
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
-from seem_train.prediction.proposal_format import check_format
+from seem_train.prediction.proposals.format import check_format
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.prediction.vocabulary import Category, as_categories
 

@@ -1,0 +1,1 @@
+"""What a model found as annotations for a person to correct."""
