@@ -51,21 +51,38 @@ class Range:
         return " and ".join(f"{word} {end:,g}" for word, end in ends.items() if end is not None)
 
 
+#: what weights can be compared by ─▶ what an evaluation must measure for it
+METRICS: dict[str, EvalTask] = {
+    **dict.fromkeys(("PQ", "SQ", "RQ", "PQ things", "PQ stuff"), "panoptic"),
+    **dict.fromkeys(("mIoU", "fwIoU", "pixel acc", "mean acc"), "semantic"),
+    **dict.fromkeys(("AP", "AP50", "AP75"), "instance"),
+    **dict.fromkeys(("cIoU", "grounding mIoU", "P@0.5"), "grounding"),
+    **dict.fromkeys(("NoC@0.85", "NoC@0.5", "NoC@0.8", "NoC@0.9", "IoU@1"), "interactive"),
+}
+
 COUNT = Range(least=1, most=10**9)
 MANY = Range(least=0, most=10**9)
 SHARE = Range(least=0, most=1)
 
 
 def _option(
-    default: Any, help: str, flag: str | None = None, *, within: Range | None = None, free: bool = False
+    default: Any,
+    help: str,
+    flag: str | None = None,
+    *,
+    within: Range | None = None,
+    free: bool = False,
+    tunable: bool = False,
 ) -> Any:
     """A setting.
 
     flag: its name on the command line, None where only the file and ``--set`` reach it.
     within: the values that a number may have.
     free: it may change between a run and its continuation; any other makes another run.
+    tunable: it may change where a run goes on from a named checkpoint in another folder.
     """
-    return field(default=default, metadata={"help": help, "flag": flag, "within": within, "free": free})
+    facts = {"help": help, "flag": flag, "within": within, "free": free, "tunable": tunable}
+    return field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
@@ -164,17 +181,18 @@ class StrategyConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    lr: float = _option(1e-4, "learning rate", "--lr", within=Range(above=0))
+    lr: float = _option(1e-4, "learning rate", "--lr", within=Range(above=0), tunable=True)
     weight_decay: float = _option(
-        0.05, "weight decay of matrices", "--weight-decay", within=Range(least=0, most=10)
+        0.05, "weight decay of matrices", "--weight-decay", within=Range(least=0, most=10), tunable=True
     )
     backbone_lr: float = _option(
         0.1,
         "times the learning rate, for weights of the backbone (not its adapters)",
         within=Range(least=0, most=1000),
+        tunable=True,
     )
     language_lr: float = _option(
-        0.1, "times the learning rate, for the text encoder", within=Range(least=0, most=1000)
+        0.1, "times the learning rate, for the text encoder", within=Range(least=0, most=1000), tunable=True
     )
     betas: tuple[float, float] = _option(
         (0.9, 0.999), "AdamW's running averages", within=Range(least=0, below=1)
@@ -184,15 +202,20 @@ class OptimConfig:
         "matrices: no decay for norms, embeddings, biases, scales; original: none for norms and nn.Embedding",
     )
     warmup_steps: int = _option(
-        0, "steps of linear warm-up (the original has none)", "--warmup-steps", within=MANY
+        0, "steps of linear warm-up (the original has none)", "--warmup-steps", within=MANY, tunable=True
     )
     milestones: tuple[float, ...] = _option(
         (0.88889, 0.96296),
         "shares of the run after which the learning rate is divided by 10",
         within=Range(above=0, most=1),
+        tunable=True,
     )
     clip: float = _option(
-        5.0, "largest norm of the whole gradient; 0: no clipping", "--clip", within=Range(least=0, most=1e9)
+        5.0,
+        "largest norm of the whole gradient; 0: no clipping",
+        "--clip",
+        within=Range(least=0, most=1e9),
+        tunable=True,
     )
     points: int = _option(
         12544, "points of each mask that the losses look at", within=Range(least=1, most=10**7)
@@ -233,9 +256,9 @@ class RunConfig:
         within=Range(least=1, most=10**6),
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(
-        "auto", "auto: bf16 where the GPU has it, else fp16; fp32 on the CPU", "--precision"
+        "auto", "auto: bf16 where the GPU has it, else fp16; fp32 on the CPU", "--precision", tunable=True
     )
-    device: Literal["auto", "cpu", "cuda"] = _option("auto", "where to train", "--device", free=True)
+    device: Literal["auto", "cpu", "cuda", "mps"] = _option("auto", "where to train", "--device", free=True)
     devices: int = _option(
         1,
         "processes on this machine, one for each GPU",
@@ -294,6 +317,16 @@ class RunConfig:
         free=True,
     )
     best: Metric = _option("PQ", "metric that decides which weights best/ keeps", "--best")  # noqa: RUF009
+    patience: int | None = _option(
+        None,
+        "stop after so many evaluations in a row without better weights",
+        "--patience",
+        within=COUNT,
+        free=True,
+    )
+    least_steps: int = _option(
+        1000, "steps to take at least where neither epochs nor steps are said", within=MANY, free=True
+    )
     wandb: bool = _option(False, "log to Weights & Biases; offline without a key", "--wandb", free=True)
     tensorboard: bool = _option(
         False, "log to TensorBoard, in the run folder's tb/", "--tensorboard", free=True
@@ -373,6 +406,10 @@ def check(config: Config) -> None:
         wrong.append("model.trunk builds a model that no weights fit yet; leave out --weights")
     both = sorted(set(strategy.freeze) & set(strategy.unfreeze))
     wrong += [f"--freeze {part} and --unfreeze {part} contradict each other" for part in both]
+    if run.best != "PQ" and not measured(config, METRICS[run.best]):
+        wrong.append(
+            f"--best {run.best}: needs {METRICS[run.best]} among --eval-tasks, and learned (--tasks)"
+        )
     if run.max_time is not None:
         try:
             seconds(run.max_time)
@@ -380,3 +417,9 @@ def check(config: Config) -> None:
             wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
+
+
+def measured(config: Config, task: EvalTask) -> bool:
+    """Whether evaluations of a run measure that: it is asked for, and what it measures is learned."""
+    learned = task if task in ("grounding", "interactive") else "panoptic"
+    return task in config.run.eval_tasks and learned in config.data.tasks

@@ -59,6 +59,14 @@ class Runtime:
         dist.all_reduce(tensor, how)
         return tensor.tolist()
 
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
     def broadcast(self, value: Any) -> Any:
         """The main process's `value`, everywhere."""
         if self.world == 1:
@@ -129,6 +137,8 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
         )
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
+    if name == "mps":
+        raise UserError("--device mps: nothing here was tested on Apple's GPUs; use --device cpu")
     if not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
     there = torch.cuda.device_count()

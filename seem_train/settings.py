@@ -35,8 +35,8 @@ def resolve(
         if not equals:
             raise UserError(f"--set {text}: write it as section.key=value, e.g. optim.lr=1e-3")
         try:
-            settings[key.strip()] = _load(value)
-        except yaml.YAMLError as error:
+            settings[key.strip()] = load_yaml(value)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise UserError(f"--set {text}: {_yaml_fault(error)}") from None
     settings.update({key: value for key, value in (flags or {}).items() if value is not None})
     return from_settings(settings)
@@ -89,10 +89,10 @@ def _suggest(key: str, known: Mapping[str, object]) -> str:
 
 def _read_yaml(file: Path) -> object:
     try:
-        return _load(file.read_text(encoding="utf-8")) or {}
+        return load_yaml(file.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}). seem-train init writes one.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f"line {where.line + 1}: " if where else ""
         raise UserError(f"{file}: {line}{_yaml_fault(error)}") from None
@@ -108,7 +108,8 @@ class _Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _load(text: str) -> object:
+def load_yaml(text: str) -> object:
+    """Plain YAML; raises yaml.YAMLError, RecursionError (deep nesting) or ValueError (impossible dates)."""
     return yaml.load(text, _Plain)  # a SafeLoader
 
 

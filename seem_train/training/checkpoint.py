@@ -11,6 +11,7 @@ There is no random state inside: every draw derives from (seed, step, place), se
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -38,6 +40,8 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     evaluated: int = -1  #: the step of the last evaluation
+    worse: int = 0  #: evaluations since the best one
+    ended: str = ""  #: why it ended before its last step
     zero_shot: dict[str, float | None] = field(default_factory=dict)  #: headline before training
     latest: dict[str, float | None] = field(default_factory=dict)  #: headline of the last evaluation
 
@@ -124,17 +128,33 @@ def find(folder: Path) -> Path | None:
     return None
 
 
+def settle(folder: Path, found: Path) -> None:
+    """Give the checkpoint that `find` found the name `folder`; what is damaged there is kept beside it."""
+    if found == folder or found not in (_new(folder), _old(folder)):
+        return
+    if folder.exists():
+        damaged = folder.with_name(f"{folder.name}.damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        folder.rename(damaged)
+    found.rename(folder)
+    flush(folder.parent)
+
+
 def damage(folder: Path) -> str:
     """Why a folder is no complete checkpoint; "" if it is one."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, str] = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        hashes = {name: str(manifest["files"][name]) for name in (MODEL, STATE)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{folder} has no readable {MANIFEST}"
-    for name, expected in files.items():
+    for name, expected in hashes.items():
         if not (folder / name).is_file():
             return f"{folder / name} is missing"
-        if sha256_of(folder / name) != expected:
+        try:
+            actual = sha256_of(folder / name)
+        except OSError as error:
+            return f"{folder / name} cannot be read ({error.strerror})"
+        if actual != expected:
             return f"{folder / name} is damaged (its SHA-256 is not the one in {MANIFEST})"
     return ""
 
@@ -144,11 +164,19 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         UserError: the folder is no checkpoint, or is damaged.
     """
+    advice = "name another checkpoint, or start anew with --resume never and another --out"
     if wrong := damage(folder):
-        raise UserError(f"{wrong}; name another checkpoint, or start anew with --resume never")
-    state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        raise UserError(f"{wrong}; {advice}")
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return Checkpoint(folder, load_file(folder / MODEL), state, manifest)
+    if manifest.get("format", FORMAT) > FORMAT:
+        raise UserError(f"{folder} was written by a newer seem-tools; update this one")
+    try:
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        found = Checkpoint(folder, load_file(folder / MODEL), state, manifest)
+        _ = found.progress, state["optimizer"]["state"], state["optimizer"]["param_groups"]
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder} does not hold what a checkpoint holds; {advice}") from None
+    return found
 
 
 def restore_tensors(parameters: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
@@ -167,3 +195,52 @@ def restore_tensors(parameters: Mapping[str, Tensor], checkpoint: Checkpoint) ->
     with torch.no_grad():
         for name, tensor in checkpoint.tensors.items():
             parameters[name].copy_(tensor)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    """Copy saved moments to the parameters of the same names; rates and decays stay those of now.
+
+    Raises:
+        UserError: there are others, or of other shapes, than the parameters have.
+    """
+    saved = checkpoint.state["optimizer"]
+    pairs: list[tuple[str, Tensor, Tensor]] = []
+    try:
+        moments = {
+            name: saved["state"][place]
+            for group in saved["param_groups"]
+            for name, place in zip(group["names"], group["params"], strict=True)
+        }
+        pairs = [
+            (f"{kind} of {name}", own, moments[name][kind])
+            for group in optimizer.param_groups
+            for name, parameter in zip(group["names"], group["params"], strict=True)
+            for kind, own in optimizer.state[parameter].items()
+        ]
+        wrong = [name for name, own, found in pairs if own.shape != found.shape or own.dtype != found.dtype]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        wrong = ["what it says about parameters"]
+    if wrong:
+        raise UserError(
+            f"{checkpoint.folder / STATE}: the optimizer's state does not fit ({wrong[0]}); name another "
+            "checkpoint, or start anew with --resume never and another --out"
+        )
+    with torch.no_grad():
+        for _, own, found in pairs:
+            own.copy_(found)
+
+
+def restore_average(average: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Copy the saved running average of the weights.
+
+    Raises:
+        UserError: it is not there, or of other tensors.
+    """
+    saved = checkpoint.state.get("ema") or {}
+    if set(saved) != set(average) or any(saved[n].shape != t.shape for n, t in average.items()):
+        raise UserError(
+            f"{checkpoint.folder / STATE}: the running average does not fit; name another checkpoint, or "
+            "start anew with --resume never and another --out"
+        )
+    for name, tensor in average.items():
+        tensor.copy_(saved[name])

@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.text import Text
 
 from seem_train.errors import UserError
-from seem_train.files import write_text
+from seem_train.files import make_folder, write_bytes, write_text
 
 Row = dict[str, Any]
 
@@ -57,7 +57,7 @@ class Log:
         self._live: Live | None = None
         if quiet or folder is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if tensorboard:
             self._sinks.append(_TensorBoard(folder / "tb"))
         if wandb:
@@ -131,19 +131,25 @@ class Log:
             for sink in self._sinks:
                 sink.picture(step, name, file)
 
-    def resume(self, step: int) -> None:
-        """Read back the rows up to a step; later ones belong to a past that a crash undid."""
-        if self.quiet or self.folder is None:
+    def resume(self, step: int, evaluated: int) -> None:
+        """Read back the rows of a run that is at `step`, last evaluated at step `evaluated` (−1: never).
+
+        Later ones belong to a past that a crash undid; they come again. Lines that cannot be read are kept in
+        a file beside it, but for the last, in which the process may have died.
+        """
+        file = None if self.folder is None else self.folder / "metrics.jsonl"
+        if self.quiet or file is None or not file.is_file():
             return
-        file = self.folder / "metrics.jsonl"
-        if not file.is_file():
-            return
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # the process died in the middle of this line
-            if row.get("step", 0) <= step:
+        content = file.read_bytes()
+        *lines, last = content.decode("utf-8", "replace").split("\n")
+        read = [_row_of(line) for line in lines]
+        broken = read.count(None)
+        if broken:
+            kept = file.with_name("metrics.damaged.jsonl")
+            write_bytes(kept, content)
+            self.say(f"! {file}: {broken} line(s) cannot be read; it is kept as {kept.name}", style="yellow")
+        for row in [*read, _row_of(last)]:
+            if row is not None and row["step"] <= (evaluated if row.get("split") == "val" else step):
                 self.rows.append(row)
         write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
 
@@ -165,6 +171,14 @@ class Log:
             self._files[name] = (self.folder / name).open("a", encoding="utf-8")
         self._files[name].write(text)
         self._files[name].flush()
+
+
+def _row_of(line: str) -> Row | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
 class _TensorBoard:

@@ -61,15 +61,31 @@ def _row(
     features = model.encode_image(scale.apply(photo).to(model.device))
     pictures = [photo, _truth(images, sample, photo), _prediction(model, images, features, photo, categories)]
     captions = [Path(sample.file).name, "truth", "prediction"]
-    if sample.phrases:
-        sentence = sample.phrases[0].sentences[0].raw
+    sentence = _told(sample, images.things)
+    if sentence:
         mask = _answer_text(model, features, sentence, photo.shape[:2])
         pictures.append(draw.overlay(photo, [draw.Tinted(mask, _FOUND)]))
         captions.append(f"“{sentence}”")
-    if sample.segments:
-        pictures.append(_answer_click(model, features, sample, photo))
-        captions.append("one click")
+    target = _target(sample)
+    if target is not None:
+        pictures.append(_answer_click(model, features, target, photo))
+        pictures.append(_answer_box(model, features, target, photo))
+        captions += ["one click", "one box"]
     return pictures, captions
+
+
+def _told(sample: Sample, things: Sequence[bool]) -> str:
+    """The longest sentence about a thing, which says most; about anything where there is no thing."""
+    about = [p for p in sample.phrases if things[sample.segments[p.segment].category]] or sample.phrases
+    return max((s.raw for phrase in about for s in phrase.sentences), key=len, default="")
+
+
+def _target(sample: Sample) -> np.ndarray | None:
+    """[H, W] the smallest segment but one: neither a speck nor the wall."""
+    ids = sample.id_map.numpy()
+    areas = np.bincount(ids.ravel(), minlength=len(sample.segments) + 1)[1:]
+    order = [int(n) for n in np.argsort(areas) if areas[n] > 0]
+    return ids == order[min(1, len(order) - 1)] + 1 if order else None
 
 
 def _truth(images: SegmentationSet, sample: Sample, photo: np.ndarray) -> np.ndarray:
@@ -110,21 +126,33 @@ def _answer_text(model: SEEM, features: ImageFeatures, text: str, size: Sequence
     return _at_full_size(grounding.masks[0, best : best + 1], features, size)[0].gt(0).cpu().numpy()
 
 
-def _answer_click(model: SEEM, features: ImageFeatures, sample: Sample, photo: np.ndarray) -> np.ndarray:
-    """What one click into the middle of the smallest segment but one finds: neither a speck nor the wall."""
-    ids = sample.id_map.numpy()
-    areas = np.bincount(ids.ravel(), minlength=len(sample.segments) + 1)[1:]
-    order = [int(n) for n in np.argsort(areas) if areas[n] > 0]
-    if not order:
-        return photo
-    row, column = deepest_pixel(ids == order[min(1, len(order) - 1)] + 1)
-    height, width = features.sizes[0]
-    x, y = (column + 0.5) * width / photo.shape[1], (row + 0.5) * height / photo.shape[0]
-    prompt = ImagePrompts.of([ObjectPrompt(Marks(points=[(x, y)]))], (height, width))
-    answer = model.refine(features, prompt, SeededDraws(0))
-    mask = _at_full_size(answer[0], features, photo.shape[:2])[0].gt(0).cpu().numpy()
-    shown = draw.overlay(photo, [draw.Tinted(mask, _FOUND)])
+def _answer_click(model: SEEM, features: ImageFeatures, target: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """What one click into the middle of the target finds."""
+    row, column = deepest_pixel(target)
+    x, y = _scaled(features, photo, column + 0.5, row + 0.5)
+    shown = _answer_marks(model, features, Marks(points=[(x, y)]), photo)
     return draw.draw_marks(shown, points=[(column, row, True)])
+
+
+def _answer_box(model: SEEM, features: ImageFeatures, target: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """What the box around the target finds."""
+    rows, columns = np.flatnonzero(target.any(1)), np.flatnonzero(target.any(0))
+    box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    corners = (*_scaled(features, photo, *box[:2]), *_scaled(features, photo, *box[2:]))
+    shown = _answer_marks(model, features, Marks(boxes=[corners]), photo)
+    return draw.draw_marks(shown, boxes=[box])
+
+
+def _answer_marks(model: SEEM, features: ImageFeatures, marks: Marks, photo: np.ndarray) -> np.ndarray:
+    answer = model.refine(features, ImagePrompts.of([ObjectPrompt(marks)], features.sizes[0]), SeededDraws(0))
+    mask = _at_full_size(answer[0], features, photo.shape[:2])[0].gt(0).cpu().numpy()
+    return draw.overlay(photo, [draw.Tinted(mask, _FOUND)])
+
+
+def _scaled(features: ImageFeatures, photo: np.ndarray, x: float, y: float) -> tuple[float, float]:
+    """A place in the photo, in pixels of what the model sees."""
+    height, width = features.sizes[0]
+    return x * width / photo.shape[1], y * height / photo.shape[0]
 
 
 def _at_full_size(masks: torch.Tensor, features: ImageFeatures, size: Sequence[int]) -> torch.Tensor:

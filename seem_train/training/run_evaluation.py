@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from seem_data.version import __version__
 from seem_train import files
-from seem_train.config import Config
+from seem_train.config import METRICS, Config, EvalTask, measured
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
+from seem_train.evaluation.comparison import Findings
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
+from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
 from seem_train.formatting import table, time_text
 from seem_train.model.card import Base, Card, CategoryRow
@@ -26,34 +28,56 @@ if TYPE_CHECKING:
     from seem_train.training.session import Session
 
 SHOWN = ("PQ", "SQ", "RQ", "mIoU", "AP", "cIoU", "NoC@0.85", "IoU@1")  #: numbers of a row
-NEEDS = {"grounding": "grounding", "interactive": "interactive"}  #: evaluation ─▶ the task it measures
+
+
+REPORT, REPORTED = "report.html", 6  #: of the last evaluation; its worst and best images
 
 
 class Interrupted(Exception):
     """A signal came during an evaluation; what was learned is already saved."""
 
 
-class Examiner:
-    """Evaluates the validation split with the same settings each time."""
+class RunEvaluation:
+    """Evaluates the validation split, if there is one, with the same settings each time."""
 
-    def __init__(self, config: Config, val_set: SegmentationSet) -> None:
+    def __init__(self, config: Config, val_set: SegmentationSet | None) -> None:
         self.config = config
         self.val_set = val_set
         self.size = config.run.eval_size or max(32, round(config.data.size * 800 / 1024))
-        self.shown = chosen(len(val_set), config.run.previews)
-        self.best: dict[str, Any] = {}
+        self.shown = chosen(len(val_set or ()), config.run.previews)
+        self.metric = self._metric()
 
-    def tasks(self, thorough: bool) -> list[str]:
-        learned = set(self.config.data.tasks)
-        wanted = [t for t in self.config.run.eval_tasks if NEEDS.get(t, "panoptic") in learned]
-        if not self.val_set.split.has_grounding:
-            wanted = [t for t in wanted if t != "grounding"]
-        if not thorough and len(wanted) > 1:
-            wanted = [t for t in wanted if t != "interactive"]
-        return wanted or ["panoptic"]
+    def _metric(self) -> str:
+        """What weights are compared by: the chosen number, or the first of what is measured at all."""
+        if METRICS[self.config.run.best] in self._measured():
+            return self.config.run.best
+        tasks = self._measured()
+        return next(name for name, task in METRICS.items() if task == tasks[0])
 
-    def evaluate(self, model: SEEM, runtime: Runtime, stop: Stop, thorough: bool) -> EvaluationResult:
+    def _measured(self) -> list[EvalTask]:
+        grounded = self.val_set is None or self.val_set.split.has_grounding
+        found: list[EvalTask] = [
+            task
+            for task in self.config.run.eval_tasks
+            if measured(self.config, task) and (grounded or task != "grounding")
+        ]
+        return found or ["panoptic"]
+
+    def tasks(self, thorough: bool) -> list[EvalTask]:
+        """Clicks, which take long, only before and after training, or where weights are compared by them."""
+        found = self._measured()
+        if not thorough and len(found) > 1 and METRICS[self.metric] != "interactive":
+            found = [task for task in found if task != "interactive"]
+        return found
+
+    def evaluate(
+        self, model: SEEM, runtime: Runtime, stop: Stop, thorough: bool, show: int = 0
+    ) -> EvaluationResult:
         """
+        Args:
+            thorough: clicks, too.
+            show: keep so many of the worst and of the best images for a report.
+
         Raises:
             Interrupted: a signal came, and this process is alone (several would wait for each other).
         """
@@ -66,9 +90,10 @@ class Examiner:
             model,
             self.config.data.dataset,
             self.config.data.val_split,
-            self.tasks(thorough),  # pyright: ignore[reportArgumentType]
+            self.tasks(thorough),
             EvaluationSettings(size=self.size, limit=self.config.run.eval_limit),
             runtime=runtime,
+            show=show if "panoptic" in self.tasks(thorough) else 0,
             progress=look,
         )
 
@@ -86,6 +111,7 @@ class Examiner:
         log.write_csv()
         if self.shown:
             picture = folder / "previews" / f"step_{progress.step:06d}.jpg"
+            assert self.val_set is not None
             draw_previews(session.model, self.val_set, self.shown, Scale.of(self.size), picture)
             log.picture(progress.step, "previews", picture)
         draw_curves(log.rows, folder / "curves.png")
@@ -99,6 +125,8 @@ class Examiner:
         if better:
             report |= {"best": headline, "best_step": progress.step, "per_class": result.per_class()}
         files.write_json(folder / run_folder.SUMMARY, report)
+        if moment == "final" and self.val_set is not None:
+            write_report(folder / REPORT, Findings(f"{folder}, the last weights", result), self.val_set)
 
     def keep(self, session: Session, headline: dict[str, float | None]) -> None:
         """Write best/: an adapter folder that stands for the run."""
@@ -117,7 +145,7 @@ class Examiner:
             strategy=session.strategy.name,
             placement=session.placement,
             base=base,
-            categories=cast("tuple[CategoryRow, ...]", tuple(self.val_set.categories.as_coco())),
+            categories=cast("tuple[CategoryRow, ...]", tuple(session.train_set.categories.as_coco())),
             preprocessing={
                 "size": self.config.data.size,
                 "eval_size": self.size,
@@ -149,12 +177,13 @@ class Examiner:
             "model": session.source.preset,
         }
         files.write_json(folder / run_folder.SUMMARY, report)
-        log.say(closing(report, session.seconds, folder, self._example()))
+        log.say(closing(report, session.seconds, folder, self._example(session)))
 
-    def _example(self) -> str:
-        """A sentence of the validation split to try."""
-        first = next(iter(self.val_set.split.grounding()), None)
-        return first.sentences[0].raw if first and first.sentences else self.val_set.names[0]
+    def _example(self, session: Session) -> str:
+        """A sentence of the dataset to try."""
+        images = self.val_set or session.train_set
+        first = next(iter(images.split.grounding()), None)
+        return first.sentences[0].raw if first and first.sentences else images.names[0]
 
 
 def _row(label: str, headline: dict[str, float | None], before: dict[str, float | None], star: bool) -> str:

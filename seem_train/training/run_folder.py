@@ -5,7 +5,8 @@
     runs/kitchen-head-adapter/
       config.yaml        resolved settings: seem-train run --config …
       environment.json   versions, device, command, fingerprints of data and weights
-      log.txt  metrics.jsonl  metrics.csv  curves.png  previews/  summary.json
+      .lock              who trains in it
+      log.txt  metrics.jsonl  metrics.csv  curves.png  previews/  summary.json  report.html
       best/              adapter folder: the best weights so far, for predict and export
       last/              checkpoint, to go on from
 """
@@ -52,38 +53,65 @@ def choose(config: Config) -> Place:
     finished; an unfinished one is continued. So the same command can be given again and again.
 
     Raises:
-        UserError: the folder holds a run with other settings, or a checkpoint is named that is none.
+        UserError: the folder holds a run with other settings or a damaged one, or a checkpoint is named that
+            is none.
     """
     run = config.run
     if run.resume not in ("auto", "never"):
-        start = checkpoint.find(Path(run.resume)) or checkpoint.find(Path(run.resume) / LAST)
-        if start is None:
-            raise UserError(f"--resume {run.resume}: is neither a checkpoint nor a run folder with a last/")
-        _same_settings(start.parent, config)
-        return Place(Path(run.out) if run.out else start.parent, start)
+        return _named(Path(run.resume), config)
     if run.out is not None:
         folder = Path(run.out)
-        if run.resume == "never" and (folder / CONFIG).exists():
+        if run.resume == "never" and _holds_run(folder):
             raise UserError(f"--resume never: {folder} holds a run; choose another --out, or delete it")
         return _continued(folder, config)
     strategy = ALIASES.get(config.strategy.name, config.strategy.name)
     first = Path("runs") / f"{Path(config.data.dataset).resolve().name}-{strategy}"
     number, folder = 1, first
-    while (folder / CONFIG).exists() and (run.resume == "never" or _finished(folder)):
+    while _holds_run(folder) and (run.resume == "never" or _finished(folder)):
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return _continued(folder, config)
 
 
+def _named(named: Path, config: Config) -> Place:
+    """``--resume PATH``: from there, in the same folder or, with ``--out``, in another."""
+    start = checkpoint.find(named) or checkpoint.find(named / LAST)
+    if start is None:
+        raise UserError(f"--resume {named}: is neither a checkpoint nor a run folder with a last/")
+    folder = Path(config.run.out) if config.run.out else start.parent
+    elsewhere = folder.resolve() != start.parent.resolve()
+    if elsewhere and (folder / LAST).exists():
+        raise UserError(
+            f"--resume {named}: {folder} holds a run of its own; leave out --resume to go on with it, "
+            "or choose another --out"
+        )
+    _same_settings(start, config, elsewhere)
+    return Place(folder, start)
+
+
 def _continued(folder: Path, config: Config) -> Place:
     last = checkpoint.find(folder / LAST)
     if last is not None:
-        _same_settings(folder, config)
-    elif (folder / LAST / checkpoint.MANIFEST).exists():
+        _same_settings(last, config, elsewhere=False)
+    elif (folder / LAST).exists() or (folder / f"{LAST}.old").exists():
+        raise UserError(f"{checkpoint.damage(folder / LAST)}; {_start_anew(folder)}")
+    elif read_summary(folder).get("step", 0):
+        step = read_summary(folder)["step"]
         raise UserError(
-            f"{checkpoint.damage(folder / LAST)}; start anew with --resume never and another --out"
+            f"{folder / LAST} is missing, although the run came to step {step:,}; {_start_anew(folder)}"
         )
     return Place(folder, last)
+
+
+def _start_anew(folder: Path) -> str:
+    """What can be done where there is nothing to go on from; nothing there is overwritten."""
+    if (folder / BEST).is_dir():
+        return f"start from its best weights with --weights {folder} and another --out"
+    return "start anew with another --out"
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / CONFIG).exists() or (folder / LAST).exists()
 
 
 def _finished(folder: Path) -> bool:
@@ -91,27 +119,45 @@ def _finished(folder: Path) -> bool:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """summary.json, or nothing where there is none."""
+    """summary.json, or nothing where there is none; it is made of what the run knows, and made again."""
     try:
-        return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _same_settings(folder: Path, config: Config) -> None:
-    try:
-        old = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return
-    before, now = _flat(old), _flat(settings.to_dict(config))
-    free = {f"{section}.{item.name}" for section, item, _ in fields() if item.metadata["free"]}
-    changed = [k for k in now if k not in free and before.get(k, now[k]) != now[k]]
+def _same_settings(start: Path, config: Config, elsewhere: bool) -> None:
+    """Refuse settings that make another run; `elsewhere`: it goes on in another folder."""
+    before, now = _settings_of(start), _flat(settings.to_dict(config))
+    may_change = {
+        f"{section}.{item.name}"
+        for section, item, _ in fields()
+        if item.metadata["free"] or (elsewhere and item.metadata["tunable"])
+    }
+    changed = [k for k in now if k not in may_change and before.get(k, now[k]) != now[k]]
     if changed:
         shown = "\n".join(f"  {key}: was {before[key]}, now {now[key]}" for key in changed)
         raise UserError(
-            f"{folder} was started with other settings:\n{shown}\n"
+            f"{start.parent} was started with other settings:\n{shown}\n"
             "Give it the old ones, or start a new run with --resume never (and another --out)."
         )
+
+
+def _settings_of(start: Path) -> dict[str, Any]:
+    """The settings a checkpoint was made with: those it says itself, else those of config.yaml beside it."""
+    file = start.parent / CONFIG
+    own = json.loads((start / checkpoint.MANIFEST).read_text(encoding="utf-8")).get("settings")
+    try:
+        flat = _flat(settings.load_yaml(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return own or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, AttributeError, TypeError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(
+            f"{file}: is damaged ({why}); delete it, and the same command goes on and writes it anew"
+        ) from None
+    return own or flat
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

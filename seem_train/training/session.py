@@ -6,24 +6,26 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from seem_train.adapters import strategies
 from seem_train.adapters.layers import Placement
-from seem_train.config import EPOCHS, Config, seconds
+from seem_train.config import EPOCHS, Config, DataConfig, seconds
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.errors import UserError
+from seem_train.files import sha256_of
 from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
 from seem_train.losses.points import RandomPoints
+from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
 from seem_train.training import memory, optim, run_folder, summary
 from seem_train.training.checkpoint import Progress
 from seem_train.training.loggers import Log
-from seem_train.training.run_evaluation import Examiner
+from seem_train.training.meter import Meter
 from seem_train.training.run_folder import Place
 from seem_train.training.step import TrainingStep
 from seem_train.weights.opening import StartingWeights, open_start
@@ -41,8 +43,8 @@ class Session:
     strategy: strategies.Strategy
     placement: Placement
     train_set: SegmentationSet
-    val_set: SegmentationSet
-    model: Any
+    val_set: SegmentationSet | None
+    model: SEEM
     step_module: TrainingStep
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  # pyright: ignore[reportPrivateImportUsage]
@@ -51,7 +53,8 @@ class Session:
     total_steps: int
     trained: dict[str, nn.Parameter]
     ema: optim.Ema | None
-    examiner: Examiner
+    data_sha256: dict[str, str]  #: of the dataset's files, in the main process
+    meter: Meter = field(default_factory=Meter)
     progress: Progress = field(default_factory=Progress)
     began: float = field(default_factory=time.monotonic)
 
@@ -68,6 +71,10 @@ class Session:
         """In the run so far, over all restarts."""
         return self.progress.seconds + time.monotonic() - self.began
 
+    @property
+    def finished(self) -> bool:
+        return self.progress.step >= self.total_steps or bool(self.progress.ended)
+
     def time_share(self) -> float:
         """How much of ``--max-time`` has passed."""
         allotted = self.config.run.max_time
@@ -78,7 +85,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     """Check the data, load the weights, put the strategy in place, build what the loop needs."""
     data = config.data
     train_set = SegmentationSet(data.dataset, data.train_split)
-    val_set = SegmentationSet(data.dataset, data.val_split)
+    val_set = val_set_of(config)
     if data.limit is not None:
         train_set.images = train_set.images[: data.limit]
     source = open_start(
@@ -92,7 +99,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     if model.config.decoder.mode != "v1":
         raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
     if runtime.is_main and source.base is None and log.folder is not None:
-        run_folder.keep_base(log.folder, model)
+        run_folder.keep_base(log.folder, model)  # before adapters are part of it
     name = "full" if source.whole else config.strategy.name
     strategy = strategies.find(name, config.strategy.freeze, config.strategy.unfreeze)
     placement = strategies.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
@@ -112,19 +119,19 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
     order = Order(len(train_set), config.run.seed, repeats)
     per_epoch = summary.images_per_epoch(order) / config.run.global_batch
-    total = config.run.steps or max(1, math.ceil((config.run.epochs or EPOCHS) * per_epoch))
+    total = steps_of(config, per_epoch)
     return Session(
-        config,
-        place,
-        runtime,
-        log,
-        source,
-        strategy,
-        placement,
-        train_set,
-        val_set,
-        model,
-        TrainingStep(
+        config=config,
+        place=place,
+        runtime=runtime,
+        log=log,
+        source=source,
+        strategy=strategy,
+        placement=placement,
+        train_set=train_set,
+        val_set=val_set,
+        model=model,
+        step_module=TrainingStep(
             model,
             criterion(config),
             train_set.names,
@@ -133,15 +140,55 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
             runtime.autocast,
             mean_template=data.template == "mean",
         ),
-        optim.build_optimizer(groups, config.optim.betas),
-        torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]
-        order,
-        memory.micro_batch(model, config, runtime),
-        total,
-        trained,
-        optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
-        Examiner(config, val_set),
+        optimizer=optim.build_optimizer(groups, config.optim.betas),
+        scaler=torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]
+        order=order,
+        micro_batch=memory.micro_batch(model, config, runtime),
+        total_steps=total,
+        trained=trained,
+        ema=optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
+        data_sha256=fingerprints(train_set, val_set) if runtime.is_main and log.folder is not None else {},
     )
+
+
+def steps_of(config: Config, per_epoch: float) -> int:
+    """How many optimizer steps a run has, `per_epoch` of them in an epoch.
+
+    Where nobody says, the original's 50 epochs, but not fewer than `run.least_steps`: 50 epochs of 5 photos
+    are 16 steps, in which nothing is learned.
+    """
+    run = config.run
+    if run.steps is not None:
+        return run.steps
+    if run.epochs is not None:
+        return max(1, math.ceil(run.epochs * per_epoch))
+    return max(1, run.least_steps, math.ceil(EPOCHS * per_epoch))
+
+
+def val_set_of(config: Config) -> SegmentationSet | None:
+    """The split to evaluate on; None where the dataset was built without one, and none was asked for by name.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    data = config.data
+    default = DataConfig.val_split
+    if data.val_split == default and not (Path(data.dataset) / default / "panoptic.json").exists():
+        return None
+    return SegmentationSet(data.dataset, data.val_split)
+
+
+def fingerprints(*sets: SegmentationSet | None) -> dict[str, str]:
+    """SHA-256 of the files that say what is learned and measured, by their names inside the dataset."""
+    found: dict[str, str] = {}
+    for images in sets:
+        if images is None:
+            continue
+        root = images.split.root
+        for file in (root.parent / "categories.json", root / "panoptic.json", root / "grounding.json"):
+            if file.is_file():
+                found[str(file.relative_to(root.parent))] = sha256_of(file)
+    return found
 
 
 def criterion(config: Config) -> Criterion:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from seem_data.version import __version__
 from seem_train.adapters import strategies
-from seem_train.config import Config
+from seem_train.config import EPOCHS, Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.evaluation.result import fewer_is_better
@@ -42,14 +43,12 @@ def workers(config: Config, world: int) -> int:
     return min(8, max(1, (os.cpu_count() or 1) // world))
 
 
-def score_of(headline: dict[str, float | None], metric: str) -> float | None:
-    """The metric by which weights are compared, "more is better"; the first where it was not asked for.
-
-    None where there was nothing to measure: that never wins over a number.
-    """
-    name = metric if metric in headline else next(iter(headline))
-    value = headline[name]
-    return -value if value is not None and fewer_is_better(name) else value
+def score_of(headline: Mapping[str, float | None], metric: str) -> float | None:
+    """The metric by which weights are compared, "more is better"; None where there was nothing to measure."""
+    value = headline.get(metric)
+    if value is None or not math.isfinite(value):
+        return None
+    return -value if fewer_is_better(metric) else value
 
 
 def environment(session: Session) -> dict[str, Any]:
@@ -62,21 +61,6 @@ def environment(session: Session) -> dict[str, Any]:
         "data": {"path": str(data.parent), "sha256": fingerprint(data) if data.is_file() else None},
     }
     return run_folder.environment(session.runtime.device, session.runtime.world, extra)
-
-
-def manifest(session: Session) -> dict[str, Any]:
-    """What a checkpoint says about itself beside its checksums."""
-    base = session.source.base
-    return {
-        "step": session.progress.step,
-        "total_steps": session.total_steps,
-        "strategy": session.strategy.name,
-        "model": session.source.preset,
-        "base_sha256": base.sha256 if base else None,
-        "processes": session.runtime.world,
-        "torch": torch.__version__,
-        "tool": f"seem-tools {__version__}",
-    }
 
 
 def _renamed(names: Sequence[str]) -> list[str]:
@@ -98,7 +82,7 @@ def opening(session: Session) -> str:
         f"seem-train {__version__} · torch {torch.__version__.split('+')[0]} · {where}{many} · "
         f"{runtime.precision} · seed {session.config.run.seed}",
         "",
-        _data(session.train_set, session.val_set),
+        _data(session.train_set, session.val_set, session.model.config.decoder.queries),
         f"Weights  {session.source.report}",
         *([f"         {session.source.why}"] if session.source.why else []),
         f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
@@ -112,21 +96,23 @@ def opening(session: Session) -> str:
     return "\n".join(lines)
 
 
-def _data(train: SegmentationSet, val: SegmentationSet) -> str:
+def _data(train: SegmentationSet, val: SegmentationSet | None, queries: int) -> str:
     things = sum(train.things)
     masks = train.segments_of_categories()
     phrases = sum(len(row.sentences) for row in train.split.grounding())
     said = f"{phrases:,} phrases" if phrases else "no phrases (class names are used)"
     lines = [
-        f"Data     {len(train):,} train · {len(val):,} val · "
+        f"Data     {len(train):,} train · {len(val or ()):,} val · "
         f"{things} things + {len(train.names) - things} stuff · "
         f"{sum(masks.values()) / max(len(train), 1):.1f} masks/img · {said}"
     ]
-    lines += [f"         ! {remark}" for remark in _remarks(train, val, masks)]
+    lines += [f"         ! {remark}" for remark in _remarks(train, val, masks, queries)]
     return "\n".join(lines)
 
 
-def _remarks(train: SegmentationSet, val: SegmentationSet, masks: Counter[int]) -> list[str]:
+def _remarks(
+    train: SegmentationSet, val: SegmentationSet | None, masks: Counter[int], queries: int
+) -> list[str]:
     remarks = []
     empty = sum(not image.segments for image in train.images)
     if empty:
@@ -137,7 +123,19 @@ def _remarks(train: SegmentationSet, val: SegmentationSet, masks: Counter[int]) 
     rare = [f"{n!r} ({masks[p]})" for p, n in enumerate(train.names) if 0 < masks[p] < RARE]
     if rare:
         remarks.append(f"few masks: {_listed(rare)}; data.repeat_rare shows them more often")
-    if val.absent():
+    crowded = [image for image in train.images if len(image.segments) > queries]
+    if crowded:
+        most = max(crowded, key=lambda image: len(image.segments))
+        remarks.append(
+            f"{len(crowded)} training image(s) have more segments than the model has queries ({queries}), "
+            f"up to {len(most.segments)} in {most.file_name}: what is beyond is neither learned nor found"
+        )
+    if val is None:
+        remarks.append(
+            "no val split, so nothing is evaluated and best/ is the last; "
+            "seem-data build --split train=0.9,val=0.1 makes one"
+        )
+    elif val.absent():
         remarks.append(f"not in {val.split.name}, so not measured: {_listed(val.absent())}")
     return remarks
 
@@ -187,6 +185,14 @@ def _plan(session: Session) -> str:
     if runtime.device.type == "cuda":
         there = f" of {size_text(torch.cuda.get_device_properties(runtime.device).total_memory)}"
     until = f" · at most {config.run.max_time}" if config.run.max_time else ""
+    if (
+        config.run.steps is None
+        and config.run.epochs is None
+        and session.total_steps == config.run.least_steps
+    ):
+        until += (
+            f" (more than {EPOCHS} epochs, since the dataset is small; --epochs or --steps say otherwise)"
+        )
     return (
         f"Plan     {config.data.size} px · "
         f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = "

@@ -11,6 +11,7 @@ import pytest
 from seem_train.config import Config, Range, fields, seconds
 from seem_train.errors import UserError
 from seem_train.settings import commented_yaml, from_settings, resolve, to_dict, to_yaml
+from seem_train.training.finetune_options import FinetuneOptions
 
 
 def test_the_commented_file_of_init_holds_every_default(tmp_path: Path) -> None:
@@ -162,3 +163,9 @@ def test_no_alias_bomb_is_unfolded(tmp_path: Path) -> None:
     file.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(UserError, match="aliases"):
         resolve(file)
+
+
+def test_finetune_takes_every_setting_by_name() -> None:
+    names = ["strategy" if item.name == "name" else item.name for _, item, _ in fields()]
+    assert len(names) == len(set(names)), "each by its name alone"
+    assert [*FinetuneOptions.__annotations__] == [name for name in names if name != "dataset"]

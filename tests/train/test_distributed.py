@@ -63,7 +63,8 @@ def gradients_of_first_step(config: Config, out: Path, without_segments: bool = 
         batches = next(trainer.steps_of_batches(session))
         if without_segments:
             batches = [_emptied(batch, runtime.rank, runtime.world) for batch in batches]
-        divisors, _, _ = trainer.agree(session, [session.step_module.count(b) for b in batches], stop)
+        counts = [session.step_module.count(b) for b in batches]
+        divisors = trainer.agree(session, counts, stop, saving=False).divisors
         for number, batch in enumerate(batches):
             last = number + 1 == len(batches)
             if runtime.world > 1 and not last:

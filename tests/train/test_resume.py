@@ -20,7 +20,7 @@ from seem_train.config import Config
 from seem_train.errors import UserError
 from seem_train.settings import to_yaml
 from seem_train.training import checkpoint, trainer
-from seem_train.training.run_evaluation import Examiner
+from seem_train.training.run_evaluation import RunEvaluation
 from seem_train.training.trainer import Run
 
 
@@ -36,7 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_and_stop(config: Config, monkeypatch: pytest.MonkeyPatch, after: int, number: int) -> Run:
     """A real signal arrives while step `after` is being computed."""
-    whole = trainer.step
+    whole = trainer.update
 
     def step(session: Any, *rest: Any) -> Any:
         if session.progress.step == after - 1:
@@ -44,7 +44,7 @@ def run_and_stop(config: Config, monkeypatch: pytest.MonkeyPatch, after: int, nu
         return whole(session, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "step", step)
+        patched.setattr(trainer, "update", step)
         return trainer.run(config)
 
 
@@ -166,16 +166,16 @@ def test_a_signal_in_an_evaluation_ends_the_run_at_once_and_it_is_made_up_for(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = {"run__steps": 6, "run__eval_every": 1}
-    evaluate, calls = Examiner.evaluate, 0
+    evaluate, calls = RunEvaluation.evaluate, 0
 
-    def interrupted(self: Examiner, *rest: Any, **named: Any) -> Any:
+    def interrupted(self: RunEvaluation, *rest: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(self, *rest, **named)
 
-    monkeypatch.setattr(Examiner, "evaluate", interrupted)
+    monkeypatch.setattr(RunEvaluation, "evaluate", interrupted)
     stopped = trainer.run(toy.settings(dataset, tmp_path / "run", **plain))
     assert (stopped.status, stopped.steps, stopped.finished) == (75, 4, False)
     done = trainer.run(toy.settings(dataset, tmp_path / "run", **plain))

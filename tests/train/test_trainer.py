@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import errno
+import io
 import json
 import shutil
 from pathlib import Path
@@ -396,3 +398,12 @@ def test_categories_are_said_in_drawn_sentences_or_as_the_mean_over_all(
         assert len(said) == (4 if template == "drawn" else 0)
         always_alike = all(torch.equal(learned[0], other) for other in learned[1:])
         assert always_alike == (template == "mean")
+
+
+def test_the_example_of_finetune_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.toy_dataset(tmp_path / "dataset", train=2, val=1)
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder(recurse=False).find(trainer.finetune, "finetune")
+    spoken = io.StringIO()
+    failed, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=spoken.write)
+    assert (failed, tried) == (0, 4), spoken.getvalue()
