@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import shlex
@@ -141,10 +142,10 @@ def bench(
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Measure a training step beside one taken the original's way: images a second, memory, parts, waits."""
+    """Measure a training step on this machine: images a second, memory, parts, waits."""
     from seem_train.training import bench as measuring
 
-    found = measuring.compare(
-        measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
-    )
-    print(json.dumps(found, indent=2) if as_json else measuring.text(found))
+    setting = measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
+    found = measuring.measure(setting)
+    figures = {"setting": dataclasses.asdict(setting)} | dataclasses.asdict(found)
+    print(json.dumps(figures, indent=2) if as_json else measuring.text(setting, found))

@@ -1,19 +1,15 @@
-"""Speed and memory of a training step, ours and the original's way, each in a process of its own.
+"""Speed and memory of a training step on this machine: images a second, memory, parts, waits.
 
-Both take the same synthetic images and random weights and train the same tensors (the decoder). Memory is
-the peak of the process on the CPU, of the allocator on a GPU. The two take their steps in turn, so that other
-load on the machine meets both; times are medians.
+Synthetic images and random weights; the decoder is trained. Memory is the peak of the process on the CPU, of
+the allocator on a GPU; times are medians. (`make bench` has the original's way beside it.)
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,17 +20,14 @@ from torch.overrides import TorchFunctionMode
 from seem_train.adapters import strategies
 from seem_train.data.batch import Batch, Example, Spoken, collate
 from seem_train.data.strokes import StrokeConfig, draw_strokes
-from seem_train.errors import UserError
 from seem_train.formatting import size_text, table
 from seem_train.losses.criterion import Criterion
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, pick_device, pick_precision
 from seem_train.training import optim
-from seem_train.training.reference import ReferenceStep, optimizer_of, slow_layers
 from seem_train.training.step import StepDraws, TrainingStep
 from seem_train.weights.presets import get_preset
 
-PATHS = ("ours", "reference")
 SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "no", "pi", "ra", "su", "te")
 
 
@@ -53,11 +46,13 @@ class Setting:
     threads: int | None = None
 
 
+Build = Callable[[SEEM, Sequence[str], Runtime], tuple[TrainingStep, torch.optim.Optimizer]]
+
+
 @dataclass(frozen=True)
 class Measured:
-    """One path; seconds and bytes. The parts come from steps that wait for the device after each."""
+    """Seconds and bytes. The parts come from steps that wait for the device after each."""
 
-    path: str
     seconds: float  #: of the median step
     fastest: float
     img_s: float
@@ -68,91 +63,71 @@ class Measured:
     parts: dict[str, float] = field(default_factory=dict)
 
 
-def compare(setting: Setting) -> dict[str, Any]:
-    """Measure both paths, step by step in turn, so that other load on the machine meets both alike.
+class Bench:
+    """A model in training whose steps are timed; the first one warms up.
 
-    ``speedup`` is reference time over ours, ``memory`` our peak over that of the reference.
+    Args:
+        build: the step and the optimizer of a model that is ready to train.
+        kept: fill the cache of texts first, as a run of some length has done.
     """
-    processes = {path: _start(path, setting) for path in PATHS}
-    try:
-        for _ in range(setting.steps + 1):  # the first step warms up
-            for path in PATHS:
-                _ask(processes[path], path)
-        found = {path: Measured(**json.loads(_ask(processes[path], path, "end"))) for path in PATHS}
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
-    ours, reference = found["ours"], found["reference"]
-    return {
-        "setting": asdict(setting),
-        "ours": asdict(ours),
-        "reference": asdict(reference),
-        "speedup": reference.seconds / ours.seconds,
-        "memory": ours.peak_bytes / reference.peak_bytes,
-    }
 
+    def __init__(self, setting: Setting, build: Build, kept: bool = True) -> None:
+        if setting.threads:
+            torch.set_num_threads(setting.threads)
+        device = pick_device(setting.device)
+        self.runtime = Runtime(device, pick_precision(setting.precision, device))
+        torch.manual_seed(0)
+        model = SEEM(get_preset(setting.model).config)
+        strategy = strategies.find(setting.strategy)
+        strategies.apply(model, strategy, strategies.placement(strategy))
+        model.to(device)
+        self.setting = setting
+        self.taken, self.optimizer = build(model, names_of(setting.categories), self.runtime)
+        self.built = self.runtime.peak_memory()
+        self.batches = [synthetic_batch(setting, seed).to(device) for seed in range(setting.steps + 1)]
+        self.prepared = _prepare_texts(self.taken, self.batches) if kept else 0.0
+        self.times: list[float] = []
 
-def _start(path: str, setting: Setting) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "seem_train.training.bench", path, json.dumps(asdict(setting))]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def _ask(process: subprocess.Popen[str], path: str, what: str = "step") -> str:
-    """Have a process take a step, or tell what it measured; its answer, one line."""
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        process.stdin.write(f"{what}\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        pass
-    answer = process.stdout.readline()
-    if not answer:
-        raise UserError(f"the {path} path failed with status {process.wait()}; see above")
-    return answer
-
-
-def measure(path: str, setting: Setting, asked: Iterable[str]) -> Iterator[str]:
-    """One path, in this process: a step for every "step" that is asked for, at "end" the results as JSON."""
-    if setting.threads:
-        torch.set_num_threads(setting.threads)
-    device = pick_device(setting.device)
-    runtime = Runtime(device, pick_precision(setting.precision, device))
-    torch.manual_seed(0)
-    model = SEEM(get_preset(setting.model).config)
-    strategy = strategies.find(setting.strategy)
-    strategies.apply(model, strategy, strategies.placement(strategy))
-    model.to(device)
-    names = names_of(setting.categories)
-    kind = TrainingStep if path == "ours" else ReferenceStep
-    step = kind(model, Criterion(), names, ("panoptic", "grounding", "interactive"), 1, runtime.autocast)
-    if path == "ours":
-        optimizer = optim.build_optimizer(optim.parameter_groups(model, 1e-4, 0.05, {"backbone": 0.1}))
-    else:
-        slow_layers(model)
-        optimizer = optimizer_of(model, 1e-4, 0.05)
-    built = runtime.peak_memory()
-    batches = [synthetic_batch(setting, seed).to(device) for seed in range(setting.steps + 1)]
-    prepared = _prepare_texts(step, batches) if path == "ours" else 0.0
-    times: list[float] = []
-    for word in asked:
-        if word.strip() == "end":
-            break
-        runtime.synchronize()
+    def step(self) -> float:
+        """Take the next step; its seconds."""
+        self.runtime.synchronize()
         begin = time.perf_counter()
-        take(step, optimizer, batches[len(times)], len(times))
-        runtime.synchronize()
-        times.append(time.perf_counter() - begin)
-        yield str(times[-1])
-    peak = runtime.peak_memory()
-    with _Waits(device) as waits:
-        take(step, optimizer, batches[0], 0)
-    parts = _parts(step, optimizer, batches[-2:], runtime)
-    median, fastest = float(np.median(times[1:])), min(times[1:])
-    result = Measured(
-        path, median, fastest, setting.batch / median, peak, built, waits.count, prepared, parts
-    )
-    yield json.dumps(asdict(result))
+        take(self.taken, self.optimizer, self.batches[len(self.times)], len(self.times))
+        self.runtime.synchronize()
+        self.times.append(time.perf_counter() - begin)
+        return self.times[-1]
+
+    def end(self) -> Measured:
+        peak = self.runtime.peak_memory()
+        with _Waits(self.runtime.device) as waits:
+            take(self.taken, self.optimizer, self.batches[0], 0)
+        parts = _parts(self.taken, self.optimizer, self.batches[-2:], self.runtime)
+        median = float(np.median(self.times[1:]))
+        return Measured(
+            seconds=median,
+            fastest=min(self.times[1:]),
+            img_s=self.setting.batch / median,
+            peak_bytes=peak,
+            built_bytes=self.built,
+            host_syncs=waits.count,
+            prepared=self.prepared,
+            parts=parts,
+        )
+
+
+def ours(model: SEEM, names: Sequence[str], runtime: Runtime) -> tuple[TrainingStep, torch.optim.Optimizer]:
+    """Step and optimizer as a run has them."""
+    tasks = ("panoptic", "grounding", "interactive")
+    step = TrainingStep(model, Criterion(), names, tasks, 1, runtime.autocast)
+    return step, optim.build_optimizer(optim.parameter_groups(model, 1e-4, 0.05, {"backbone": 0.1}))
+
+
+def measure(setting: Setting) -> Measured:
+    """How a training step does on this machine."""
+    bench = Bench(setting, ours)
+    for _ in range(setting.steps + 1):
+        bench.step()
+    return bench.end()
 
 
 def take(step: TrainingStep, optimizer: torch.optim.Optimizer, batch: Batch, number: int) -> None:
@@ -291,27 +266,21 @@ def _watch(module: nn.Module, name: str, timed: Any) -> list[Any]:
     return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
 
-def text(found: dict[str, Any]) -> str:
-    """The comparison for people."""
-    setting, ours, reference = found["setting"], found["ours"], found["reference"]
-    head = (
-        f"{setting['model']} · {setting['size']} px · batch {setting['batch']} · "
-        f"{setting['categories']} categories · strategy {setting['strategy']} · random weights"
+def text(setting: Setting, found: Measured) -> str:
+    """The figures for people."""
+    rows = [
+        ("images/s", f"{found.img_s:.3f}"),
+        ("seconds a step", f"{found.seconds:.3f} (fastest {found.fastest:.3f})"),
+        ("peak memory", size_text(found.peak_bytes)),
+        ("waits for the device", str(found.host_syncs)),
+        *((f"  {name}", f"{seconds:.3f} s") for name, seconds in found.parts.items()),
+    ]
+    once = f"Texts that are kept cost {found.prepared:.2f} s a step until they have all been met once."
+    return f"{heading(setting)}\n\n{table(rows, left=(0, 1))}\n\n{once}"
+
+
+def heading(setting: Setting) -> str:
+    return (
+        f"{setting.model} · {setting.size} px · batch {setting.batch} · "
+        f"{setting.categories} categories · strategy {setting.strategy} · random weights"
     )
-    rows: list[tuple[str, ...]] = [("", "ours", "reference", "ratio")]
-    rows.append(("images/s", f"{ours['img_s']:.3f}", f"{reference['img_s']:.3f}", f"{found['speedup']:.2f}×"))
-    peaks = [size_text(part["peak_bytes"]) for part in (ours, reference)]
-    rows.append(("peak memory", *peaks, f"{found['memory']:.2f}×"))
-    rows.append(("waits for the device", str(ours["host_syncs"]), str(reference["host_syncs"]), ""))
-    for name in reference["parts"]:
-        mine, theirs = ours["parts"].get(name, 0.0), reference["parts"][name]
-        rows.append(
-            (f"  {name}", f"{mine:.3f} s", f"{theirs:.3f} s", f"{theirs / mine:.1f}×" if mine > 1e-3 else "")
-        )
-    once = f"Texts that are kept cost {ours['prepared']:.2f} s a step until they have all been met once."
-    return f"{head}\n\n{table(rows)}\n\n{once}"
-
-
-if __name__ == "__main__":
-    for line in measure(sys.argv[1], Setting(**json.loads(sys.argv[2])), sys.stdin):
-        print(line, flush=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seem_train.training.bench import Setting, compare, text
+from seem_train.training.bench import Setting
+from tests.benchmarks.reference_step import compare, text
 
 
 @pytest.mark.bench

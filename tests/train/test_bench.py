@@ -19,15 +19,16 @@ from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts
 from seem_train.training import bench
 from seem_train.training.bench import Setting, synthetic_batch
-from seem_train.training.reference import (
+from seem_train.training.step import TrainingStep
+from tests.benchmarks.reference_step import (
     ReferenceStep,
     _deepest_pixel,
     as_the_original,
+    compare,
     encode_padded,
     optimizer_of,
     slow_layers,
 )
-from seem_train.training.step import TrainingStep
 
 
 def test_the_reference_attention_and_matching_give_our_loss() -> None:
@@ -112,10 +113,16 @@ def test_the_reference_optimizer_has_a_group_for_each_tensor() -> None:
 
 
 def test_both_paths_are_measured_each_in_its_own_process() -> None:
-    arguments = ["bench", "--model", "tiny", "--size", "64", "--steps", "1", "--categories", "5", "--json"]
-    done = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
+    found = compare(Setting(model="tiny", size=64, steps=1, categories=5, device="cpu"))
     assert found["ours"]["host_syncs"] < found["reference"]["host_syncs"]
     assert found["reference"]["parts"]["text encoder"] > 0 and "text encoder" not in found["ours"]["parts"]
     assert issubclass(ReferenceStep, TrainingStep) and found["speedup"] > 0 and found["memory"] > 0
+
+
+def test_bench_tells_this_machines_own_figures() -> None:
+    arguments = ["bench", "--model", "tiny", "--size", "64", "--steps", "1", "--categories", "5"]
+    done = CliRunner().invoke(app, [*arguments, "--device", "cpu", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["img_s"] > 0 and found["peak_bytes"] > found["built_bytes"] > 0
+    assert found["setting"]["size"] == 64 and found["parts"]["backbone"] > 0

@@ -1,4 +1,4 @@
-"""A training step the way the original takes it: what `seem-train bench` measures ours against.
+"""A training step the way the original takes it, and ours beside it.
 
 Same model, same trained tensors, same losses; but, as in UX-Decoder v1.0 (sections of SEEM.md):
 
@@ -25,9 +25,13 @@ they are projected, targets are boolean id-map masks, data comes ready.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 from unittest import mock
 
@@ -38,10 +42,11 @@ from torch import Tensor, nn
 
 from seem_train.data import clicks
 from seem_train.data.batch import Batch
+from seem_train.formatting import size_text, table
 from seem_train.losses import criterion as criterion_module
 from seem_train.losses import masks as masks_module
 from seem_train.losses import matcher
-from seem_train.losses.criterion import touch
+from seem_train.losses.criterion import Criterion, touch
 from seem_train.losses.matcher import MatchCosts, Pairs, pair_dice
 from seem_train.losses.points import PointSource, Task, sample_maps
 from seem_train.losses.targets import LossCounts
@@ -53,6 +58,8 @@ from seem_train.model.language import BACKGROUND, TextEmbeddings, tokenize, trai
 from seem_train.model.layers import CrossAttentionLayer, SelfAttentionLayer
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
+from seem_train.runtime import Runtime
+from seem_train.training import bench
 from seem_train.training.optim import parameter_groups
 from seem_train.training.step import StepDraws, TrainingStep
 
@@ -266,3 +273,93 @@ def _deepest_pixel(region: np.ndarray) -> tuple[int, int]:
         reached = torch.where(new == 1, torch.ones_like(reached), reached)
     place = int(distance[0, 0, 1:-1, 1:-1].argmax())
     return place // region.shape[1], place % region.shape[1]
+
+
+# ── both, side by side ─────────────────────────────────────────────────────────────────────────────
+
+
+PATHS = ("ours", "reference")
+
+
+def reference(
+    model: SEEM, names: Sequence[str], runtime: Runtime
+) -> tuple[TrainingStep, torch.optim.Optimizer]:
+    tasks = ("panoptic", "grounding", "interactive")
+    step = ReferenceStep(model, Criterion(), names, tasks, 1, runtime.autocast)
+    slow_layers(model)
+    return step, optimizer_of(model, 1e-4, 0.05)
+
+
+def compare(setting: bench.Setting) -> dict[str, Any]:
+    """Measure both paths, step by step in turn, so that other load on the machine meets both alike.
+
+    ``speedup`` is reference time over ours, ``memory`` our peak over that of the reference.
+    """
+    processes = {path: _start(path, setting) for path in PATHS}
+    try:
+        for _ in range(setting.steps + 1):  # the first step warms up
+            for path in PATHS:
+                _ask(processes[path], path)
+        found = {path: bench.Measured(**json.loads(_ask(processes[path], path, "end"))) for path in PATHS}
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    ours, reference = found["ours"], found["reference"]
+    return {
+        "setting": asdict(setting),
+        "ours": asdict(ours),
+        "reference": asdict(reference),
+        "speedup": reference.seconds / ours.seconds,
+        "memory": ours.peak_bytes / reference.peak_bytes,
+    }
+
+
+def _start(path: str, setting: bench.Setting) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.benchmarks.reference_step", path, json.dumps(asdict(setting))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _ask(process: subprocess.Popen[str], path: str, what: str = "step") -> str:
+    """Have a process take a step, or tell what it measured; its answer, one line."""
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(f"{what}\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass
+    answer = process.stdout.readline()
+    if not answer:
+        raise RuntimeError(f"the {path} path failed with status {process.wait()}; see above")
+    return answer
+
+
+def text(found: dict[str, Any]) -> str:
+    """The comparison for people."""
+    ours, theirs = found["ours"], found["reference"]
+    rows: list[tuple[str, ...]] = [("", "ours", "reference", "ratio")]
+    rows.append(("images/s", f"{ours['img_s']:.3f}", f"{theirs['img_s']:.3f}", f"{found['speedup']:.2f}×"))
+    peaks = [size_text(part["peak_bytes"]) for part in (ours, theirs)]
+    rows.append(("peak memory", *peaks, f"{found['memory']:.2f}×"))
+    rows.append(("waits for the device", str(ours["host_syncs"]), str(theirs["host_syncs"]), ""))
+    for name, other in theirs["parts"].items():
+        mine = ours["parts"].get(name, 0.0)
+        rows.append(
+            (f"  {name}", f"{mine:.3f} s", f"{other:.3f} s", f"{other / mine:.1f}×" if mine > 1e-3 else "")
+        )
+    return f"{bench.heading(bench.Setting(**found['setting']))}\n\n{table(rows)}"
+
+
+def _answer(path: str, setting: bench.Setting) -> None:
+    """One path, in this process: a step for each line "step", the results at "end"."""
+    build = bench.ours if path == "ours" else reference
+    running = bench.Bench(setting, build, kept=path == "ours")
+    for line in sys.stdin:
+        if line.strip() == "end":
+            print(json.dumps(asdict(running.end())), flush=True)
+            return
+        print(running.step(), flush=True)
+
+
+if __name__ == "__main__":
+    _answer(sys.argv[1], bench.Setting(**json.loads(sys.argv[2])))
