@@ -32,7 +32,7 @@ def test_what_a_crash_undid_is_forgotten_also_half_a_line(tmp_path: Path) -> Non
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"split": "tra')
     with Log(tmp_path, stream=io.StringIO()) as log:
-        log.resume(3)
+        log.resume(3, 3)
         log.row({"split": "train", "step": 4, "again": 1})
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and rows[-1]["again"] == 1

@@ -161,9 +161,7 @@ def test_a_frozen_text_encoder_meets_every_text_once(
     monkeypatch.setattr(LanguageEncoder, "_encode", counted)
     trainer.run(toy.settings(dataset, tmp_path / "run", run__steps=30, run__eval_tasks="semantic"))
     templates, names = 81, 4
-    assert 4 < len(met) <= templates * names + 4, (
-        "all templates and the phrases, once"
-    )
+    assert 4 < len(met) <= templates * names + 4, "all templates and the phrases, once"
 
 
 def test_a_run_survives_what_datasets_lack(dataset: Path, tmp_path: Path) -> None:

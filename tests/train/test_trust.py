@@ -389,6 +389,9 @@ def test_a_run_that_an_earlier_version_was_stopped_in_goes_on(dataset: Path, tmp
     run = copied(RECORDED / "stopped_run", tmp_path / "run")
     done = trainer.run(toy.settings(dataset, run, run__steps=6, optim__ema=True))
     assert done.finished and rows_of(run)[:4] == [("train", step) for step in range(1, 5)]
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    losses = [row["loss"] for row in lines if row["split"] == "train"]
+    assert losses[4:] == pytest.approx([65.09, 76.03], rel=1e-3), "those that version had"
     expected = load_file(RECORDED / "finished.safetensors")
     for name, tensor in checkpoint.load(run / "last").tensors.items():
-        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=2e-3, msg=name)
