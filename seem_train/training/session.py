@@ -28,7 +28,9 @@ from seem_train.training.loggers import Log
 from seem_train.training.meter import Meter
 from seem_train.training.run_folder import Place
 from seem_train.training.step import TrainingStep
+from seem_train.weights.official import load_official
 from seem_train.weights.opening import StartingWeights, open_start
+from seem_train.weights.tensor_files import read_tensors
 
 
 @dataclass
@@ -98,6 +100,9 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     model = source.model
     if model.config.decoder.mode != "v1":
         raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
+    kept = place.folder / run_folder.BASE
+    if source.base is None and place.resume is not None and kept.is_file():
+        load_official(model, read_tensors(kept), str(kept))  # another version may draw other random weights
     if runtime.is_main and source.base is None and log.folder is not None:
         run_folder.keep_base(log.folder, model)  # before adapters are part of it
     name = "full" if source.whole else config.strategy.name
