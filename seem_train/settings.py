@@ -108,7 +108,7 @@ class _Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def load_yaml(text: str) -> object:
+def load_yaml(text: str) -> Any:
     """Plain YAML; raises yaml.YAMLError, RecursionError (deep nesting) or ValueError (impossible dates)."""
     return yaml.load(text, _Plain)  # a SafeLoader
 
