@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_origin
+from typing import Any, get_origin
 
 import msgspec
 import yaml

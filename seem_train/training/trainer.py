@@ -71,6 +71,7 @@ def finetune(dataset: str | Path, **options: Unpack[FinetuneOptions]) -> Run:
 
     >>> from seem_train import finetune, load_model
     >>> run = finetune("dataset", preset="tiny", weights="random", size=64, steps=2, out="runs/first")
+    seem-train ...
     >>> run.steps, run.finished, run.best
     (2, True, PosixPath('runs/first/best'))
     >>> model = load_model(run.folder)
