@@ -61,7 +61,9 @@ class RunEvaluation:
             for task in self.config.run.eval_tasks
             if measured(self.config, task) and (grounded or task != "grounding")
         ]
-        return found or ["panoptic"]
+        if not found:
+            found.append("panoptic")
+        return found
 
     def tasks(self, thorough: bool) -> list[EvalTask]:
         """Clicks, which take long, only before and after training, or where weights are compared by them."""
