@@ -173,7 +173,7 @@ def load(folder: Path) -> Checkpoint:
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
         found = Checkpoint(folder, load_file(folder / MODEL), state, manifest)
-        _ = found.progress, state["optimizer"]["state"], state["optimizer"]["param_groups"]
+        _ = found.progress
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder} does not hold what a checkpoint holds; {advice}") from None
     return found
@@ -203,9 +203,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) 
     Raises:
         UserError: there are others, or of other shapes, than the parameters have.
     """
-    saved = checkpoint.state["optimizer"]
     pairs: list[tuple[str, Tensor, Tensor]] = []
     try:
+        saved = checkpoint.state["optimizer"]
         moments = {
             name: saved["state"][place]
             for group in saved["param_groups"]
