@@ -8,13 +8,13 @@ recipe (seem_train/model/ORIGINAL.md).
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from seem_train.errors import UserError
+from seem_train.ranges import COUNT, MANY, SHARE, Range
 
 Task = Literal["panoptic", "grounding", "interactive"]
 EvalTask = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
@@ -28,29 +28,6 @@ Metric = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Range:
-    """The values a number may have, both ends included but for `above`; of a list, each of its numbers."""
-
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    below: float | None = None
-
-    def __contains__(self, value: float) -> bool:
-        return (
-            math.isfinite(value)
-            and (self.least is None or value >= self.least)
-            and (self.most is None or value <= self.most)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
-
-    def __str__(self) -> str:
-        ends = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
-        return " and ".join(f"{word} {end:,g}" for word, end in ends.items() if end is not None)
-
-
 #: what weights can be compared by ─▶ what an evaluation must measure for it
 METRICS: dict[str, EvalTask] = {
     **dict.fromkeys(("PQ", "SQ", "RQ", "PQ things", "PQ stuff"), "panoptic"),
@@ -59,10 +36,6 @@ METRICS: dict[str, EvalTask] = {
     **dict.fromkeys(("cIoU", "grounding mIoU", "P@0.5"), "grounding"),
     **dict.fromkeys(("NoC@0.85", "NoC@0.5", "NoC@0.8", "NoC@0.9", "IoU@1"), "interactive"),
 }
-
-COUNT = Range(least=1, most=10**9)
-MANY = Range(least=0, most=10**9)
-SHARE = Range(least=0, most=1)
 
 
 def _option(

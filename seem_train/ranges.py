@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from seem_train.errors import UserError
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values a number may have, both ends included but for `above`; of a list, each of its numbers."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        ends = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
+        return " and ".join(f"{word} {end:,g}" for word, end in ends.items() if end is not None)
+
+
+COUNT = Range(least=1, most=10**9)
+MANY = Range(least=0, most=10**9)
+SHARE = Range(least=0, most=1)
 
 
 def check_ranges(shares: Mapping[str, float | None], counts: Mapping[str, int | None]) -> None:

@@ -19,7 +19,7 @@ from seem_train.prediction.finding import find_photos
 from seem_train.ranges import check_ranges
 
 if TYPE_CHECKING:
-    from seem_train.demo.http.limits import Limits
+    from seem_train.demo.limits import Limits
     from seem_train.demo.models import DemoModel
     from seem_train.demo.server import Address
     from seem_train.demo.workplace import Offer
@@ -116,7 +116,7 @@ def _offer(chosen: DemoOptions, photos: list[Path]) -> Offer:
 def _limits(chosen: DemoOptions) -> Limits:
     from dataclasses import replace
 
-    from seem_train.demo.http.limits import Limits
+    from seem_train.demo.limits import Limits
 
     limits = Limits()
     if chosen.max_sessions is not None:

@@ -125,7 +125,7 @@ def strategies(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show what each strategy freezes, adapts and trains."""
-    from seem_train.training import strategy_table
+    from seem_train.training.reporting import strategy_table
 
     stages = settings.resolve(None, [f"strategy.backbone_stages={backbone_stages}"]).strategy.backbone_stages
     rows = strategy_table.count_all(model, weights, rank, stages)

@@ -38,6 +38,11 @@ class Order:
     seed: int
     repeats: NDArray[np.float64] | None = None
 
+    @property
+    def images_per_epoch(self) -> float:
+        """On average: repeats that are no whole numbers are drawn."""
+        return float(self.images if self.repeats is None else self.repeats.sum())
+
     def epoch(self, epoch: int) -> list[Draw]:
         """The draws of one epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])

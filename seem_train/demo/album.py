@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seem_train.demo.http.wire import AlbumRow
+from seem_train.demo.wire import AlbumRow
 from seem_train.errors import UserError
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.review import how_unsure

@@ -9,8 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from seem_train.demo import masks
-from seem_train.demo.http import wire
+from seem_train.demo import masks, wire
 from seem_train.demo.masks import Rle
 from seem_train.output.draw import distinct_colors, shade
 from seem_train.prediction.conversation import Conversation

@@ -22,10 +22,10 @@ import numpy as np
 
 from seem_train.demo import masks, photos
 from seem_train.demo.history import History
-from seem_train.demo.http.limits import Limits
-from seem_train.demo.http.wire import Edit, Prompt
+from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel, Looked
 from seem_train.demo.objects import DemoObject, TableState
+from seem_train.demo.wire import Edit, Prompt
 from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects
 from seem_train.prediction.conversation import Conversation, about_mask

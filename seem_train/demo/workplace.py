@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
+from seem_train.demo import wire
 from seem_train.demo.album import Album
-from seem_train.demo.http import wire
-from seem_train.demo.http.limits import Limits
-from seem_train.demo.http.seats import Seat, Seats
-from seem_train.demo.http.work_queue import Done, GoneError, Lane, QueueFullError, WorkQueue
 from seem_train.demo.keeping import KeptFolder
+from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel
+from seem_train.demo.seats import Seat, Seats
 from seem_train.demo.session import DemoSession
+from seem_train.demo.work_queue import Done, GoneError, Lane, QueueFullError, WorkQueue
 
 Result = TypeVar("Result")
 _DECODED_AT_ONCE = 2  #: photos: a large one needs some hundred megabytes for a moment

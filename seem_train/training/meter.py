@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import Protocol, TypedDict
 
+from seem_train.config import Config
 from seem_train.formatting import size_text, time_text
 from seem_train.runtime import Runtime
-
-if TYPE_CHECKING:
-    from seem_train.training.session import Session
+from seem_train.training.checkpoint import Progress
+from seem_train.training.reporting.loggers import Log
 
 BAR = 24  #: characters
 #: the same in every process, whatever its images happened to have
 PARTS = [f"loss_{task}_{kind}" for task in ("mask", "grounding", "spatial") for kind in ("ce", "bce", "dice")]
+
+
+class MeteredRun(Protocol):
+    """What the meter must know of a run; a `Session` is one."""
+
+    config: Config
+    progress: Progress
+    runtime: Runtime
+    log: Log
+    total_steps: int
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def steps_per_epoch(self) -> float: ...
+
+    def time_share(self) -> float: ...
 
 
 class Window(TypedDict):
@@ -77,7 +95,7 @@ class Meter:
         self._waiting += now - self._mark
 
     def stepped(
-        self, session: Session, loss: float, parts: dict[str, float], norm: float, rate: float
+        self, session: MeteredRun, loss: float, parts: dict[str, float], norm: float, rate: float
     ) -> None:
         """A step is done; its loss has been read, so the device is done with it too."""
         self._steps += 1
@@ -98,7 +116,7 @@ class Meter:
         """That the window's steps took."""
         return max(self._elapsed + self._mark - self._began, 1e-9)
 
-    def line(self, session: Session) -> str:
+    def line(self, session: MeteredRun) -> str:
         """``epoch 3/20 ━━━╸── 41 %  loss 21.4  18.3 img/s  9.6 GB  lr 9.4e-05  eta 6m 12s``
 
         The bar shows what the words before it count: epochs, or the allotted time where that ends first.
@@ -121,7 +139,7 @@ class Meter:
             f"{size_text(session.runtime.peak_memory())}  lr {self._rate:.2g}  eta {time_text(seconds)}"
         )
 
-    def flush(self, session: Session) -> None:
+    def flush(self, session: MeteredRun) -> None:
         """Write the window as a row and begin the next one."""
         steps = self._steps
         if not steps:

@@ -20,8 +20,8 @@ from seem_train.model.card import Base, Card, CategoryRow
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop
 from seem_train.training import checkpoint, run_folder
-from seem_train.training.curves import draw_curves
-from seem_train.training.previews import chosen, draw_previews
+from seem_train.training.reporting.curves import draw_curves
+from seem_train.training.reporting.previews import chosen, draw_previews
 from seem_train.weights import adapter_folder
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ class RunEvaluation:
     def tasks(self, thorough: bool) -> list[EvalTask]:
         """Clicks, which take long, only before and after training, or where weights are compared by them."""
         found = self._measured()
-        if not thorough and len(found) > 1 and METRICS[self.metric] != "interactive":
-            found = [task for task in found if task != "interactive"]
-        return found
+        every = thorough or len(found) == 1 or METRICS[self.metric] == "interactive"
+        return found if every else [task for task in found if task != "interactive"]
 
     def evaluate(
         self, model: SEEM, runtime: Runtime, stop: Stop, thorough: bool, show: int = 0

@@ -22,10 +22,10 @@ from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
 from seem_train.losses.points import RandomPoints
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
-from seem_train.training import memory, optim, run_folder, summary
+from seem_train.training import memory, optim, run_folder
 from seem_train.training.checkpoint import Progress
-from seem_train.training.loggers import Log
 from seem_train.training.meter import Meter
+from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_folder import Place
 from seem_train.training.step import TrainingStep
 from seem_train.weights.official import load_official
@@ -66,7 +66,7 @@ class Session:
 
     @property
     def steps_per_epoch(self) -> float:
-        return summary.images_per_epoch(self.order) / self.config.run.global_batch
+        return self.order.images_per_epoch / self.config.run.global_batch
 
     @property
     def seconds(self) -> float:
@@ -123,7 +123,7 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
     order = Order(len(train_set), config.run.seed, repeats)
-    per_epoch = summary.images_per_epoch(order) / config.run.global_batch
+    per_epoch = order.images_per_epoch / config.run.global_batch
     total = steps_of(config, per_epoch)
     return Session(
         config=config,

@@ -14,7 +14,6 @@ from seem_data.version import __version__
 from seem_train.adapters import strategies
 from seem_train.config import EPOCHS, Config
 from seem_train.data.dataset import SegmentationSet
-from seem_train.data.sampler import Order
 from seem_train.evaluation.result import fewer_is_better
 from seem_train.formatting import count_text, size_text, table
 from seem_train.model.language import BACKGROUND, spoken_names
@@ -30,10 +29,6 @@ RARE = 3  #: categories with fewer masks are pointed out
 
 
 # Numbers ----------------------------------------------------------------------------------------------
-
-
-def images_per_epoch(order: Order) -> float:
-    return float(order.images if order.repeats is None else order.repeats.sum())
 
 
 def workers(config: Config, world: int) -> int:

@@ -29,7 +29,7 @@ from seem_train.runtime import Runtime, Stop, start
 from seem_train.training import checkpoint, optim, run_folder, summary
 from seem_train.training.finetune_options import FinetuneOptions
 from seem_train.training.lock import locked
-from seem_train.training.loggers import Log
+from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_evaluation import REPORTED, Interrupted, RunEvaluation
 from seem_train.training.run_folder import Place
 from seem_train.training.saving import restore, save

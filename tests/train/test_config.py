@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from seem_train.config import Config, Range, fields, seconds
+from seem_train.config import Config, fields, seconds
 from seem_train.errors import UserError
+from seem_train.ranges import Range
 from seem_train.settings import commented_yaml, from_settings, resolve, to_dict, to_yaml
 from seem_train.training.finetune_options import FinetuneOptions
 

@@ -25,7 +25,7 @@ from seem_train.losses.points import GridPoints
 from seem_train.runtime import Stop, start
 from seem_train.settings import to_yaml
 from seem_train.training import checkpoint, trainer
-from seem_train.training.loggers import Log
+from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_folder import Place
 from seem_train.training.step import StepDraws
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seem_train.formatting import count_text, size_text, table, time_text
-from seem_train.training.curves import draw_curves
-from seem_train.training.loggers import Log
+from seem_train.training.reporting.curves import draw_curves
+from seem_train.training.reporting.loggers import Log
 
 
 def test_rows_go_to_both_files_and_columns_are_the_union(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from seem_train.model.language import LanguageEncoder
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
 from seem_train.training import checkpoint, trainer
-from seem_train.training.loggers import Log
+from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_folder import Place
 from seem_train.training.step import StepDraws
 from seem_train.training.trainer import Run

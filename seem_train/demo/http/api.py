@@ -15,14 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seem_data import __version__
-from seem_train.demo import saving
-from seem_train.demo.http import wire
+from seem_train.demo import saving, wire
 from seem_train.demo.http.bodies import RequestError, query_int, read_bytes, read_json, whole
-from seem_train.demo.http.seats import Seat
-from seem_train.demo.http.work_queue import Done
 from seem_train.demo.objects import DemoObject
 from seem_train.demo.photos import SHOWN
+from seem_train.demo.seats import Seat
 from seem_train.demo.session import DemoSession
+from seem_train.demo.work_queue import Done
 from seem_train.demo.workplace import Workplace
 
 _LONGEST_WAIT = 20  #: seconds that a request for a session's status may wait for news

@@ -19,10 +19,10 @@ from starlette.staticfiles import StaticFiles
 from seem_train.demo.http import api, openapi
 from seem_train.demo.http.bodies import RequestError
 from seem_train.demo.http.guard import Guard
-from seem_train.demo.http.seats import AllTakenError
-from seem_train.demo.http.wire import ProblemReply
-from seem_train.demo.http.work_queue import GoneError, QueueFullError
+from seem_train.demo.seats import AllTakenError
 from seem_train.demo.session import NoSuchObjectError
+from seem_train.demo.wire import ProblemReply
+from seem_train.demo.work_queue import GoneError, QueueFullError
 from seem_train.demo.workplace import Offer, Workplace
 from seem_train.errors import UserError
 

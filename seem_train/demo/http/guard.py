@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seem_train.demo.http.wire import ProblemReply
+from seem_train.demo.wire import ProblemReply
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 _HEADERS = (

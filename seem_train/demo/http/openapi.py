@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 
 from seem_data import __version__
-from seem_train.demo import saving
-from seem_train.demo.http import wire
+from seem_train.demo import saving, wire
 from seem_train.demo.http.api import Operation
-from seem_train.demo.http.limits import Limits
+from seem_train.demo.limits import Limits
 
 _REFUSED = {
     400: "The request cannot be done: nothing is drawn, a mark lies outside, nothing is found …",

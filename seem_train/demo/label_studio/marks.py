@@ -9,7 +9,7 @@ import numpy as np
 
 from seem_data.layout import DataError
 from seem_data.writers.labelstudio import decode_brush
-from seem_train.demo.http.wire import Click, Prompt, Stroke
+from seem_train.demo.wire import Click, Prompt, Stroke
 from seem_train.errors import UserError
 
 Result: TypeAlias = Mapping[str, Any]

@@ -11,8 +11,8 @@ from toy import NAMES, micro
 
 from seem_train import Predictor
 from seem_train.demo.album import Album
-from seem_train.demo.http.limits import Limits
 from seem_train.demo.keeping import KeptFolder
+from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel
 from seem_train.demo.session import DemoSession
 from seem_train.demo.workplace import Offer

@@ -20,7 +20,7 @@ from demo_photos import offer, photo
 from hypothesis import HealthCheck, given, settings
 
 from seem_train.demo.http.app import make_app
-from seem_train.demo.http.limits import Limits
+from seem_train.demo.limits import Limits
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is in the dev extra")
 pytestmark = pytest.mark.slow

@@ -16,10 +16,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from seem_train.demo.http.app import PAGE, make_app
-from seem_train.demo.http.limits import Limits
-from seem_train.demo.http.seats import AllTakenError, Seats
-from seem_train.demo.http.work_queue import GoneError, Lane, QueueFullError, WorkQueue
+from seem_train.demo.limits import Limits
+from seem_train.demo.seats import AllTakenError, Seats
 from seem_train.demo.session import DemoSession
+from seem_train.demo.work_queue import GoneError, Lane, QueueFullError, WorkQueue
 
 LIMITS = Limits(body=200_000, json=20_000, pixels=1_000_000, sessions=3, queue=8)
 OWN = "http://localhost:8765"

@@ -17,11 +17,11 @@ from pycocotools.coco import COCO
 
 import seem_data
 from seem_train.demo import masks, saving
-from seem_train.demo.http.limits import Limits
-from seem_train.demo.http.wire import Click, Edit, Prompt, Stroke
 from seem_train.demo.keeping import KeptFolder, safe_name
+from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel
 from seem_train.demo.session import DemoSession, NoSuchObjectError
+from seem_train.demo.wire import Click, Edit, Prompt, Stroke
 from seem_train.errors import UserError
 from seem_train.prediction.conversation import about_mask
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from seem_train.demo.http.limits import Limits
+from seem_train.demo.limits import Limits
 from seem_train.demo.session import DemoSession
 
 _FRESH = 60.0  #: seconds for which a session is not given up for a new one
