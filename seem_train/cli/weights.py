@@ -82,7 +82,7 @@ def list_checkpoints(as_json: AsJson = False) -> None:
 
     folder = weights_folder()
     rows: list[dict[str, Any]] = [
-        {**vars(checkpoint), "here": (folder / checkpoint.file).is_file()}
+        {**vars(checkpoint), "url": checkpoint.url, "here": (folder / checkpoint.file).is_file()}
         for checkpoint in CHECKPOINTS.values()
     ]
     if as_json:

@@ -7,18 +7,16 @@ checksum of such a pointer is the file's SHA-256). No SEEM checkpoint with a DaV
 
 from __future__ import annotations
 
+import io
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from seem_train.errors import UserError
-from seem_train.files import Progress, publish, sha256_of
+from seem_train.files import Progress, publish, sha256_of, writing
 
-_ROOT = "https://huggingface.co/xdecoder/SEEM/resolve/main/"
-_CHUNK = 1 << 20
+_REPOSITORY = "xdecoder/SEEM"
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,19 @@ class OfficialCheckpoint:
 
     file: str
     preset: str
-    url: str
+    repository: str = _REPOSITORY  #: on the Hugging Face hub
     size: int | None = None
     sha256: str | None = None
     licence: str = "AFL-3.0 (as its Hugging Face repository states)"
 
+    @property
+    def url(self) -> str:
+        """Where a browser gets it; a download asks the mirror in `$HF_ENDPOINT` instead, if there is one."""
+        return f"https://huggingface.co/{self.repository}/resolve/main/{self.file}"
+
 
 def _seem(file: str, preset: str, size: int, sha256: str) -> OfficialCheckpoint:
-    return OfficialCheckpoint(file, preset, _ROOT + file, size, sha256)
+    return OfficialCheckpoint(file, preset, _REPOSITORY, size, sha256)
 
 
 CHECKPOINTS = {
@@ -126,10 +129,15 @@ def download(
 ) -> Path:
     """Fetch an official file into `folder` (default `weights_folder()`) and return its path.
 
-    A file that is already there with the right size is kept. What an interrupted download left (`….part`) is
-    continued by an HTTP range request. The file gets its name only when size and checksum, where known, are
-    right. Raises UserError with the address and the place where the network does not allow it.
+    A file that is already there with the right size is kept, one in the shared cache of Hugging Face's tools
+    is copied. Else it comes from the hub, or from its mirror in `$HF_ENDPOINT`; what an interrupted download
+    left (`….part`) is continued. The file gets its name only when size and checksum, where known, are right.
+    Raises UserError with the address and the place where the network does not allow it.
     """
+    from huggingface_hub.errors import HfHubHTTPError  # imported late: only a download needs it
+
+    # The base of all errors of the hub's HTTP library, which is another one in each of its versions.
+    failures: tuple[type[Exception], ...] = (OSError, HfHubHTTPError.__bases__[0])
     folder = folder or weights_folder()
     target = folder / checkpoint.file
     if target.is_file() and checkpoint.size in (None, target.stat().st_size):
@@ -137,18 +145,15 @@ def download(
     part = folder / f"{checkpoint.file}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for done, total in _fetch(checkpoint, part):
-            if progress is not None:
-                progress(done, total)
-    except urllib.error.HTTPError as error:
-        raise _by_hand(checkpoint, folder, f"the server answered {error.code} {error.reason}") from None
-    except OSError as error:  # refused, unreachable, timed out, disk full
-        why = str(getattr(error, "reason", error))
+        if _copied_from_shared_cache(checkpoint, target):
+            return target
+        _fetch(checkpoint, part, progress)
+    except failures as error:
+        answer = error.response if isinstance(error, HfHubHTTPError) else None
+        why = str(error) if answer is None else f"the server answered {answer.status_code}"
         if part.is_file() and part.stat().st_size:
             raise _broken_off(checkpoint, part, f" ({why})") from None
         raise _by_hand(checkpoint, folder, why) from None
-    if checkpoint.size is not None and part.stat().st_size < checkpoint.size:
-        raise _broken_off(checkpoint, part)
     if checkpoint.sha256 is not None and sha256_of(part) != checkpoint.sha256:
         part.unlink()
         raise UserError(
@@ -158,26 +163,64 @@ def download(
     return target
 
 
-def _fetch(checkpoint: OfficialCheckpoint, part: Path) -> Iterator[tuple[int, int | None]]:
-    """Append what is missing to `part`; yields (bytes so far, bytes in all or None)."""
+def _copied_from_shared_cache(checkpoint: OfficialCheckpoint, target: Path) -> bool:
+    """Whether another tool on this machine had fetched the file: then it is copied."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(checkpoint.repository, checkpoint.file)
+    if not isinstance(cached, str):  # not fetched yet, or known not to exist
+        return False
+    if checkpoint.size not in (None, Path(cached).stat().st_size):
+        return False
+    if checkpoint.sha256 not in (None, sha256_of(Path(cached))):
+        return False
+    with writing(target) as new:
+        shutil.copyfile(cached, new)
+    return True
+
+
+def _fetch(checkpoint: OfficialCheckpoint, part: Path, progress: Progress | None) -> None:
+    """Append what is missing to `part`.
+
+    `hf_hub_download` would throw away what it has when it is interrupted, hence its lower half.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers, disable_progress_bars
+
     done = part.stat().st_size if part.exists() else 0
-    if checkpoint.size is not None and done == checkpoint.size:
+    if done and done == checkpoint.size:
         return
-    if checkpoint.size is not None and done > checkpoint.size:  # it is something else: start anew
+    url = hf_hub_url(checkpoint.repository, checkpoint.file)
+    size = get_hf_file_metadata(url).size  # asked first: unlike the download it does not try again and again
+    total = checkpoint.size or size
+    if total is not None and done > total:  # it is something else: start anew
+        part.unlink()
         done = 0
-    request = urllib.request.Request(checkpoint.url, headers={"User-Agent": "seem-tools"})
-    if done:
-        request.add_header("Range", f"bytes={done}-")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        if answer.status != 206:  # the server sends the whole file, whatever was asked for
-            done = 0
-        length = answer.headers.get("Content-Length")
-        total = checkpoint.size or (done + int(length) if length else None)
-        with part.open("ab" if done else "wb") as file:
-            while piece := answer.read(_CHUNK):
-                file.write(piece)
-                done += len(piece)
-                yield done, total
+    disable_progress_bars("huggingface_hub.http_get")  # we draw our own
+    headers = build_hf_headers(library_name="seem-tools")
+    with _Counting(part, progress, total) as file:
+        http_get(
+            url,
+            file,
+            resume_size=done,
+            headers=headers,
+            expected_size=total,
+        )
+
+
+class _Counting(io.BufferedWriter):
+    """Appends to a file and tells how long it is by now."""
+
+    def __init__(self, path: Path, progress: Progress | None, total: int | None) -> None:
+        super().__init__(io.FileIO(path, "ab"))
+        self._progress, self._total = progress, total
+
+    def write(self, buffer: bytes, /) -> int:  # type: ignore[override]
+        written = super().write(buffer)
+        if self._progress is not None:
+            self._progress(self.tell(), self._total)
+        return written
 
 
 def _broken_off(checkpoint: OfficialCheckpoint, part: Path, why: str = "") -> UserError:

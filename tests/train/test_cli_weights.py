@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from typer.testing import CliRunner, Result
 
 from seem_train.cli.app import app
@@ -96,54 +97,85 @@ def test_list_says_what_is_here(kept: Path) -> None:
 
 
 class Server(ThreadingHTTPServer):
+    """Answers as the Hugging Face hub does."""
+
     ranges = True  #: whether it honours Range
-    cut: int | None = None  #: bytes after which it hangs up
-    asked: list[str | None]
+    cut: int | None = None  #: bytes after which it hangs up, and is down from then on
+    down = False  #: whether it answers 500 to everything
+    asked: list[str | None]  #: the Range of each GET
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_HEAD(self) -> None:
+        self._answer(self.server.asked.copy(), body=False)
 
     def do_GET(self) -> None:
+        self._answer(self.server.asked, body=True)
+
+    def _answer(self, asked: list[str | None], body: bool) -> None:
         wanted = self.headers.get("Range")
-        self.server.asked.append(wanted)
-        if self.path != "/file.pt":
-            self.send_error(404)
+        if not self.path.startswith("/api/"):  # huggingface_hub asks once what the hub can do
+            asked.append(wanted)
+        if self.server.down or self.path != "/some/models/resolve/main/file.pt":
+            self.send_error(500 if self.server.down else 404)
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
-        body = BODY[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{DIGEST}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("Content-Length", str(len(BODY) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
         self.end_headers()
-        self.wfile.write(body[: self.server.cut])
+        if body:
+            self.wfile.write(BODY[start:][: self.server.cut])
+            self.server.down = self.server.cut is not None
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the shared cache is; the hub itself refuses connections until there is a `server`."""
+    cache = tmp_path_factory.mktemp("hub")
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 18)
+    _point_to("http://127.0.0.1:9", monkeypatch)
+    return cache
+
+
+def _point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What HF_ENDPOINT does, which is read when huggingface_hub is imported."""
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+
+
+@pytest.fixture
+def server(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:  # noqa: ARG001
     server = Server(("127.0.0.1", 0), Handler)
     server.asked = []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
+    _point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
     yield server
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def on(
-    server: Server, path: str = "/file.pt", size: int | None = len(BODY), sha256: str | None = DIGEST
-) -> OfficialCheckpoint:
-    return OfficialCheckpoint("file.pt", "tiny", f"http://127.0.0.1:{server.server_port}{path}", size, sha256)
+def official(size: int | None = len(BODY), sha256: str | None = DIGEST) -> OfficialCheckpoint:
+    return OfficialCheckpoint("file.pt", "tiny", "some/models", size, sha256)
 
 
 def test_get_puts_the_file_into_the_weights_folder(
     server: Server, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": on(server)})
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": official()})
     for name in ("file.pt", "tiny"):  # by its name, by its model; the second time it is there
         result = run("weights", "get", name)
         assert result.exit_code == 0, result.output
@@ -155,55 +187,84 @@ def test_get_puts_the_file_into_the_weights_folder(
 
 def test_progress_reaches_the_whole(server: Server, tmp_path: Path) -> None:
     steps: list[tuple[int, int | None]] = []
-    download(on(server, size=None, sha256=None), tmp_path, lambda *step: steps.append(step))
+    download(official(size=None, sha256=None), tmp_path, lambda *step: steps.append(step))
     assert steps[-1] == (len(BODY), len(BODY))
+    assert len(steps) > 2
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert server.asked == [None]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path, ranges: bool) -> None:
     server.cut, server.ranges = 2_000_000, ranges
     with pytest.raises(UserError, match=r"broke off after [\d,]+ of 5,120,000 bytes.*again to continue"):
-        download(on(server), tmp_path)
+        download(official(), tmp_path)
     part = tmp_path / "file.pt.part"
     got = part.stat().st_size
     assert 0 < got <= 2_000_000 and not (tmp_path / "file.pt").exists()
-    server.cut = None
-    assert download(on(server), tmp_path).read_bytes() == BODY
-    assert server.asked == [None, f"bytes={got}-"]
+    server.cut, server.down = None, False
+    server.asked.clear()
+    assert download(official(), tmp_path).read_bytes() == BODY
+    assert server.asked == [f"bytes={got}-"]
     assert not part.exists()
 
 
 def test_a_finished_part_is_only_checked(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.pt.part").write_bytes(BODY)
-    assert download(on(server), tmp_path).read_bytes() == BODY
+    assert download(official(), tmp_path).read_bytes() == BODY
     assert server.asked == []
 
 
 def test_a_part_that_is_too_long_is_begun_anew(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.pt.part").write_bytes(BODY + b"more")
-    assert download(on(server), tmp_path).read_bytes() == BODY
+    assert download(official(), tmp_path).read_bytes() == BODY
     assert server.asked == [None]
 
 
 def test_what_has_another_checksum_is_deleted(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has another SHA-256; it was deleted"):
-        download(on(server, sha256="0" * 64), tmp_path)
+        download(official(sha256="0" * 64), tmp_path)
+    assert server.asked == [None]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_network_it_says_which_file_goes_where(
+@pytest.mark.parametrize("content", [BODY, BODY[:-1], BODY[::-1]])
+def test_what_the_shared_cache_holds_is_copied_where_it_is_right(
+    server: Server, hub: Path, tmp_path: Path, content: bytes
+) -> None:
+    commit = hub / "models--some--models" / "snapshots" / ("0" * 40)
+    commit.mkdir(parents=True)
+    (commit / "file.pt").write_bytes(content)
+    (commit.parents[1] / "refs").mkdir()
+    (commit.parents[1] / "refs" / "main").write_text("0" * 40)
+    assert download(official(), tmp_path).read_bytes() == BODY
+    assert server.asked == ([] if content == BODY else [None])
+    assert (commit / "file.pt").read_bytes() == content
+
+
+@pytest.mark.usefixtures("hub")
+def test_without_a_network_it_says_which_file_goes_where(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": official()})
+    assert_by_hand("refused", kept)
+
+
+def test_what_the_hub_does_not_have_is_fetched_by_hand(
     server: Server, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = OfficialCheckpoint("file.pt", "tiny", "http://127.0.0.1:9/file.pt", 1, None)
-    for checkpoint, why in ((refused, "refused"), (on(server, "/gone"), "404 Not Found")):
-        monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": checkpoint})
-        result = run("weights", "get", "tiny")
-        assert result.exit_code == 2
-        message = " ".join(result.stderr.split())
-        assert why in message
-        assert f"fetch {checkpoint.url} on another machine and place it at {kept / 'file.pt'}" in message
-        assert "--weights PATH" in message
+    gone = OfficialCheckpoint("file.pt", "tiny", "some/others", len(BODY), DIGEST)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": gone})
+    assert_by_hand("the server answered 404", kept, "some/others")
+    assert server.asked == [], "what is not there is not asked for"
+
+
+def assert_by_hand(why: str, kept: Path, repository: str = "some/models") -> None:
+    result = run("weights", "get", "tiny")
+    assert result.exit_code == 2
+    message = " ".join(result.stderr.split())
+    assert why in message
+    url = f"https://huggingface.co/{repository}/resolve/main/file.pt"
+    assert f"fetch {url} on another machine and place it at {kept / 'file.pt'}" in message
+    assert "--weights PATH" in message
 
 
 def test_get_of_an_unknown_name_lists_the_known_ones() -> None:
@@ -313,10 +374,10 @@ def test_verify_accepts_a_complete_file_and_shows_its_checksum(saved: Path) -> N
 
 def test_verify_knows_an_official_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()
-    official = OfficialCheckpoint("tiny.pt", "tiny", "http://127.0.0.1/tiny.pt", None, digest)
+    official = OfficialCheckpoint("tiny.pt", "tiny", "some/models", None, digest)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"tiny.pt": official})
     assert "the official tiny.pt" in run("weights", "verify", saved).stdout
-    other = OfficialCheckpoint("tiny.pt", "tiny", "http://127.0.0.1/tiny.pt", None, "0" * 64)
+    other = OfficialCheckpoint("tiny.pt", "tiny", "some/models", None, "0" * 64)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"tiny.pt": other})
     result = run("weights", "verify", saved)
     assert result.exit_code == 2 and "has not the checksum of the official" in result.stderr
