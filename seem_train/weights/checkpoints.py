@@ -148,7 +148,7 @@ def download(
         if _copied_from_shared_cache(checkpoint, target):
             return target
         _fetch(checkpoint, part, progress)
-    except failures as error:
+    except failures as error:  # pyright: ignore[reportGeneralTypeIssues]
         answer = error.response if isinstance(error, HfHubHTTPError) else None
         why = str(error) if answer is None else f"the server answered {answer.status_code}"
         if part.is_file() and part.stat().st_size:
