@@ -148,9 +148,11 @@ class Log:
             kept = file.with_name("metrics.damaged.jsonl")
             write_bytes(kept, content)
             self.say(f"! {file}: {broken} line(s) cannot be read; it is kept as {kept.name}", style="yellow")
+        rows: dict[tuple[object, int], Row] = {}  # earlier versions could write one twice
         for row in [*read, _row_of(last)]:
             if row is not None and row["step"] <= (evaluated if row.get("split") == "val" else step):
-                self.rows.append(row)
+                rows.setdefault((row.get("split"), row["step"]), row)
+        self.rows += rows.values()
         write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
 
     def write_csv(self) -> None:
