@@ -14,6 +14,7 @@ from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Category, Color, parse_color
 from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
+from seem_data.names import spoken_otherwise
 from seem_data.problems import DataError, Problem, a_few, collecting
 from seem_data.readers import Input, Reader, detect, get
 
@@ -130,6 +131,7 @@ def described(labels: dict[str, str], told: dict[str, dict[str, Any]], problems:
         problems.append(
             Problem("guessed", message, 'Correct "isthing" where that is wrong.', severity="note")
         )
+    problems += spoken_otherwise(category.name for category in categories)
     values = {
         record["value"]: labels[key] for key, record in zip(keys, records, strict=True) if "value" in record
     }

@@ -26,6 +26,7 @@ from seem_data.engines.spread import InProcess
 from seem_data.files import write_atomically, writing
 from seem_data.layout import PROBLEMS_JSON
 from seem_data.limits import DEFAULT_MEGAPIXELS
+from seem_data.names import spoken_otherwise
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Reader
 from seem_data.splits import assign as splits
@@ -128,6 +129,7 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
                 for job in done
                 if (split := split_of[job.position]) is not None
             ]
+            report.problems += spoken_otherwise(category.name for category in order.categories)
             info = {"name": order.inputs.name, "options": _options_told(order, reader, mask_reader)}
             report.splits = assemble(order.out, journal, placed, order.categories, info)
             _write_problems(order.out, report.problems)

@@ -58,9 +58,11 @@ from seem_data.layout.rows import (
     semantic_ignore,
 )
 from seem_data.layout.writing import SplitWriter, encode_rows, write_categories, write_info
+from seem_data.names import BACKGROUND, clean_name, heard_as
 from seem_data.problems import DataError, Problem
 
 __all__ = [
+    "BACKGROUND",
     "CATEGORIES_JSON",
     "DATASET_JSON",
     "FOLDER",
@@ -103,7 +105,9 @@ __all__ = [
     "Split",
     "SplitWriter",
     "check_name",
+    "clean_name",
     "encode_rows",
+    "heard_as",
     "is_file_name",
     "load_categories",
     "read_grounding",

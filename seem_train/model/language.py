@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from seem_data.layout import BACKGROUND, clean_name, heard_as
 from seem_train.errors import UserError
 from seem_train.model.attention import Attention
 from seem_train.model.config import LanguageConfig
@@ -29,7 +30,6 @@ from seem_train.model.text_store import TextStore, key_of, store_folder
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
-BACKGROUND = "background"  #: the name of the no-object category: the last column of all class logits
 ROWS = 8  #: texts encoded at once
 CHUNK = 512  #: texts whose tokens are held at once where only their vectors are wanted
 STEP = 8  #: lengths are rounded up to multiples of so many tokens
@@ -87,28 +87,16 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> tuple[Tensor, tu
     return torch.tensor(padded, dtype=torch.long).reshape(len(rows), longest), tuple(len(r) for r in rows)
 
 
-def clean_name(name: str) -> str:
-    """A COCO panoptic category as it is spoken: without the suffixes that tell merged classes apart."""
-    for suffix in ("-other", "-merged", "-stuff"):
-        name = name.replace(suffix, "")
-    return name
-
-
 def spoken_names(names: Sequence[str]) -> list[str]:
     """The names of categories as the model hears them.
 
     "background", in any case, is what SEEM calls "no object": a category of that name would have the same
     embedding, and never win against it. It is said in another word; all other names are left as they are.
     """
-    heard = {_heard(name) for name in names}
+    heard = {heard_as(name) for name in names}
     free = (word for word in STAND_INS if word not in heard)
     stand_in = next(free, STAND_INS[0])
-    return [stand_in if _heard(name) == BACKGROUND else name for name in names]
-
-
-def _heard(name: str) -> str:
-    """What the tokenizer makes of a name: case and outer blanks are lost."""
-    return clean_name(name).replace(",", "").replace("+", " ").strip().lower()
+    return [stand_in if heard_as(name) == BACKGROUND else name for name in names]
 
 
 def training_prompts(names: Sequence[str], draw: Callable[[int], int]) -> list[str]:

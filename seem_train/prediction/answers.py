@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from seem_data.layout import ImageRecord
+from seem_data.layout import ImageRecord, clean_name
 from seem_train.errors import UserError
 from seem_train.files import make_folder, write_image, write_text
 from seem_train.metrics.instance import encode_masks
-from seem_train.model.language import clean_name
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticFiles

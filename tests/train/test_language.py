@@ -10,9 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from seem_data.layout import clean_name
 from seem_train.errors import UserError
 from seem_train.model.config import LanguageConfig
-from seem_train.model.language import LanguageEncoder, clean_name, tokenize, training_prompts, unit
+from seem_train.model.language import LanguageEncoder, tokenize, training_prompts, unit
 from seem_train.model.templates import TEMPLATES
 
 TEXTS = ["a red mug", "the plate on the left of the small green mug", ""]
