@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -165,23 +166,33 @@ def test_fifty_kills_leave_the_same_bits(dataset: Path, tmp_path: Path, strategy
     campaign(dataset, tmp_path, strategy, kills=50, seed=2)
 
 
+def _start_two(file: Path) -> list[subprocess.Popen[bytes]]:
+    """As torchrun would; `--devices` starts `seem_train`, which knows no micro model."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    command = [sys.executable, str(Path(toy.__file__)), "run", "--config", str(file)]
+    ranks = ({"RANK": str(n), "LOCAL_RANK": str(n), "MASTER_PORT": str(port)} for n in range(2))
+    return [subprocess.Popen(command, env=shared | rank, stdout=subprocess.DEVNULL) for rank in ranks]
+
+
 @pytest.mark.slow
 def test_two_processes_killed_at_random_times_leave_the_same_bits(dataset: Path, tmp_path: Path) -> None:
-    rng = random.Random(3)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    rng, kills = random.Random(3), 0
     for name in ("whole", "killed"):
         file = tmp_path / f"{name}.yaml"
         file.write_text(to_yaml(settings(dataset, tmp_path / name, "head-adapter")))
-        command = [sys.executable, str(Path(toy.__file__)), "run", "--config", str(file), "--devices", "2"]
         for _ in range(0 if name == "whole" else 6):
-            with subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-            ) as process:
-                log = tmp_path / name / "log.txt"
-                before = log.stat().st_size if log.is_file() else 0
-                while process.poll() is None and not (log.is_file() and log.stat().st_size > before):
-                    time.sleep(0.05)  # until it trains
-                time.sleep(rng.uniform(0.0, 3.0))
-                os.killpg(process.pid, signal.SIGKILL)
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+            log = tmp_path / name / "log.txt"
+            before = log.stat().st_size if log.is_file() else 0
+            both = _start_two(file)
+            while both[0].poll() is None and not (log.is_file() and log.stat().st_size > before):
+                time.sleep(0.02)  # until it trains
+            time.sleep(rng.uniform(0.0, 1.5))
+            for process in both:
+                process.kill()
+            kills += [process.wait() for process in both] == [-signal.SIGKILL] * 2
+        assert [process.wait() for process in _start_two(file)] == [0, 0]
+    assert kills > 0
     assert_same(tmp_path / "whole", tmp_path / "killed")
