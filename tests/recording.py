@@ -181,12 +181,8 @@ def real_inputs() -> list[Path]:
 
 def colour_map(proposed: Json) -> Json:
     """With colours and kinds that do not depend on what `init` finds fitting: every third name is stuff."""
-    if isinstance(proposed, dict):
-        return {
-            name: {"color": [7 * i + 3, 5, 9], "isthing": i % 3 > 0}
-            for i, name in enumerate(sorted(proposed))
-        }
-    return proposed  # the categories of a panoptic JSON, colours and all
+    rows = [row for row in proposed if isinstance(row, dict)] if isinstance(proposed, list) else []
+    return [row | {"color": [7 * i + 3, 5, 9], "isthing": int(i % 3 > 0)} for i, row in enumerate(rows)]
 
 
 def norms(folder: Path) -> dict[str, Json]:
