@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ def locked(folder: Path) -> Iterator[str]:
             )
         file.truncate(0)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}) + "\n")
+        file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": now}) + "\n")
         file.flush()
         _held.add(path)
         try:

@@ -124,5 +124,5 @@ def test_bench_tells_this_machines_own_figures() -> None:
     done = CliRunner().invoke(app, [*arguments, "--device", "cpu", "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found["img_s"] > 0 and found["peak_bytes"] > found["built_bytes"] > 0
+    assert found["img_s"] > 0 and found["peak_bytes"] >= found["built_bytes"] > 0
     assert found["setting"]["size"] == 64 and found["parts"]["backbone"] > 0

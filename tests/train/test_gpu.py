@@ -87,9 +87,9 @@ def test_a_step_waits_for_its_matching_and_for_its_numbers(dataset: Path, tmp_pa
     (tmp_path / "run.yaml").write_text(to_yaml(toy.settings(dataset, tmp_path / "run", **changes)))
     said, waits = on_gpu("run", "--config", tmp_path / "run.yaml", "--precision", "bf16")
     assert "a pretended GPU · bf16" in said and "Done in" in said
-    step = {"training/trainer.py", "training/step.py", "losses", "model/decoder.py", "model/prepare.py"}
+    step = {"training/update.py", "training/step.py", "losses", "model/decoder.py", "model/prepare.py"}
     found = {what: count for what, count in waits.items() if any(f" {place}" in what for place in step)}
-    assert found == {"to host losses/matcher.py": 3, "tolist training/trainer.py": 3}
+    assert found == {"to host losses/matcher.py": 3, "tolist training/update.py": 3}
 
 
 @pytest.fixture(scope="module")
