@@ -38,7 +38,7 @@ def init(polys: Path | str, images: Path | str | None = None, format: str = "aut
 def validate(
     dataset: Path | str, *, workers: int | None = None, max_megapixels: float = DEFAULT_MEGAPIXELS
 ) -> list[Problem]:
-    """All that is wrong with a dataset; an empty list if it is as the layout promises.
+    """All that is wrong with a dataset; nothing, or notes alone, if it is as the layout promises.
 
     Args:
         workers: processes; by default one for each core.

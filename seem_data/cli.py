@@ -147,6 +147,7 @@ def validate(
                 [],
                 check(dataset, workers=workers, progress=bar, max_megapixels=max_megapixels),
             )
+    wrong = sum(problem.severity != "note" for problem in problems)
     if json:
         rows = {"repaired": repaired, "problems": problems}
         show_json({name: [problem.as_dict() for problem in found] for name, found in rows.items()})
@@ -154,8 +155,14 @@ def validate(
         show_problems(problems, rest="the output of --json")
         if repaired:
             say(f"{_count(len(repaired), 'problem')} repaired.")
-        say(f"{dataset}: {_count(len(problems), 'problem')}." if problems else f"{dataset} is valid.")
-    raise typer.Exit(WITH_PROBLEMS if problems else GOOD)
+        say(_verdict(dataset, len(problems), wrong))
+    raise typer.Exit(WITH_PROBLEMS if wrong else GOOD)
+
+
+def _verdict(dataset: Path, told: int, wrong: int) -> str:
+    """`wrong` of what was told are problems, the others notes."""
+    notes = f", {_count(told - wrong, 'note')}" if told > wrong else ""
+    return f"{dataset}: {_count(wrong, 'problem')}{notes}." if wrong else f"{dataset} is valid{notes}."
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Bounds on what a file may ask for, so that one picture cannot take all memory."""
+"""Bounds: on what a file may ask for, so that one picture cannot take all memory; on what SEEM can find."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from seem_data.problems import DataError, Problem
 DEFAULT_MEGAPIXELS = 100.0
 #: The most that can be asked for: above it Pillow itself refuses.
 MOST_MEGAPIXELS = 178.0
+#: Segments that SEEM can find in one image: the queries of its decoder, in all published models.
+QUERIES = 100
 
 
 def check_pixels(width: int, height: int, megapixels: float, file: str) -> None:

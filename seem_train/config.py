@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from seem_train.errors import UserError
-from seem_train.ranges import COUNT, MANY, SHARE, Range
+from seem_train.ranges import COUNT, MANY, MAX_PIXELS, SHARE, Range
 
 Task = Literal["panoptic", "grounding", "interactive"]
 EvalTask = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
@@ -107,6 +107,13 @@ class DataConfig:
         1,
         "at most so many rounds of simulated corrections before the step's loss",
         within=Range(least=0, most=20),
+    )
+    max_pixels: int = _option(
+        MAX_PIXELS,
+        "photos of more are refused: they fill the memory",
+        "--max-pixels",
+        within=COUNT,
+        free=True,
     )
     workers: int | None = _option(
         None,

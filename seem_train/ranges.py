@@ -1,8 +1,10 @@
-"""Numbers that a user gives, on the command line or from Python, checked before anything is opened."""
+"""Numbers that a user gives, on the command line or from Python, checked before anything is opened; and how
+large what is opened may be."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +34,9 @@ class Range:
         return " and ".join(f"{word} {end:,g}" for word, end in ends.items() if end is not None)
 
 
+#: of a photo, unless more are allowed (``--max-pixels``): about 1.3 GB while it is decoded
+MAX_PIXELS = 128_000_000
+
 COUNT = Range(least=1, most=10**9)
 MANY = Range(least=0, most=10**9)
 SHARE = Range(least=0, most=1)
@@ -49,3 +54,14 @@ def check_ranges(shares: Mapping[str, float | None], counts: Mapping[str, int | 
     wrong += [f"{n} {v}: must be above 0" for n, v in counts.items() if v is not None and v <= 0]
     if wrong:
         raise UserError("\n".join(wrong))
+
+
+def too_many_pixels(file: str | os.PathLike[str], height: int, width: int, most: int = MAX_PIXELS) -> str:
+    """What to say of a photo of more than `most` pixels; "" of others."""
+    pixels = height * width
+    if pixels <= most:
+        return ""
+    return (
+        f"{os.fspath(file)}: has {pixels:,} pixels, more than {most:,}; scale it down, or allow more "
+        "with --max-pixels"
+    )

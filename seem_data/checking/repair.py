@@ -65,8 +65,8 @@ def repair(
         DataError: the folder is no dataset, or cannot be written.
     """
     before = validate(root, workers=workers, progress=progress, max_megapixels=max_megapixels)
-    if not before:
-        return [], []
+    if all(problem.severity == "note" for problem in before):
+        return [], before
     dataset = Dataset(root)
     info = _info(dataset)
     counts = dict(info.get("splits", {})) if isinstance(info.get("splits"), dict) else {}

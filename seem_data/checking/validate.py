@@ -42,7 +42,7 @@ def validate(
     progress: Callable[[str, int, int], None] | None = None,
     max_megapixels: float = DEFAULT_MEGAPIXELS,
 ) -> list[Problem]:
-    """All that is wrong with a dataset; an empty list if it is as the layout promises.
+    """All that is wrong with a dataset; nothing, or notes alone, if it is as the layout promises.
 
     Args:
         max_megapixels: photos and PNGs with more are a problem, and not decoded.

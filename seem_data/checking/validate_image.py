@@ -19,7 +19,7 @@ from seem_data.encoding.segment_map import SegmentMap
 from seem_data.files import read_regular, sha256_file
 from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment, png
 from seem_data.layout.pixels import read_id_map
-from seem_data.limits import check_pixels
+from seem_data.limits import QUERIES, check_pixels
 from seem_data.problems import DataError, Problem, Severity
 
 _LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json
@@ -150,6 +150,18 @@ class _ImageCheck:
                 kind = "crowd" if iscrowd else "stuff"
                 message = f"has {count} segments of the {kind} {name!r}; an image has one at most."
                 self.add("split-stuff", self.panoptic, message, _BUILD_AGAIN)
+        self._check_count()
+
+    def _check_count(self) -> None:
+        """A dataset may hold more in an image than SEEM can answer with; who trains on it should know."""
+        count = sum(segment.iscrowd == 0 for segment in self.rows.panoptic.segments_info)
+        if count > QUERIES:
+            message = (
+                f"has {count} segments; SEEM finds {QUERIES} in an image at most (its queries), and learns "
+                "nothing from those beyond."
+            )
+            remedy = "Cut the photo into tiles, or mark very small objects as one crowd."
+            self.add("more-than-queries", self.photo, message, remedy, severity="note")
 
     def _segment(self, code: str, number: int, message: str, remedy: str = _FIX) -> None:
         where = f"image {self.rows.image.file_name}, segment {number}"

@@ -54,6 +54,9 @@ class DemoOptions:
         None, "GB for what the model saw in photos, which is kept as long as there is room; default: 2",
         None, _SERVER,
     )  # fmt: skip
+    max_pixels: int | None = option(
+        None, "photos of more are refused: they fill the memory; default: 64 million", None, _SERVER
+    )
     label_studio: str | None = option(
         None,
         f"Label Studio's address, to be its ML backend; its token stands in ${_STUDIO_TOKEN}",
@@ -79,7 +82,12 @@ def demo(chosen: DemoOptions) -> None:
         raise UserError(
             f"seem-train demo needs {' and '.join(missing)}; install with: pip install 'seem-tools[demo]'"
         )
-    check_ranges({}, {"--size": chosen.size, "--max-sessions": chosen.max_sessions})
+    counts = {
+        "--size": chosen.size,
+        "--max-sessions": chosen.max_sessions,
+        "--max-pixels": chosen.max_pixels,
+    }
+    check_ranges({}, counts)
     if not 0 <= chosen.port <= 65535:
         raise UserError(f"--port {chosen.port}: must lie between 0 and 65535; 0 takes one that is free")
     if chosen.memory is not None and not chosen.memory > 0:
@@ -110,7 +118,7 @@ def _offer(chosen: DemoOptions, photos: list[Path]) -> Offer:
     limits = _limits(chosen)
     model, base = _models(chosen, limits)
     kept = KeptFolder(chosen.keep, model.predictor.categories)
-    return Offer(model, base, Album(photos, kept.has), kept, limits)
+    return Offer(model, base, Album(photos, kept.has, limits.pixels), kept, limits)
 
 
 def _limits(chosen: DemoOptions) -> Limits:
@@ -121,6 +129,8 @@ def _limits(chosen: DemoOptions) -> Limits:
     limits = Limits()
     if chosen.max_sessions is not None:
         limits = replace(limits, sessions=chosen.max_sessions)
+    if chosen.max_pixels is not None:
+        limits = replace(limits, pixels=chosen.max_pixels)
     if chosen.memory is not None:
         limits = replace(limits, embedded=int(chosen.memory * 2**30))
     return limits

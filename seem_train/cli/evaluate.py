@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,14 @@ from seem_train.cli.early import check_dataset, check_model
 from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
-from seem_train.ranges import check_ranges
+from seem_train.ranges import MAX_PIXELS, check_ranges
 
 if TYPE_CHECKING:
     from seem_train.evaluation.comparison import Comparison, Findings
     from seem_train.evaluation.evaluate import EvaluationSettings
     from seem_train.evaluation.result import EvaluationResult
+    from seem_train.evaluation.tasks import Task
+    from seem_train.weights.opening import OpenModel
 
 _SHOWN = 6  #: worst images in the report, and as many best ones
 GLOSSARY = {
@@ -67,6 +69,7 @@ class EvaluateOptions:
         False, "ask every sentence, not the first of each segment", "--all-sentences"
     )
     limit: int | None = option(None, "only the first N images")
+    max_pixels: int = option(MAX_PIXELS, options.MAX_PIXELS)
     device: str = options.device_option()
     precision: str = options.precision_option()
     devices: int = option(1, "processes on this machine, one for each GPU")
@@ -99,6 +102,7 @@ def evaluate(chosen: EvaluateOptions) -> None:
         progress(chosen.as_json or not runtime.is_main) as show,
     ):
         opened = open_model(model, chosen.preset, runtime.device)
+        say(_plan(opened, chosen, asked), chosen.as_json)
         comparator = Comparator(runtime, chosen.split, asked, _settings(chosen, opened.size), show)
         findings = comparator.of(
             opened,
@@ -111,7 +115,7 @@ def evaluate(chosen: EvaluateOptions) -> None:
     if not runtime.is_main:
         return
     if out is not None:
-        _write(out, findings, chosen.dataset)
+        _write(out, findings, chosen)
     kept = _keep_thresholds(opened.folder, findings.result)
     if chosen.as_json:
         print(json.dumps(findings.as_dict(), ensure_ascii=False))
@@ -136,12 +140,28 @@ def _checked(chosen: EvaluateOptions) -> str:
             "--size": chosen.size,
             "--max-clicks": chosen.max_clicks,
             "--limit": chosen.limit,
+            "--max-pixels": chosen.max_pixels,
             "--devices": chosen.devices,
         },
     )
     check_model(chosen.model)
     check_dataset(chosen.dataset, chosen.split)
     return chosen.model
+
+
+def _plan(opened: OpenModel, chosen: EvaluateOptions, tasks: Sequence[Task]) -> str:
+    """What will be done, and what it takes."""
+    from seem_train.data.dataset import SegmentationSet
+    from seem_train.evaluation.evaluate import check_tasks
+    from seem_train.evaluation.memory import estimate
+    from seem_train.formatting import size_text
+
+    check_tasks(tasks)
+    images = SegmentationSet(chosen.dataset, chosen.split, chosen.max_pixels)
+    size = _settings(chosen, opened.size).size
+    needed = size_text(estimate(opened.model, images, tasks, size, chosen.limit))
+    count = min(len(images), chosen.limit or len(images))
+    return f"{count:,} images of {chosen.dataset} · {', '.join(tasks)} · estimated peak {needed} …"
 
 
 def _settings(chosen: EvaluateOptions, size_of_run: int | None) -> EvaluationSettings:
@@ -154,6 +174,7 @@ def _settings(chosen: EvaluateOptions, size_of_run: int | None) -> EvaluationSet
         max_clicks=chosen.max_clicks,
         all_sentences=chosen.all_sentences,
         limit=chosen.limit,
+        max_pixels=chosen.max_pixels,
     )
 
 
@@ -175,16 +196,17 @@ def _keep_thresholds(folder: Path | None, result: EvaluationResult) -> str:
     return f"Least scores worth showing: {', '.join(told)}; predict takes them from {folder / THRESHOLDS}"
 
 
-def _write(out: Path, findings: Findings, dataset: Path) -> None:
+def _write(out: Path, findings: Findings, chosen: EvaluateOptions) -> None:
     from seem_train.data.dataset import SegmentationSet
     from seem_train.evaluation.report import write_report
     from seem_train.files import write_text
 
     text = json.dumps(findings.as_dict(), indent=1, ensure_ascii=False)
+    images = SegmentationSet(chosen.dataset, findings.result.split, chosen.max_pixels)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "evaluation.json", text + "\n")
-        write_report(out / "report.html", findings, SegmentationSet(dataset, findings.result.split))
+        write_report(out / "report.html", findings, images)
     except OSError as error:
         raise UserError(f"{out}: cannot be written to ({error.strerror}); name another folder") from None
 

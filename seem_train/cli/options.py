@@ -30,6 +30,7 @@ PRESET = "model of a weights file that does not tell"
 SIZE = "shorter side of the photos"
 OBJECT_THRESHOLD = "least score of a panoptic segment, 0 to 1 (the original: 0.8)"
 OVERLAP_THRESHOLD = "least share of itself that a segment must keep, 0 to 1 (0.8)"
+MAX_PIXELS = "photos of more are refused: they fill the memory"
 CATEGORIES = "names, as 'mug,table'; default: the run's, else COCO's 133"
 AS_JSON = "print JSON"
 DEVICES = ("auto", "cpu", "cuda")

@@ -18,7 +18,7 @@ from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
 from seem_train.prediction.finding import find_photos
 from seem_train.prediction.proposals.format import check_format
-from seem_train.ranges import check_ranges
+from seem_train.ranges import MAX_PIXELS, check_ranges
 
 if TYPE_CHECKING:
     from seem_train.prediction.many import Outcome, Wanted
@@ -76,7 +76,7 @@ class PredictOptions:
     preset: str | None = option(None, options.PRESET, "--model", _HOW)
     size: int | None = option(None, f"{options.SIZE} for the model; default: the run's, else 800", panel=_HOW)
     batch: int | None = option(None, "photos at once; default: 8 on a GPU, 1 on the CPU", panel=_HOW)
-    max_pixels: int = option(128_000_000, "photos of more are refused: they fill the memory", panel=_HOW)
+    max_pixels: int = option(MAX_PIXELS, options.MAX_PIXELS, panel=_HOW)
     device: str = options.device_option(_HOW)
     precision: str = options.precision_option(_HOW)
     as_json: bool = option(False, options.AS_JSON, "--json", _HOW)
@@ -108,7 +108,7 @@ def predict(chosen: PredictOptions) -> None:
     say(f"loading {chosen.model} …", chosen.as_json)
     from seem_train.prediction.many import predict as answer
 
-    prompts = marks.prompts()
+    prompts = marks.prompts(chosen.max_pixels)
     predictor, measured = _predictor(chosen)
     batch = chosen.batch or (8 if predictor.model.device.type == "cuda" else 1)
     with progress(chosen.as_json) as show:
@@ -206,11 +206,13 @@ class _Marks:
     def any(self) -> bool:
         return any((self.texts, self.points, self.boxes, self.strokes, self.references))
 
-    def prompts(self) -> Prompts:
+    def prompts(self, max_pixels: int) -> Prompts:
         from seem_train.prediction.photo import open_mask, open_photo
         from seem_train.prediction.prompt_types import Prompts
 
-        reference = [(open_photo(photo), open_mask(mask)) for photo, mask in self.references]
+        reference = [
+            (open_photo(photo, max_pixels), open_mask(mask, max_pixels)) for photo, mask in self.references
+        ]
         return Prompts(self.texts, self.points, self.boxes, self.strokes, reference=reference)
 
 

@@ -5,8 +5,11 @@ Reads through `seem_data.layout` alone. Works without ``grounding.json`` and wit
 
 from __future__ import annotations
 
+import io
 import shlex
+import stat
 import threading
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +18,12 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from seem_data.layout import DataError, Dataset, ImageRecord, Sentence, Split
 from seem_train.errors import UserError
+from seem_train.ranges import MAX_PIXELS, too_many_pixels
 
 _SHOWN = 12  #: problems listed one by one
 _THREAD = threading.local()
@@ -62,10 +67,10 @@ class SegmentationSet:
     """One split of a dataset, checked: `len` images, each read on demand as a `Sample`.
 
     Checking reads the JSON files and looks for the pixel files without opening them. Raises UserError with
-    all problems in one list.
+    all problems in one list, photos of more than `max_pixels` among them.
     """
 
-    def __init__(self, root: Path | str, split: str) -> None:
+    def __init__(self, root: Path | str, split: str, max_pixels: int = MAX_PIXELS) -> None:
         try:
             dataset = Dataset(root)
             self.split: Split = dataset.split(split)
@@ -78,7 +83,7 @@ class SegmentationSet:
         self._sentences: dict[tuple[int, int], list[Sentence]] = {}
         for row in grounded:
             self._sentences.setdefault((row.image_id, row.segment_id), []).extend(row.sentences)
-        self._check()
+        self._check(max_pixels)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -124,13 +129,7 @@ class SegmentationSet:
         record = self.images[index]
         path = self.split.image_path(record)
         shrink = _shrink(path, record, at_least)
-        image = _decode(path, shrink)
-        expected = -(-record.height // shrink), -(-record.width // shrink)
-        if image.shape[:2] != expected:
-            raise UserError(
-                f"{path} is {image.shape[1] * shrink} × {image.shape[0] * shrink} pixels, panoptic.json says "
-                f"{record.width} × {record.height}; build the dataset again"
-            )
+        image = _decode(path, (record.height, record.width), shrink)
         try:
             ids = self.split.id_map(record)
         except DataError as error:
@@ -157,9 +156,10 @@ class SegmentationSet:
             file=str(path),
         )
 
-    def _check(self) -> None:
+    def _check(self, max_pixels: int) -> None:
         root = self.split.root
         problems: list[str] = []
+        large: list[str] = []
         if not self.images:
             problems.append(f"{root / 'panoptic.json'}: the split has no image")
         if not len(self.categories):
@@ -172,6 +172,9 @@ class SegmentationSet:
                 problems.append(f"{self.split.image_path(image)}: the photo is missing")
             if image.panoptic_name not in pngs:
                 problems.append(f"{self.split.panoptic_path(image)}: the panoptic PNG is missing")
+            path = self.split.image_path(image)
+            if refused := too_many_pixels(path, image.height, image.width, max_pixels):
+                large.append(refused)
             for segment in image.segments:
                 known.add((image.id, segment.id))
                 if segment.category_id not in self._index:
@@ -184,11 +187,12 @@ class SegmentationSet:
             for image, segment in self._sentences
             if (image, segment) not in known
         ]
-        if problems:
-            more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        told = problems + large
+        if told:
+            more = f"\n… and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
             folder = shlex.quote(str(root.parent))
             advice = f"\nRun: seem-data validate {folder} --fix, or build the dataset again."
-            raise UserError("\n".join(problems[:_SHOWN]) + more + advice)
+            raise UserError("\n".join(told[:_SHOWN]) + more + (advice if problems else ""))
 
 
 def renumber(ids: NDArray[np.int32], order: list[int]) -> NDArray[np.int32]:
@@ -211,15 +215,35 @@ def _shrink(path: Path, record: ImageRecord, at_least: tuple[int, int] | None) -
     return next(fits, 1)
 
 
-def _decode(path: Path, shrink: int) -> NDArray[np.uint8]:
-    """[H, W, 3] RGB. The layout's photos are upright, so orientation tags are not looked at."""
+def _decode(path: Path, size: tuple[int, int], shrink: int) -> NDArray[np.uint8]:
+    """[H, W, 3] RGB, at 1/`shrink` of the (height, width) that it must have: checked before it is decoded.
+
+    The layout's photos are upright, so orientation tags are not looked at.
+    """
+    damaged = UserError(f"{path} cannot be decoded: it is damaged or no image; build the dataset again")
     try:
-        data = np.fromfile(path, np.uint8)
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a named pipe would wait for ever
+            raise UserError(f"{path} is no regular file; build the dataset again")
+        data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
-    image = cv2.imdecode(data, _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
-    if image is None:
-        raise UserError(f"{path} cannot be decoded: it is damaged or no image; build the dataset again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as opened:
+                width, height = opened.size
+    except Image.DecompressionBombError:
+        raise UserError(f"{path}: has more than 178 million pixels; scale it down") from None
+    except Exception:  # Pillow's parsers raise whatever they run into
+        raise damaged from None
+    if (height, width) != size:
+        raise UserError(
+            f"{path} is {width} × {height} pixels, panoptic.json says {size[1]} × {size[0]}; "
+            "build the dataset again"
+        )
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None or image.shape[:2] != (-(-height // shrink), -(-width // shrink)):
+        raise damaged
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from seem_train.demo.limits import Limits
 from seem_train.demo.wire import AlbumRow
 from seem_train.errors import UserError
+from seem_train.prediction.photo import open_photo
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.review import how_unsure
 
@@ -16,10 +18,13 @@ class Album:
     Args:
         files: in the order of their names.
         is_kept: whether a photo of that name was kept.
+        max_pixels: photos of more are not looked at.
     """
 
-    def __init__(self, files: Sequence[Path], is_kept: Callable[[str], bool]) -> None:
-        self._files, self._is_kept = list(files), is_kept
+    def __init__(
+        self, files: Sequence[Path], is_kept: Callable[[str], bool], max_pixels: int = Limits.pixels
+    ) -> None:
+        self._files, self._is_kept, self._max_pixels = list(files), is_kept, max_pixels
         self._unsure: dict[int, float] = {}
         self._opened: set[int] = set()
 
@@ -58,10 +63,11 @@ class Album:
         Takes the predictor's photo: whoever asks next must turn to theirs.
         """
         try:
-            predictor.set_image(self._files[number])
+            photo = open_photo(self._files[number], self._max_pixels)
         except UserError:
             self._unsure[number] = 0.0
             return
+        predictor.set_image(photo)
         self._unsure[number] = round(how_unsure(predictor.panoptic()), 4)
 
     @property

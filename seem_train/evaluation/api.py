@@ -11,7 +11,7 @@ from seem_train.evaluation import evaluate as scoring
 from seem_train.evaluation.result import EvaluationResult
 from seem_train.evaluation.tasks import TASKS, Task
 from seem_train.model.seem import SEEM
-from seem_train.ranges import check_ranges
+from seem_train.ranges import MAX_PIXELS, check_ranges
 from seem_train.runtime import Precision, Runtime, pick_precision, start
 from seem_train.weights.opening import open_model
 
@@ -28,6 +28,7 @@ def evaluate(
     max_clicks: int | None = None,
     all_sentences: bool = False,
     limit: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     predictions: str | os.PathLike[str] | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Precision | Literal["auto"] = "auto",
@@ -45,6 +46,7 @@ def evaluate(
         max_clicks: of the simulated user; default: the model's, 20.
         all_sentences: ask every sentence of a segment, not the first only.
         limit: only the first images.
+        max_pixels: photos of more are refused.
         predictions: folder for a COCO panoptic result.
         progress: called with (done, all) images.
 
@@ -59,7 +61,7 @@ def evaluate(
     """
     check_ranges(
         {"object_threshold": object_threshold, "overlap_threshold": overlap_threshold},
-        {"size": size, "max_clicks": max_clicks, "limit": limit},
+        {"size": size, "max_clicks": max_clicks, "limit": limit, "max_pixels": max_pixels},
     )
 
     def score(model: SEEM, runtime: Runtime, size: int | None) -> EvaluationResult:
@@ -70,6 +72,7 @@ def evaluate(
             max_clicks=max_clicks,
             all_sentences=all_sentences,
             limit=limit,
+            max_pixels=max_pixels,
         )
         written = None if predictions is None else Path(predictions)
         return scoring.evaluate(

@@ -33,6 +33,7 @@ from seem_train.metrics import (
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.output.panoptic_files import PanopticFiles
+from seem_train.ranges import MAX_PIXELS
 from seem_train.runtime import Runtime
 
 SEARCHED: dict[str, Task] = {"things": "instance", "phrases": "grounding"}
@@ -51,6 +52,7 @@ class EvaluationSettings:
     all_sentences: bool = False  #: ask every sentence of a segment, not the first only
     limit: int | None = None  #: the first images of the split only
     seed: int = 0
+    max_pixels: int = MAX_PIXELS  #: photos of more are refused
 
     def completed(self, model: SEEM) -> EvaluationSettings:
         """With the model's own numbers in place of None."""
@@ -89,9 +91,8 @@ def evaluate(
     """
     settings = (settings or EvaluationSettings()).completed(model)
     runtime = runtime or Runtime(model.device)
-    if unknown := [task for task in tasks if task not in TASKS] or ([] if tasks else ["none"]):
-        raise UserError(f"tasks: {', '.join(unknown)} asked for; there are {', '.join(TASKS)}")
-    images = SegmentationSet(dataset, split)
+    check_tasks(tasks)
+    images = SegmentationSet(dataset, split, settings.max_pixels)
     total = min(len(images), settings.limit or len(images))
     tally = _Tally.of(images, tasks, settings, calibrate)
     files = PanopticFiles(predictions, images.categories) if predictions is not None else None
@@ -113,6 +114,15 @@ def evaluate(
     if files is not None and runtime.is_main:
         files.finish(tally.rows)
     return tally.result(images, [task for task in TASKS if task in tasks], settings, total)
+
+
+def check_tasks(tasks: Sequence[str]) -> None:
+    """
+    Raises:
+        UserError: one is unknown, or there is none.
+    """
+    if unknown := [task for task in tasks if task not in TASKS] or ([] if tasks else ["none"]):
+        raise UserError(f"tasks: {', '.join(unknown)} asked for; there are {', '.join(TASKS)}")
 
 
 @dataclass

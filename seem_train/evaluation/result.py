@@ -162,7 +162,8 @@ class Earlier:
     def differences(self, result: EvaluationResult) -> list[str]:
         """Settings that make both hard to compare, as "size 512 there, 800 here"."""
         now = {"dataset": result.dataset, "split": result.split, "images": result.images} | result.settings
-        skipped = ("tasks", "limit")  # said by the scores, and by the number of images
+        # said by the scores, and by the number of images; or without influence on them
+        skipped = ("tasks", "limit", "max_pixels")
         return [
             f"{name} {self.settings[name]} there, {value} here"
             for name, value in now.items()

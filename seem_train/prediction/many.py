@@ -40,12 +40,13 @@ from seem_train.prediction.answers import (
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.found import NotFound, found_and_not
-from seem_train.prediction.photo import MAX_PIXELS, open_photo
+from seem_train.prediction.photo import open_photo
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals.writing import Proposals
 from seem_train.prediction.review import Reviewed, how_unsure
 from seem_train.prediction.user_prompts import read_prompts
+from seem_train.ranges import MAX_PIXELS
 
 T = TypeVar("T")
 

@@ -19,11 +19,11 @@ import torch
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from seem_train.errors import UserError
+from seem_train.ranges import MAX_PIXELS, too_many_pixels
 
 #: a file; pixels [H, W] or [H, W, 1 | 3 | 4]; a Pillow image; a tensor [3 | 1, H, W] or [H, W]
 PhotoSource: TypeAlias = "str | os.PathLike[str] | np.ndarray | Image.Image | torch.Tensor"
 
-MAX_PIXELS = 128_000_000  #: of a file, unless more are allowed: about 1.3 GB while it is decoded
 _DARKEST = 4096  #: a 16-bit photo whose greatest value is less would come out black
 _DIMMEST = 16.0  #: … and one of floats from 0 to 255
 _OVERSHOOT = 0.05  #: enlarging makes values so much too large or small, which is cut off
@@ -93,12 +93,9 @@ def _check_regular(path: Path) -> None:
 
 
 def _check_pixels(path: Path, size: tuple[int, int], max_pixels: int) -> None:
-    pixels = size[0] * size[1]
-    if pixels > max_pixels:
-        raise UserError(
-            f"{path}: has {pixels:,} pixels, more than {max_pixels:,}; scale it down, or allow more "
-            "with --max-pixels"
-        )
+    width, height = size
+    if refused := too_many_pixels(path, height, width, max_pixels):
+        raise UserError(refused)
 
 
 def _refuse_dark(image: Image.Image, path: Path) -> None:
@@ -198,7 +195,7 @@ def _check_sixteen_bits(low: int, high: int, name: str) -> None:
         )
 
 
-def open_mask(path: Path) -> np.ndarray:
+def open_mask(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A mask [H, W] bool from a picture: where it is not black; of one with transparency, where it is opaque.
 
     Raises:
@@ -207,7 +204,7 @@ def open_mask(path: Path) -> np.ndarray:
     _check_regular(path)
     try:
         with Image.open(path) as opened:
-            _check_pixels(path, opened.size, MAX_PIXELS)
+            _check_pixels(path, opened.size, max_pixels)
             opened.load()
             turned = ImageOps.exif_transpose(opened)
             if turned.mode in ("RGBA", "LA", "PA"):
@@ -217,7 +214,7 @@ def open_mask(path: Path) -> np.ndarray:
     except UserError:
         raise
     except Exception:
-        _from_file(path)  # says what is wrong with it
+        _from_file(path, max_pixels)  # says what is wrong with it
         raise UserError(f"{path}: cannot be read as a mask; save it as a black and white PNG") from None
     marked = np.asarray(values > dark)
     return np.asarray(marked.any(2)) if marked.ndim == 3 else marked

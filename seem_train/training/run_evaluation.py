@@ -13,6 +13,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.comparison import Findings
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
+from seem_train.evaluation.memory import estimate
 from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
 from seem_train.formatting import table, time_text
@@ -71,6 +72,12 @@ class RunEvaluation:
         every = thorough or len(found) == 1 or METRICS[self.metric] == "interactive"
         return found if every else [task for task in found if task != "interactive"]
 
+    def peak_bytes(self, model: SEEM) -> int:
+        """What the evaluations of a run will take, as estimated; 0 where there are none."""
+        if self.val_set is None:
+            return 0
+        return estimate(model, self.val_set, self.tasks(True), self.size, self.config.run.eval_limit)
+
     def evaluate(
         self, model: SEEM, runtime: Runtime, stop: Stop, thorough: bool, show: int = 0
     ) -> EvaluationResult:
@@ -92,7 +99,9 @@ class RunEvaluation:
             self.config.data.dataset,
             self.config.data.val_split,
             self.tasks(thorough),
-            EvaluationSettings(size=self.size, limit=self.config.run.eval_limit),
+            EvaluationSettings(
+                size=self.size, limit=self.config.run.eval_limit, max_pixels=self.config.data.max_pixels
+            ),
             runtime=runtime,
             show=show if "panoptic" in self.tasks(thorough) else 0,
             progress=look,

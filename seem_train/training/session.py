@@ -86,7 +86,7 @@ class Session:
 def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session:
     """Check the data, load the weights, put the strategy in place, build what the loop needs."""
     data = config.data
-    train_set = SegmentationSet(data.dataset, data.train_split)
+    train_set = SegmentationSet(data.dataset, data.train_split, data.max_pixels)
     val_set = val_set_of(config)
     if data.limit is not None:
         train_set.images = train_set.images[: data.limit]
@@ -180,7 +180,7 @@ def val_set_of(config: Config) -> SegmentationSet | None:
     default = DataConfig.val_split
     if data.val_split == default and not (Path(data.dataset) / default / "panoptic.json").exists():
         return None
-    return SegmentationSet(data.dataset, data.val_split)
+    return SegmentationSet(data.dataset, data.val_split, data.max_pixels)
 
 
 def fingerprints(*sets: SegmentationSet | None) -> dict[str, str]:

@@ -68,8 +68,12 @@ def _renamed(names: Sequence[str]) -> list[str]:
 # Words ------------------------------------------------------------------------------------------------
 
 
-def opening(session: Session) -> str:
-    """Everything a user should see before the first step."""
+def opening(session: Session, evaluation_bytes: int) -> str:
+    """Everything a user should see before the first step.
+
+    Args:
+        evaluation_bytes: what evaluations will take of memory; 0: there are none.
+    """
     runtime = session.runtime
     where = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else "CPU"
     many = f" × {runtime.world}" if runtime.world > 1 else ""
@@ -84,7 +88,7 @@ def opening(session: Session) -> str:
         *_renamed(session.train_set.names),
         f"Strategy {session.strategy.name} · {session.strategy.about}",
         freeze_table(session),
-        _plan(session),
+        _plan(session, evaluation_bytes),
         f"Run      {session.place.folder}     (the same command continues it)",
         "",
     ]
@@ -118,12 +122,13 @@ def _remarks(
     rare = [f"{n!r} ({masks[p]})" for p, n in enumerate(train.names) if 0 < masks[p] < RARE]
     if rare:
         remarks.append(f"few masks: {_listed(rare)}; data.repeat_rare shows them more often")
-    crowded = [image for image in train.images if len(image.segments) > queries]
+    counts = {image.file_name: sum(not s.iscrowd for s in image.segments) for image in train.images}
+    crowded = [name for name, count in counts.items() if count > queries]
     if crowded:
-        most = max(crowded, key=lambda image: len(image.segments))
+        most = max(crowded, key=lambda name: counts[name])
         remarks.append(
             f"{len(crowded)} training image(s) have more segments than the model has queries ({queries}), "
-            f"up to {len(most.segments)} in {most.file_name}: what is beyond is neither learned nor found"
+            f"up to {counts[most]} in {most}: what is beyond is neither learned nor found"
         )
     if val is None:
         remarks.append(
@@ -172,13 +177,13 @@ def freeze_table(session: Session) -> str:
     )
 
 
-def _plan(session: Session) -> str:
+def _plan(session: Session, evaluation_bytes: int) -> str:
     config, runtime = session.config, session.runtime
     world = f" × {runtime.world} processes" if runtime.world > 1 else ""
     needed = estimate(session.model, session.micro_batch, config.data.size, runtime.precision)
-    there = ""
+    there = f" (in evaluations {size_text(evaluation_bytes)})" if evaluation_bytes else ""
     if runtime.device.type == "cuda":
-        there = f" of {size_text(torch.cuda.get_device_properties(runtime.device).total_memory)}"
+        there += f" of {size_text(torch.cuda.get_device_properties(runtime.device).total_memory)}"
     until = f" · at most {config.run.max_time}" if config.run.max_time else ""
     if (
         config.run.steps is None

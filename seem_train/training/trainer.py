@@ -133,7 +133,7 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     """From the data to the closing table."""
     session = prepare(config, place, runtime, log)
     evaluation = RunEvaluation(config, session.val_set)
-    log.say(summary.opening(session))
+    log.say(summary.opening(session, evaluation.peak_bytes(session.model)))
     if dry_run:
         return Run(place.folder, 0, False, 0, {}, {})
     if place.resume is not None:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
+from typer.testing import CliRunner
 
 import seem_data
 from seem_data.checking.repair import SET_ASIDE, repair
 from seem_data.checking.validate import validate
 from seem_data.checking.validate_image import polygon_faults
+from seem_data.cli import app
 from seem_data.encoding.segment_map import SegmentMap
 from seem_data.layout import Dataset
 from seem_data.problems import DataError
@@ -300,6 +302,20 @@ def test_repair_deletes_nothing_that_it_does_not_know(dataset: Path) -> None:
     repair(dataset, workers=1)
     assert (dataset / SET_ASIDE / "train/images/mine.txt").read_text() == "keep me"
     assert (dataset / SET_ASIDE / "train/images" / photo.name).read_bytes() == data
+
+
+def test_more_segments_than_queries_are_a_note_and_no_fault(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seem_data.checking.validate_image.QUERIES", 2)
+    (note, *_) = notes = validate(dataset, workers=1)
+    assert {(problem.code, problem.severity) for problem in notes} == {("more-than-queries", "note")}
+    counts = {image.file_name: len(image.segments) for image in Dataset(dataset).split("train").images}
+    name = Path(note.file).name
+    assert f"has {counts[name]} segments; SEEM finds 2 in an image at most" in note.message and note.remedy
+    assert repair(dataset, workers=1) == ([], notes)
+    said = CliRunner().invoke(app, ["validate", str(dataset), "--workers", "1"])
+    assert said.exit_code == 0 and f"is valid, {len(notes)} notes." in said.output
 
 
 def test_a_pool_finds_the_same(dataset: Path) -> None:
