@@ -51,6 +51,16 @@ class TextEmbeddings:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def of(self, texts: Sequence[str]) -> TextEmbeddings:
+        """Those of some of these texts, in the order asked for; a KeyError for any other text."""
+        first: dict[str, int] = {}
+        for place, text in enumerate(self.texts):
+            first.setdefault(text, place)
+        places = [first[text] for text in texts]
+        lengths = tuple(self.lengths[place] for place in places)
+        tokens = self.tokens[places, : max(lengths, default=0)]
+        return TextEmbeddings(tuple(texts), self.vectors[places], tokens, lengths)
+
     def concatenated(self) -> Tensor:
         """[sum of lengths, D] the real tokens of all texts, one text after the other."""
         return torch.cat([t[:n] for t, n in zip(self.tokens, self.lengths, strict=True)])

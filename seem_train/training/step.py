@@ -123,7 +123,7 @@ class TrainingStep(nn.Module):
         interactive = "interactive" in self.tasks
         return [
             ImagePrompts(
-                texts=() if texts is None else batch.said(image),
+                texts=() if texts is None else texts.of(batch.said(image)),
                 positive=batch.strokes(image) if interactive else None,
             )
             for image in range(len(batch))

@@ -82,7 +82,7 @@ class ReferenceStep(TrainingStep):
         with as_the_original(), self.autocast():
             features = self.model.encode_image(batch.images)
             prompts = [
-                ImagePrompts(_chosen(texts, batch.said(image)), batch.strokes(image))
+                ImagePrompts(texts.of(batch.said(image)), batch.strokes(image))
                 for image, texts in enumerate(phrases)
             ]
             model_draws = SeededDraws(draws.model())
@@ -107,13 +107,6 @@ class ReferenceStep(TrainingStep):
         fit = (answers.mask_vectors.unflatten(1, (places, -1)) * answers.positive[:, :, None]).sum(-1)
         best = fit.argmax(-1)[..., None, None, None].expand(-1, -1, 1, *answers.masks.shape[-2:])
         return answers.masks.unflatten(1, (places, -1)).gather(2, best).squeeze(2)
-
-
-def _chosen(texts: TextEmbeddings, said: Sequence[str]) -> TextEmbeddings:
-    """Those of an image's phrases that are told to the model."""
-    rows = [texts.texts.index(text) for text in said]
-    lengths = tuple(texts.lengths[row] for row in rows)
-    return TextEmbeddings(tuple(said), texts.vectors[rows], texts.tokens[rows], lengths)
 
 
 def encode_padded(model: SEEM, texts: Sequence[str]) -> TextEmbeddings:

@@ -59,6 +59,23 @@ def test_the_reference_attention_and_matching_give_our_loss() -> None:
         torch.testing.assert_close(gradient, theirs[name], rtol=2e-3, atol=1e-5 * scale, msg=name)
 
 
+def test_a_step_that_trains_the_text_encoder_reads_every_text_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each reading costs a gradient as large as the token table."""
+    batch = synthetic_batch(Setting(size=64, categories=3), 0)
+    model = toy.micro().train().requires_grad_()
+    criterion = Criterion(points=GridPoints(12, 16))
+    step = TrainingStep(model, criterion, toy.NAMES, ("panoptic", "grounding"), 0, _nothing)
+    read: list[int] = []
+    embed = model.language.lang_encoder.token_embedding.forward
+    table = model.language.lang_encoder.token_embedding
+    monkeypatch.setattr(table, "forward", lambda ids: (read.append(len(ids)), embed(ids))[1])
+    loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 3))
+    loss.backward()
+    assert read == [len(toy.NAMES) + 1, len(set(batch.texts))]
+
+
 def _nothing() -> torch.autograd.profiler.record_function:
     return torch.autograd.profiler.record_function("step")
 

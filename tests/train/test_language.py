@@ -81,6 +81,17 @@ def test_an_encoder_in_training_gets_gradients_in_every_step(encoder: LanguageEn
         assert encoder.lang_proj.grad is not None and encoder.lang_proj.grad.abs().sum() > 0
 
 
+def test_some_of_the_texts_are_taken_without_encoding_them_again(encoder: LanguageEncoder) -> None:
+    three = encoder(["a red mug", "the mug", "a plate left of a mug"])
+    two = three.of(["the mug", "a red mug"])
+    assert two.texts == ("the mug", "a red mug") and two.lengths == (three.lengths[1], three.lengths[0])
+    assert torch.equal(two.vectors, three.vectors[[1, 0]])
+    assert torch.equal(two.concatenated(), torch.cat([three.tokens[1, :4], three.tokens[0, :5]]))
+    assert len(three.of([])) == 0 and three.of([]).tokens.shape == (0, 0, three.tokens.shape[2])
+    with pytest.raises(KeyError):
+        three.of(["a cup"])
+
+
 def test_of_the_sentences_of_categories_only_vectors_are_kept(encoder: LanguageEncoder) -> None:
     encoder.requires_grad_(False)
     prompts = ["a photo of a mug.", "a plate.", "a photo of a mug."]
