@@ -187,9 +187,8 @@ def _keep_thresholds(folder: Path | None, result: EvaluationResult) -> str:
 
     if folder is None or not result.thresholds or result.settings["limit"] is not None:
         return ""
-    where = {"dataset": result.dataset, "split": result.split, "size": result.settings["size"]}
     try:
-        write_thresholds(folder, result.thresholds, where)
+        write_thresholds(folder, result.thresholds, result.measured_on())
     except UserError as error:  # the run may lie where nothing can be written; what was measured is shown
         return f"note: {error}"
     told = [f"{kind} {best.score:.2f} (F1 {100 * best.f1:.1f})" for kind, best in result.thresholds.items()]

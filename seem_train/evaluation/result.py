@@ -68,6 +68,11 @@ class EvaluationResult:
     #: of "things" and "phrases": the least score worth showing, where it was asked for and found
     thresholds: dict[str, BestThreshold] = field(default_factory=dict)
 
+    def measured_on(self) -> dict[str, object]:
+        """What its thresholds were found on, to be kept beside them."""
+        where = {"dataset": self.dataset, "split": self.split, "images": self.images}
+        return {**where, "size": self.settings["size"]}
+
     def headline(self) -> Headline:
         """Short name ─▶ number in the order of tables: fractions, NoC in clicks, None: nothing to measure."""
         numbers: Headline = {}

@@ -24,6 +24,7 @@ from seem_train.training import checkpoint, run_folder
 from seem_train.training.reporting.curves import draw_curves
 from seem_train.training.reporting.previews import chosen, draw_previews
 from seem_train.weights import adapter_folder
+from seem_train.weights.thresholds import write_thresholds
 
 if TYPE_CHECKING:
     from seem_train.training.session import Session
@@ -104,6 +105,7 @@ class RunEvaluation:
             ),
             runtime=runtime,
             show=show if "panoptic" in self.tasks(thorough) else 0,
+            calibrate=True,
             progress=look,
         )
 
@@ -138,8 +140,8 @@ class RunEvaluation:
         if moment == "final" and self.val_set is not None:
             write_report(folder / REPORT, Findings(f"{folder}, the last weights", result), self.val_set)
 
-    def keep(self, session: Session, headline: dict[str, float | None]) -> None:
-        """Write best/: an adapter folder that stands for the run."""
+    def keep(self, session: Session, result: EvaluationResult | None) -> None:
+        """Write best/: an adapter folder that stands for the run, and which scores are worth showing."""
         folder = session.place.folder / run_folder.BEST
         new = checkpoint.beside(folder, lambda place: (place / adapter_folder.CARD).is_file())
         base = session.source.base
@@ -162,12 +164,14 @@ class RunEvaluation:
                 "pixel_mean": list(config.pixel_mean),
                 "pixel_std": list(config.pixel_std),
             },
-            metrics=headline,
+            metrics={} if result is None else result.headline(),
             step=session.progress.step,
             parameters=sum(p.numel() for p in session.trained.values()),
             tool=f"seem-tools {__version__}",
         )
         adapter_folder.write(new, session.trained, card)
+        if result is not None and result.thresholds:
+            write_thresholds(new, result.thresholds, result.measured_on())
         files.write_text(new / "README.md", _card_text(card, self.config))
         checkpoint.put_in_place(new, folder)
 

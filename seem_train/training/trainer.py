@@ -309,7 +309,7 @@ def examine(session: Session, evaluation: RunEvaluation, stop: Stop, moment: str
             if result is not None:
                 evaluation.write(session, result, moment, better)
             if better:
-                evaluation.keep(session, headline)
+                evaluation.keep(session, result)
     runtime.barrier()
 
 

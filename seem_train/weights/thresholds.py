@@ -1,6 +1,7 @@
 """`thresholds.json` beside a run's weights: from which score on its answers are worth showing.
 
-`seem-train evaluate` measures and writes them; `seem-train predict` takes them where none are given.
+A run measures them with its best weights, and `seem-train evaluate` anew; `seem-train predict` and the demo
+take them where none are given.
 """
 
 from __future__ import annotations

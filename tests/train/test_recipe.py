@@ -37,3 +37,5 @@ def test_the_tabletop_recipe_learns_things_and_stuff(tmp_path: Path) -> None:
     assert summary["best"]["IoU@1"] > 0.55
     assert summary["best"]["cIoU"] > 0.85
     assert summary["zero_shot"]["PQ"] < 0.1
+    known = json.loads((run / "best" / "thresholds.json").read_text())["phrases"]
+    assert known["precision"] > 0.5 and known["recall"] > 0.4

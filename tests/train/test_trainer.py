@@ -17,6 +17,8 @@ import toy
 
 from seem_train import finetune, load_model
 from seem_train.errors import UserError
+from seem_train.evaluation import scorers
+from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.losses.criterion import Criterion, LossTerms
 from seem_train.model.language import LanguageEncoder
 from seem_train.model.seem import SEEM
@@ -28,6 +30,7 @@ from seem_train.training.step import StepDraws
 from seem_train.training.trainer import Run
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.presets import PRESETS
+from seem_train.weights.thresholds import read_thresholds
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +123,21 @@ def test_the_best_weights_are_an_adapter_folder_that_load_model_opens(finished: 
         assert not model.training
         with torch.no_grad():
             assert toy.outputs(toy.answer(model))
+
+
+def test_the_best_weights_know_from_which_score_on_a_text_is_answered(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorers, "RIGHT", 0.01)  # what so small a model finds is not half right
+    config = toy.settings(dataset, tmp_path / "run", run__steps=2, run__eval_tasks="panoptic,grounding")
+    model = load_model(trainer.run(config).best)
+    assert model.card is not None
+    settings = EvaluationSettings(size=model.card.preprocessing["eval_size"])
+    again = evaluate(model, dataset, "val", ["grounding"], settings, calibrate=True)
+    kept = json.loads((tmp_path / "run" / "best" / "thresholds.json").read_text())["phrases"]
+    assert kept["score"] == read_thresholds(tmp_path / "run" / "best").phrases
+    assert kept["score"] == pytest.approx(again.thresholds["phrases"].score, abs=1e-5)
+    assert (kept["images"], kept["split"]) == (again.images, "val")
 
 
 def test_a_moved_best_folder_still_opens_and_a_changed_base_is_refused(finished: Run, tmp_path: Path) -> None:
