@@ -141,12 +141,14 @@ def _models(chosen: DemoOptions, limits: Limits) -> tuple[DemoModel, DemoModel |
     from seem_train.prediction.predictor import Predictor
     from seem_train.runtime import pick_device, pick_precision
     from seem_train.weights.opening import open_base, open_model
+    from seem_train.weights.thresholds import read_thresholds
 
     device = pick_device(chosen.device)
     precision = pick_precision(chosen.precision, device)
     opened = open_model(chosen.model, chosen.preset, device)
     predictor = Predictor(opened.model, chosen.categories, size=chosen.size, precision=precision)
-    model = DemoModel(predictor, Path(chosen.model).name or chosen.model, limits.embedded)
+    found_from = read_thresholds(opened.folder).phrases or 0.0
+    model = DemoModel(predictor, Path(chosen.model).name or chosen.model, limits.embedded, found_from)
     if chosen.compare is None:
         return model, None
     other = (

@@ -28,10 +28,11 @@ class DemoModel:
 
     Args:
         room: bytes for what was seen; the longest unused is forgotten first, the last one never.
+        min_text_score: from which on what a text means counts as found.
     """
 
-    def __init__(self, predictor: Predictor, name: str, room: int) -> None:
-        self.predictor, self.name = predictor, name
+    def __init__(self, predictor: Predictor, name: str, room: int, min_text_score: float = 0.0) -> None:
+        self.predictor, self.name, self.min_text_score = predictor, name, min_text_score
         self._room = room
         self._seen: OrderedDict[str, tuple[Looked, int]] = OrderedDict()
 

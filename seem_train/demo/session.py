@@ -20,7 +20,8 @@ from secrets import token_urlsafe
 
 import numpy as np
 
-from seem_train.demo import masks, photos
+from seem_train.demo import asking, masks, photos
+from seem_train.demo.asking import NothingFoundError
 from seem_train.demo.history import History
 from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel, Looked
@@ -28,8 +29,8 @@ from seem_train.demo.objects import DemoObject, TableState
 from seem_train.demo.wire import Edit, Prompt
 from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects
-from seem_train.prediction.conversation import Conversation, about_mask
-from seem_train.prediction.predictor import UNNAMED, Predictor
+from seem_train.prediction.conversation import about_mask
+from seem_train.prediction.predictor import UNNAMED
 from seem_train.prediction.prompt_types import Prompts
 from seem_train.prediction.proposals.writing import label_of
 from seem_train.prediction.vocabulary import Category, as_categories
@@ -112,24 +113,30 @@ class DemoSession:
         """A new object, or a further round on one that is there.
 
         Raises:
-            UserError: the prompt is empty, lies outside, or finds nothing; or there is no such object.
+            UserError: the prompt is empty, or lies outside; or there is no such object.
+            NothingFoundError: it finds nothing, or nothing that scores enough.
         """
         before = None if prompt.object is None else self._get(prompt.object)
         if before is None:
             self._check_room()
-        prompts = self._read(prompt)
+        prompts = asking.as_prompts(prompt, self._reference)
         looked = self.look()
         predictor = self.model.predictor
         if before is None:
             answer = predictor.segment_prompts(prompts)
+            asking.check_found(
+                answer, predictor.conversation.asked, prompt.min_score, self.model.min_text_score
+            )
         else:
             before = before.hear(prompt)
-            if _starts_from_mask(before, prompts):
+            if asking.starts_from_mask(before, prompts):
                 conversation = about_mask(self._some(before), looked.photo)
             else:
                 assert before.conversation is not None
                 conversation = before.conversation
-            answer = _go_on(predictor, conversation, prompts)
+            answer = asking.go_on(predictor, conversation, prompts)
+            if not answer.areas[0]:
+                raise NothingFoundError(f"nothing would be left of “{before.name}”; it stays as it was")
         return self._found(answer, prompt, prompts, before, looked)
 
     def everything(self, names: list[str] | None = None) -> list[DemoObject]:
@@ -137,10 +144,18 @@ class DemoSession:
 
         Args:
             names: categories; default: the model's own.
+
+        Raises:
+            NothingFoundError: nothing is sure enough to be shown.
         """
         named = as_categories(names, self.categories) if names else self.categories
         self.look()
         result = self.model.predictor.panoptic(named)
+        if not result.segments:
+            raise NothingFoundError(
+                f"nothing found (the surest segment scores {result.best_score:.2f}; it takes more than "
+                f"{result.object_threshold:g})"
+            )
         state = replace(self.state, everything=tuple(named))
         state = state.without([o.id for o in state.objects if o.origin == "everything" and not o.edited])
         found: list[DemoObject] = []
@@ -192,7 +207,7 @@ class DemoSession:
                 continue
             answer = base.predictor.segment_prompts(one.rounds[0])
             for prompts in one.rounds[1:]:
-                answer = _go_on(base.predictor, base.predictor.conversation, prompts)
+                answer = asking.go_on(base.predictor, base.predictor.conversation, prompts)
             found.append(replace(one, answer=answer.encoded[0], score=float(answer.scores[0]), added=None,
                                  taken=None, conversation=None))  # fmt: skip
         return found
@@ -306,29 +321,6 @@ class DemoSession:
             raise UserError(f"object {one.id} has no pixel any more; delete it, or add some")
         return mask
 
-    def _read(self, prompt: Prompt) -> Prompts:
-        reference = None
-        if prompt.reference:
-            if self._reference is None:
-                raise UserError("there is no reference photo; send one before drawing on it")
-            size = self._reference.shape[0], self._reference.shape[1]
-            drawn = np.zeros(size, bool)
-            for vertices in prompt.reference:
-                drawn |= masks.polygon(size, vertices)
-            reference = self._reference, drawn
-        read = Prompts(
-            text=prompt.text,
-            points=[(click.x, click.y, int(click.positive)) for click in prompt.points] or None,
-            boxes=prompt.box,
-            strokes=[[[(x, y, int(s.positive)) for x, y in s.line] for s in prompt.strokes]]
-            if prompt.strokes
-            else None,
-            reference=reference,
-        )
-        if not read:
-            raise UserError("the prompt is empty; give text, points, a box, strokes or a reference")
-        return read
-
     def _found(
         self,
         answer: Objects,
@@ -340,9 +332,6 @@ class DemoSession:
         """Put an answer on the table."""
         text = " ".join((prompt.text or "").split())
         made = DemoObject(0, next(self._revisions), "", (0, 0, 0), answer.encoded[0], "prompt")
-        if not masks.area(made.answer):
-            asked = f"for «{text}»" if text else "there"
-            raise UserError(f"the model finds nothing {asked}; try another prompt")
         if before is None:
             name = self._name(text, masks.decode(made.answer), looked)
             color = self.state.color_of(name, self.categories)
@@ -369,18 +358,3 @@ class DemoSession:
         counts = np.bincount(seen, minlength=len(self.categories))
         best = int(counts.argmax())
         return self.categories[best].name if counts[best] >= _OWN_NAME * len(seen) else UNNAMED
-
-
-def _starts_from_mask(one: DemoObject, prompts: Prompts) -> bool:
-    """Whether the model is told of the mask anew: it was drawn, or found by words, which marks on their own
-    then correct. (In the v1 models words choose one of the model's regions, which no mark would change.)"""
-    if one.conversation is None:
-        return True
-    return prompts.text is None and any(asked.text is not None for asked in one.conversation.asked)
-
-
-def _go_on(predictor: Predictor, conversation: Conversation, prompts: Prompts) -> Objects:
-    predictor.resume(conversation)
-    return predictor.refine(
-        prompts.points, prompts.boxes, prompts.strokes, prompts.masks, prompts.reference, prompts.text
-    )

@@ -36,7 +36,8 @@ class Prompt(Struct, forbid_unknown_fields=True):
     """What the model is asked about one object; all that is given speaks of the same one.
 
     `object` is the one to go on with; without it a new one is looked for. `reference` are polygons drawn on
-    the session's reference photo: the model looks for what they show.
+    the session's reference photo: the model looks for what they show. What scores less than `min_score` is
+    not found; without it that is what was measured for texts on validation data, and 0 for marks.
     """
 
     object: ObjectId | None = None
@@ -45,6 +46,7 @@ class Prompt(Struct, forbid_unknown_fields=True):
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
     strokes: Annotated[list[Stroke], Meta(max_length=100)] = []
     reference: Annotated[list[Polygon], Meta(max_length=50)] = []
+    min_score: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class Edit(Struct, forbid_unknown_fields=True):
@@ -107,13 +109,14 @@ class Timing(Struct):
 
 
 class Table(Struct):
-    """All objects of a session, later ones on top."""
+    """All objects of a session, later ones on top. `not_found`: why nothing came of what was asked."""
 
     objects: list[ObjectRow]
     can_undo: bool
     can_redo: bool
     changed: list[int]
     timing: Timing | None = None
+    not_found: str | None = None
 
 
 class Status(Struct):

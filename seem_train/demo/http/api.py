@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from seem_data import __version__
 from seem_train.demo import saving, wire
+from seem_train.demo.asking import NothingFoundError
 from seem_train.demo.http.bodies import RequestError, query_int, read_bytes, read_json, whole
 from seem_train.demo.objects import DemoObject
 from seem_train.demo.photos import SHOWN
@@ -252,13 +253,21 @@ def _json_limit(request: Request) -> int:
 async def _by_model(request: Request, work: Callable[[DemoSession], Any]) -> Response:
     place, seat, longest = place_of(request), _seat(request), _longest(request)
     start = time.perf_counter()
+
+    def ask() -> str | None:
+        try:
+            work(seat.session)
+        except NothingFoundError as missed:  # an answer too
+            return str(missed)
+        return None
+
     async with seat.lock:
         before = seat.session.state.objects
-        done = await place.ask(seat, lambda: work(seat.session))
+        done = await place.ask(seat, ask)
         table = await place.apart(partial(_table, seat.session, longest, before))
     if seat.embed_ms is None and seat.error is None:
         seat.embed_ms = seat.session.look_ms
-    table.timing = _timing(done, start)
+    table.timing, table.not_found = _timing(done, start), done.result
     return answer(table)
 
 

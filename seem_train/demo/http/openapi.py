@@ -14,7 +14,7 @@ from seem_train.demo.http.api import Operation
 from seem_train.demo.limits import Limits
 
 _REFUSED = {
-    400: "The request cannot be done: nothing is drawn, a mark lies outside, nothing is found …",
+    400: "The request cannot be done: nothing is drawn, a mark lies outside, the photo is damaged …",
     401: "The token is missing",
     403: "The request comes from a page or for a name that is not this server's",
     404: "There is no such session or object",

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from seem_data.writers import MarkedSegment, WrittenPhoto, labelstudio
 from seem_train.demo import masks
+from seem_train.demo.asking import NothingFoundError
 from seem_train.demo.http.bodies import RequestError, read_json
 from seem_train.demo.label_studio.interface import Interface, read_interface
 from seem_train.demo.label_studio.marks import prompt_of
@@ -115,7 +116,13 @@ def _asked(session: DemoSession, drawn: list[Fields], interface: Interface) -> l
 async def _answer(
     place: Workplace, session: DemoSession, interface: Interface, work: Callable[[], list[DemoObject]]
 ) -> Fields:
-    done = await place.queue.run(work, "label-studio")
+    def ask() -> list[DemoObject]:
+        try:
+            return work()
+        except NothingFoundError:
+            return []
+
+    done = await place.queue.run(ask, "label-studio")
     return await place.apart(partial(_told, session, interface, done.result, place.offer.model.name))
 
 

@@ -133,25 +133,28 @@ export class Desk {
   // ── the server ──
 
   // One request after the other; what comes back is put on the table.
-  ask(send, after) {
+  ask(send, after, anyway) {
     const start = performance.now();
     this.queue = this.queue.then(async () => {
-      if (!this.ready) return;
+      if (!this.ready) return null;
       const session = this.table.session.id;
       const late = setInterval(() => this.waiting(session), SLOW);
       this.busy(1);
       try {
         const answer = await send();
-        if (session !== this.table.session?.id) return;
+        if (session !== this.table.session?.id) return null;
         const all = this.table.take(answer);
-        after?.(answer);
+        if (answer.not_found) this.missed(answer.not_found, anyway);
+        else after?.(answer);
         if (!all) this.table.take(await api.get(`${this.path}/objects?longest=${LONGEST}`));
         await new Promise((resolve) => { this.painted = resolve; this.repaint(); });
         this.painted = null;
         if (answer.timing) this.timed(answer.timing, performance.now() - start);
         if (this.split.on) await this.fetchBase();
+        return answer;
       } catch (error) {
         this.failed(error);
+        return null;
       } finally {
         clearInterval(late);
         this.busy(-1);
@@ -165,9 +168,9 @@ export class Desk {
     if (status?.position) this.tell(`${status.position} before you …`);
   }
 
-  go(method, path, body, after) {
+  go(method, path, body, after, anyway) {
     const url = `${this.path}/${path}${path.includes("?") ? "&" : "?"}longest=${LONGEST}`;
-    return this.ask(() => (method === "delete" ? api.remove(url) : api[method](url, body)), after);
+    return this.ask(() => (method === "delete" ? api.remove(url) : api[method](url, body)), after, anyway);
   }
 
   prompt(asked, mark) {
@@ -176,7 +179,7 @@ export class Desk {
       const id = object ?? answer.changed.at(-1);
       if (mark) this.table.mark(id, mark);
       this.table.choose([id]);
-    });
+    }, asked.text && !object && asked.min_score === undefined ? () => this.prompt({ ...asked, min_score: 0 }, mark) : null);
   }
 
   edit(edit) {

@@ -16,7 +16,7 @@ const split = new Split(find("split"), stage, [find("side-base"), find("side-tun
 let desk = null, toastTimer = 0, busy = 0;
 
 desk = new Desk(table, view, canvas, {
-  split, tell, changed, shown, timed, failed, inset,
+  split, tell, changed, shown, timed, failed, missed, inset,
   categories: () => find("category-names").value.split(/[\n,]/).map((name) => name.trim()).filter(Boolean),
   busy: (by) => { busy += by; document.body.classList.toggle("busy", busy > 0); stage.setAttribute("aria-busy", busy > 0); },
   words: () => find("text").focus(),
@@ -99,10 +99,15 @@ function inset() {
   return small ? { left: 8, top: 66, right: 8, bottom: 48 } : { left: 92, top: 16, right: 16, bottom: 16 };
 }
 
-function tell(text, lasting = 3500, bad = false) {
+function tell(text, lasting = 3500, bad = false, offer = null) {
   const toast = find("toast");
   toast.textContent = text;
   toast.classList.toggle("bad", bad);
+  if (offer) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: offer.label });
+    button.addEventListener("click", () => { toast.hidden = true; offer.act(); });
+    toast.append(" ", button);
+  }
   toast.hidden = false;
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => { toast.hidden = true; }, lasting);
@@ -111,8 +116,14 @@ function tell(text, lasting = 3500, bad = false) {
 function failed(error) {
   if (error.status === 401) return find("token-dialog").showModal();
   if (!(error instanceof api.Refused)) console.error(error);
-  const text = error.message.charAt(0).toUpperCase() + error.message.slice(1);
-  tell(text, 6000, true);
+  tell(capital(error.message), 6000, true);
+}
+
+function capital(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
+
+// Nothing answers what was asked: no fault, but an answer.
+function missed(reason, anyway) {
+  tell(capital(reason), 6000, false, anyway && { label: "Show it anyway", act: anyway });
 }
 
 function timed({ waited, model }, answer) {
@@ -186,7 +197,7 @@ addEventListener("click", (event) => { if (!find("save-menu").contains(event.tar
 find("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = find("text").value.trim();
-  if (text && desk.ready) desk.prompt({ text }).then(() => { find("text").value = ""; });
+  if (text && desk.ready) desk.prompt({ text }).then((answer) => { if (answer && !answer.not_found) find("text").value = ""; });
 });
 find("opacity").addEventListener("input", (event) => { table.opacity = event.target.value / 100; table.tell(); });
 find("file").addEventListener("change", (event) => {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from toy import NAMES, micro
+from toy import MICRO, NAMES, micro
 
 from seem_train import Predictor
 from seem_train.demo.album import Album
@@ -16,6 +17,7 @@ from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel
 from seem_train.demo.session import DemoSession
 from seem_train.demo.workplace import Offer
+from seem_train.model.config import PostprocessConfig
 
 WIDTH, HEIGHT, SIDE = 140, 90, 64
 
@@ -32,7 +34,9 @@ def photo(
 
 
 def demo_model(seed: int = 0, room: int = 1 << 30) -> DemoModel:
-    return DemoModel(Predictor(micro(seed=seed), NAMES, size=SIDE), f"toy {seed}", room)
+    """It knows nothing and is sure of nothing; little is asked for that "everything" is something."""
+    config = replace(MICRO, postprocess=PostprocessConfig(object_threshold=0.2, overlap_threshold=0.1))
+    return DemoModel(Predictor(micro(config, seed), NAMES, size=SIDE), f"toy {seed}", room)
 
 
 def demo_session(model: DemoModel | None = None, base: DemoModel | None = None) -> DemoSession:

@@ -89,6 +89,17 @@ def test_a_photo_is_opened_asked_corrected_saved_and_kept(client: TestClient, tm
     assert client.get(session).status_code == 404
 
 
+def test_what_is_not_found_is_an_answer(client: TestClient) -> None:
+    session = _open(client)
+    client.post(f"{session}/prompt", json=_click())
+    answer = client.post(f"{session}/prompt", json={"text": "the blue ball", "min_score": 1})
+    assert answer.status_code == 200
+    table = answer.json()
+    assert table["not_found"].startswith("nothing found for «the blue ball» (best 0.")
+    assert len(table["objects"]) == 1 and table["changed"] == []
+    assert client.post(f"{session}/prompt", json={"text": "mug", "min_score": 0}).json()["not_found"] is None
+
+
 def test_masks_that_the_caller_knows_are_not_sent_again(client: TestClient) -> None:
     session = _open(client)
     client.post(f"{session}/prompt", json=_click())

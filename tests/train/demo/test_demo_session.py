@@ -125,7 +125,9 @@ def test_everything_lies_under_what_was_pointed_at_and_takes_its_own_place(sessi
     mine = session.prompt(_click())
     session.everything(["mug", "anything else"])
     first = session.state.objects
+    assert len(first) > 1
     session.everything()
+    assert len(session.state.objects) > 1
     assert session.state.objects[-1].id == mine.id
     origins = [one.origin for one in session.state.objects]
     assert origins == sorted(origins, key=lambda origin: origin == "prompt")
