@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from seem_train.formatting import count_text, size_text, table, time_text
 from seem_train.training.reporting.curves import draw_curves
@@ -95,3 +98,98 @@ def test_wandb_runs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         log.row({"split": "train", "step": 1, "loss": 2.5})
     assert list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
     assert (tmp_path / "wandb-id.txt").read_text()
+
+
+def _rows(log: Log, first: int, last: int, picture: Path) -> None:
+    """A row a step, an evaluation with a picture every second one."""
+    for step in range(first, last + 1):
+        log.row({"split": "train", "step": step, "loss": 1.0 / step})
+        if step % 2 == 0:
+            log.row({"split": "val", "step": step, "PQ": float(step)})
+            log.picture(step, "previews", picture)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (4, 3)).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def _killed_and_resumed(run: Path, picture: Path, **where: bool) -> None:
+    """Killed twice: after a save at step 5 that came before step 4's evaluation was saved, and at step 3."""
+    for resumed, evaluated, last in ((0, -1, 7), (5, 2, 8), (3, 2, 9)):
+        log = Log(run, stream=io.StringIO(), **where)
+        log.resume(resumed, evaluated)
+        _rows(log, resumed + 1, last, picture)
+        if last < 9:
+            del log  # as a kill leaves it: nothing is closed
+        else:
+            with log:
+                pass
+
+
+def test_tensorboard_holds_no_point_twice_after_kills(tmp_path: Path, picture: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    _killed_and_resumed(tmp_path / "run", picture, tensorboard=True)
+    found = reading.EventAccumulator(str(tmp_path / "run" / "tb")).Reload()
+    assert [event.step for event in found.Scalars("train/loss")] == list(range(1, 10))
+    assert [event.step for event in found.Scalars("val/PQ")] == [2, 4, 6, 8]
+    assert [event.step for event in found.Images("previews")] == [2, 4, 6, 8]
+
+
+def test_tensorboard_that_is_asked_for_later_gets_the_rows_of_before(tmp_path: Path, picture: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with Log(tmp_path / "run", stream=io.StringIO()) as log:
+        _rows(log, 1, 4, picture)
+    with Log(tmp_path / "run", stream=io.StringIO(), tensorboard=True) as log:
+        log.resume(4, 4)
+        _rows(log, 5, 6, picture)
+    found = reading.EventAccumulator(str(tmp_path / "run" / "tb")).Reload()
+    assert [event.step for event in found.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+
+
+class _FakeWandb(ModuleType):
+    """What Weights & Biases is told, over all processes of a run."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.logged: list[tuple[int, str]] = []
+        self.api, self.id = SimpleNamespace(api_key=None), "abc"
+
+    def init(self, **_: object) -> _FakeWandb:
+        return self
+
+    def log(self, numbers: dict[str, object], step: int) -> None:
+        self.logged += [(step, name) for name in numbers]
+
+    def Image(self, path: str) -> str:
+        return path
+
+    def finish(self) -> None: ...
+
+
+def test_weights_and_biases_is_told_nothing_twice_after_kills(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = _FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    _killed_and_resumed(tmp_path / "run", picture, wandb=True)
+    assert len(wandb.logged) == len(set(wandb.logged))
+    assert [step for step, name in wandb.logged if name == "train/loss"] == list(range(1, 10))
+    assert [step for step, name in wandb.logged if name == "previews"] == [2, 4, 6, 8]
+
+
+def test_a_run_of_before_with_weights_and_biases_doubles_nothing_that_is_kept(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = _FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    with Log(tmp_path, stream=io.StringIO(), wandb=True) as log:
+        _rows(log, 1, 4, picture)
+    (tmp_path / "wandb-sent.json").unlink()  # which earlier versions did not write
+    before = list(wandb.logged)
+    with Log(tmp_path, stream=io.StringIO(), wandb=True) as log:
+        log.resume(4, 4)
+        assert wandb.logged == before
+        _rows(log, 5, 5, picture)
+    assert wandb.logged == [*before, (5, "train/loss")]

@@ -8,7 +8,6 @@ one.
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import sys
@@ -21,10 +20,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from seem_train.errors import UserError
 from seem_train.files import make_folder, write_bytes, write_text
-
-Row = dict[str, Any]
+from seem_train.training.reporting.sinks import Row, Sink, TensorBoard, WeightsAndBiases
 
 
 class Log:
@@ -49,7 +46,7 @@ class Log:
     ) -> None:
         self.folder, self.quiet, self.as_json = folder, quiet, as_json
         self.rows: list[Row] = []
-        self._sinks: list[Any] = []
+        self._sinks: list[Sink] = []
         self._files: dict[str, TextIO] = {}
         self.console = Console(
             file=stream or (sys.stderr if as_json else sys.stdout), highlight=False, soft_wrap=True
@@ -59,9 +56,9 @@ class Log:
             return
         make_folder(folder)
         if tensorboard:
-            self._sinks.append(_TensorBoard(folder / "tb"))
+            self._sinks.append(TensorBoard(folder / "tb"))
         if wandb:
-            self._sinks.append(_Wandb(folder, settings or {}))
+            self._sinks.append(WeightsAndBiases(folder, settings or {}))
 
     def __enter__(self) -> Log:
         return self
@@ -117,14 +114,8 @@ class Log:
         self._append("metrics.jsonl", json.dumps(row, ensure_ascii=False) + "\n")
         if self.as_json:
             print(json.dumps(row, ensure_ascii=False), flush=True)
-        prefix = row.get("split", "")
-        numbers = {
-            f"{prefix}/{k}": v
-            for k, v in row.items()
-            if isinstance(v, int | float) and k not in ("step", "epoch")
-        }
         for sink in self._sinks:
-            sink.numbers(row["step"], numbers)
+            sink.numbers(row)
 
     def picture(self, step: int, name: str, file: Path) -> None:
         if not self.quiet:
@@ -154,6 +145,8 @@ class Log:
                 rows.setdefault((row.get("split"), row["step"]), row)
         self.rows += rows.values()
         write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows))
+        for sink in self._sinks:
+            sink.resume(self.rows, evaluated)
 
     def write_csv(self) -> None:
         """metrics.csv: one line for each row, one column for each name that occurs."""
@@ -181,56 +174,3 @@ def _row_of(line: str) -> Row | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
-
-
-class _TensorBoard:
-    def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(f"--tensorboard: {error}; pip install 'seem-tools[tensorboard]'") from None
-        self.writer = SummaryWriter(str(folder))
-
-    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
-        for name, value in numbers.items():
-            self.writer.add_scalar(name, value, step)
-
-    def picture(self, step: int, name: str, file: Path) -> None:
-        import numpy as np
-        from PIL import Image
-
-        self.writer.add_image(name, np.asarray(Image.open(file).convert("RGB")), step, dataformats="HWC")
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-class _Wandb:
-    """Weights & Biases; offline where WANDB_MODE says so or no key is there."""
-
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            self.wandb: Any = importlib.import_module("wandb")
-        except ImportError as error:
-            raise UserError(f"--wandb: {error}; pip install 'seem-tools[wandb]'") from None
-        identity = folder / "wandb-id.txt"
-        known = identity.read_text(encoding="utf-8").strip() if identity.is_file() else None
-        self.run = self.wandb.init(
-            project="seem-train",
-            name=folder.name,
-            id=known,
-            resume="allow",
-            dir=str(folder),
-            config=dict(settings),
-            mode=None if self.wandb.api.api_key else "offline",
-        )
-        write_text(identity, self.run.id)
-
-    def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
-        self.run.log(dict(numbers), step=step)
-
-    def picture(self, step: int, name: str, file: Path) -> None:
-        self.run.log({name: self.wandb.Image(str(file))}, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
