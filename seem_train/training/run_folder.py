@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _continued(folder: Path, config: Config) -> Place:
 def _start_anew(folder: Path) -> str:
     """What can be done where there is nothing to go on from; nothing there is overwritten."""
     if (folder / BEST).is_dir():
-        return f"start from its best weights with --weights {folder} and another --out"
+        return f"start from its best weights with --weights {shlex.quote(str(folder))} and another --out"
     return "start anew with another --out"
 
 

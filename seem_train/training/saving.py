@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 from typing import Any
 
@@ -85,9 +86,16 @@ def restore(session: Session, found: checkpoint.Checkpoint) -> None:
 
 
 def _same_origin(session: Session, found: checkpoint.Checkpoint) -> None:
-    """Refuse data and base weights that the run was not started with."""
+    """Refuse data and base weights that the run was not started with; of what it does not tell, say so."""
     run, before = found.folder.parent, found.manifest
-    advice = f"start a new run from what it learned, with --weights {run} and another --out"
+    advice = f"start a new run from what it learned, with --weights {shlex.quote(str(run))} and another --out"
+    untold = {"data": "data_sha256", "base weights": "base_sha256"}
+    if missing := [what for what, name in untold.items() if name not in before]:
+        session.log.say(
+            f"! {run} was saved by an earlier version, which did not note its {' and '.join(missing)}: see "
+            "to it that they are those it was started with",
+            style="yellow",
+        )
     data = session.config.data.dataset
     known = before.get("data_sha256") or {}
     for file, digest in session.data_sha256.items():

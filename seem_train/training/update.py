@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +19,7 @@ from seem_train.errors import UserError
 from seem_train.losses.criterion import NonFiniteLoss
 from seem_train.losses.targets import LossCounts
 from seem_train.runtime import Stop
-from seem_train.training import optim, run_folder
+from seem_train.training import checkpoint, optim, run_folder
 from seem_train.training.session import Session
 from seem_train.training.step import StepDraws
 
@@ -103,9 +104,13 @@ def not_finite(session: Session, batch: Batch, terms: Sequence[str]) -> UserErro
     rate = max(group["lr"] for group in session.optimizer.param_groups)
     names = ", ".join(batch.files[:4]) + (" …" if len(batch.files) > 4 else "")
     found = ", ".join(terms[:4]) + (f" and {len(terms) - 4} more" if len(terms) > 4 else "")
-    place = session.place.folder
+    last = session.place.folder / run_folder.LAST
+    start, resume = "Start anew", ""
+    if checkpoint.find(last) is not None:
+        start, resume = "Go on from the last save", f"--resume {shlex.quote(str(last))} "
+    out = shlex.quote(f"{session.place.folder}-2")
     return UserError(
         f"the loss is not finite at step {number} ({found}; lr {rate:.3g}; {names}).\n"
-        f"The batch is in {file}. Go on from the last save in another folder, with a smaller rate or in full "
-        f"precision: --resume {place / run_folder.LAST} --out {place}-2 --lr {rate / 3:.1g} --precision fp32"
+        f"The batch is in {file}. {start} in another folder, with a smaller rate or in full precision: "
+        f"{resume}--out {out} --lr {rate / 3:.1g} --precision fp32"
     )

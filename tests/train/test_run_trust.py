@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import toy
 from seem_train.errors import UserError
 from seem_train.losses.criterion import Criterion
 from seem_train.training import checkpoint, saving, trainer
-from seem_train.training.lock import locked
 from seem_train.weights.opening import load_model
 
 
@@ -124,26 +122,7 @@ def test_rows_are_those_of_a_run_that_was_never_stopped(dataset: Path, tmp_path:
     assert one == two and [row["step"] for row in one] == [1, 4, 8, 9, 9]
 
 
-# ── two at once, other data, other weights ─────────────────────────────────────────────────────────
-
-
-def test_the_second_run_in_a_folder_is_told_who_has_it_and_a_dead_one_holds_nothing(
-    dataset: Path, tmp_path: Path
-) -> None:
-    holder = (
-        "import sys, pathlib\nfrom seem_train.training.lock import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", holder, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None and other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match=rf"process {other.pid} on .* trains there since .* --out"):
-            trainer.run(plain(dataset, tmp_path / "run"))
-        other.kill()
-    with locked(tmp_path / "run") as remark:
-        assert remark == ""
-        with pytest.raises(UserError, match="very process"), locked(tmp_path / "run"):
-            raise AssertionError
+# ── other data, other weights ─────────────────────────────────────────────────────────────────────
 
 
 def test_other_data_is_refused_and_the_advice_works(stopped: Path, tmp_path: Path) -> None:
@@ -273,9 +252,11 @@ def test_moments_of_other_shapes_are_refused_before_they_are_loaded(
         trainer.run(plain(dataset, run))
 
 
+@pytest.mark.parametrize("save_steps", [1, 100])
 def test_after_a_loss_that_is_not_finite_the_advice_works(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_steps: int
 ) -> None:
+    """Also where nothing was saved yet, and in a folder whose name the shell would take for two."""
     whole, calls = Criterion.__call__, 0
 
     def spoilt(self: Criterion, *arguments: Any) -> Any:
@@ -289,16 +270,22 @@ def test_after_a_loss_that_is_not_finite_the_advice_works(
     with monkeypatch.context() as patched:
         patched.setattr(Criterion, "__call__", spoilt)
         with pytest.raises(UserError, match="not finite at step 3") as error:
-            trainer.run(toy.settings(dataset, tmp_path / "run", run__save_steps=1, run__steps=6))
-    said = re.search(r"--resume (\S+) --out (\S+) --lr (\S+) --precision (\S+)", str(error.value))
-    assert said is not None
-    resume, out, rate, precision = said.groups()
+            trainer.run(toy.settings(dataset, tmp_path / "a run", run__save_steps=save_steps, run__steps=6))
+    words = shlex.split(str(error.value).rpartition("precision: ")[2])
+    said = dict(zip(words[::2], words[1::2], strict=True))
+    assert set(said) == {"--out", "--lr", "--precision"} | ({"--resume"} if save_steps == 1 else set())
+    out, rate = Path(said["--out"]), float(said["--lr"])
     config = toy.settings(
-        dataset, Path(out), run__resume=resume, optim__lr=float(rate), run__precision=precision, run__steps=6
+        dataset,
+        out,
+        run__resume=said.get("--resume", "auto"),
+        optim__lr=rate,
+        run__precision=said["--precision"],
+        run__steps=6,
     )
     assert trainer.run(config).steps == 6
-    rates = [json.loads(row)["lr"] for row in (Path(out) / "metrics.jsonl").read_text().splitlines()[:2]]
-    assert rates[0] == pytest.approx(float(rate)), "and not the old one"
+    rates = [json.loads(row)["lr"] for row in (out / "metrics.jsonl").read_text().splitlines()[:2]]
+    assert rates[0] == pytest.approx(rate), "and not the old one"
 
 
 # ── best/ ──────────────────────────────────────────────────────────────────────────────────────────
@@ -374,15 +361,3 @@ def test_what_a_checkpoint_says_names_data_and_settings(stopped: Path) -> None:
     assert set(manifest["data_sha256"]) >= {"categories.json", "train/panoptic.json", "val/panoptic.json"}
     assert manifest["settings"]["optim.lr"] == 0.001
     assert saving.manifest is not None
-
-
-# ── runs of before ─────────────────────────────────────────────────────────────────────────────────
-
-RECORDED = Path(__file__).parent / "recorded"
-
-
-def test_a_run_that_an_earlier_version_was_stopped_in_goes_on(dataset: Path, tmp_path: Path) -> None:
-    """Recorded by the version before checkpoints named their data."""
-    run = copied(RECORDED / "stopped_run", tmp_path / "run")
-    done = trainer.run(toy.settings(dataset, run, run__steps=6, optim__ema=True))
-    assert done.finished and rows_of(run)[:4] == [("train", step) for step in range(1, 5)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -222,7 +223,8 @@ async def keep(request: Request) -> Response:
             annotation=str(annotation),
             folder=str(folder),
             objects=len(seat.session.state.objects),
-            next=f"seem-data build --polys {folder} --colors {folder / 'categories.json'} --out dataset-kept",
+            next=f"seem-data build --polys {shlex.quote(str(folder))} "
+            f"--colors {shlex.quote(str(folder / 'categories.json'))} --out dataset-kept",
         )
     )
 
