@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _yaml
 
 _YAML = (".yaml", ".yml")
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "labels.txt", "names.txt")
@@ -168,23 +167,15 @@ def _head(path: Path) -> str:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    text = _walk.read_text(path)
     if path.name in _NAMES:
-        return {"names": [line.strip() for line in text.splitlines()]}
+        return {"names": [line.strip() for line in _walk.read_text(path).splitlines()]}
     if path.name == "obj.data":
-        pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+        pairs = (line.split("=", 1) for line in _walk.read_text(path).splitlines() if "=" in line)
         config: Any = {key.strip(): value.strip() for key, value in pairs}
         names = images.resolve_inside(path.parent, Path(config.get("names", "")).name or "obj.names")
         config["names"] = _walk.read_text(names).split("\n")
         return config
-    try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(Problem("bad-yaml", f"is no YAML ({reason}).", "Correct it.", str(path))) from None
-    if not isinstance(config, dict):
-        raise DataError(Problem("bad-yaml", "holds no keys.", "It needs 'names' and 'train'.", str(path)))
-    return config
+    return _yaml.read_mapping(path, "It needs 'names' and 'train'.")
 
 
 def _names(config: dict[str, Any], path: Path) -> dict[str, str]:

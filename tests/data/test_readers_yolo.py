@@ -12,6 +12,11 @@ from seem_data.readers import Input, detect, get
 
 YAML = "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: cup\n  1: plate\n"
 TRIANGLE = "0 0.1 0.1 0.6 0.1 0.6 0.6"
+#: Ten times ten times ten … names in a kilobyte.
+REPEATS = "a0: &a0 [cup]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30)
+)
+REPEATS += "names: *a29\n"
 
 
 def yolo(folder: Path, *lines: str, yaml=YAML, photo="images/train/1.jpg") -> Path:
@@ -130,6 +135,11 @@ def test_a_bad_line_costs_that_line(tmp_path, line, code):
         ("- names: a\n- b", "no-names"),
         ("names: !!python/object/apply:os.system ['true']", "bad-yaml"),
         ("names: [a]\nday: 2020-13-45", "bad-yaml"),
+        (REPEATS, "bad-yaml"),
+        (REPEATS.replace("[", "{<<: [").replace("]", "]}"), "bad-yaml"),
+        ("names: &names [*names]", "bad-yaml"),
+        ("names: " + "[" * 10_000 + "]" * 10_000, "bad-yaml"),
+        ("names: " + "{a: " * 10_000 + "}" * 10_000, "bad-yaml"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path, yaml, code):
@@ -137,6 +147,12 @@ def test_settings_that_cannot_be_used(tmp_path, yaml, code):
     with pytest.raises(DataError) as caught:
         read("yolo", tmp_path)
     assert codes(caught.value.problems) == [code]
+
+
+def test_aliases_are_read_where_they_end(tmp_path):
+    yolo(tmp_path, TRIANGLE, yaml="all: &all [cup, plate]\nnames: *all\ntrain: images/train\n")
+    annotation, problems = only(tmp_path)
+    assert annotation.regions[0].label == "cup" and not problems
 
 
 @pytest.mark.parametrize("train", ["../secret", "/etc", "nowhere", "C:\\pictures"])
