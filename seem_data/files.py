@@ -129,10 +129,11 @@ def copy(source: Path, target: Path | str, content: bytes | None = None) -> None
         OutputError: the target cannot be written.
     """
     with open(source, "rb", opener=_open_at_once) as file, atomic_file(target) as new:
-        if _cloned(file, new) and (content is None or os.fstat(new.fileno()).st_size == len(content)):
-            return
-        new.seek(0)
-        new.truncate()
+        if _cloned(file, new):
+            if content is None or os.fstat(new.fileno()).st_size == len(content):
+                return
+            # Not where nothing is to be cut off: ext4 would then write the file to the disk as it is closed.
+            new.truncate(0)
         if content is not None:
             new.write(content)
         else:

@@ -1,4 +1,5 @@
-"""One image, all the way: item ─▶ annotation ─▶ drawing ─▶ PNGs and rows. What a worker does.
+"""One image, all the way: item ─▶ annotation ─▶ drawing ─▶ PNGs and rows. What a worker does; of the images
+that it gets at a time only the outlines are traced together.
 
 Files go to ``.build/staged`` under names made of the image's key, a hash of everything they depend on; which
 split they belong to is not known yet. What stands in the journal about the image is returned to the parent.
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -18,12 +20,14 @@ import msgspec
 
 from seem_data.annotations import Sentence
 from seem_data.building.job import ImageResult, Job, Recipe
-from seem_data.building.journal import BuiltImage, Stamp, staged_name
+from seem_data.building.journal import BuiltImage, Entry, Stamp, staged_name
 from seem_data.building.key import is_there, key_of
 from seem_data.building.photo import InputPhoto
 from seem_data.building.regions import load, resolve
+from seem_data.drawing.outlines import Part, trace_all
 from seem_data.drawing.raster import Drawing, rasterize
 from seem_data.encoding import grounding, instances, panoptic, semantic
+from seem_data.encoding.panoptic import PanopticImage
 from seem_data.files import OutputError, sha256, write_atomically
 from seem_data.layout import FOLDERS, IMAGES, PANOPTIC, SEMANTIC, encode_rows
 from seem_data.problems import DataError, Problem
@@ -36,6 +40,9 @@ STAGES = ("hash", "read", "raster", "encode", "sentences", "photo", "write")
 class _Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.start()
+
+    def start(self) -> None:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
@@ -44,49 +51,115 @@ class _Stopwatch:
         self._last = now
 
 
+@dataclass(slots=True)
+class _DrawnImage:
+    """An image whose files lie in place; its outlines are to come.
+
+    Attributes:
+        built: all but the rows of `grounding`.
+        said: the sentences of each segment.
+    """
+
+    built: BuiltImage
+    encoded: PanopticImage
+    said: list[Sequence[Sentence]]
+
+
+@dataclass(slots=True)
+class _Task:
+    """A job on its way: drawn, or at its end with a result."""
+
+    job: Job
+    problems: list[Problem] = field(default_factory=list)
+    watch: _Stopwatch = field(default_factory=_Stopwatch)
+    drawn: _DrawnImage | None = None
+    result: ImageResult | None = None
+
+    def end(self, line: bytes | None = None, entry: Entry | None = None, kept: bool = False) -> None:
+        told = [] if kept else _with_image(self.problems, self.job)
+        self.result = ImageResult(self.job.position, line, entry, kept, told, self.watch.seconds)
+
+
 def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
     """
     Raises:
         OutputError: the output cannot be written; all else that goes wrong is told in the outcomes.
     """
-    return [build_image(recipe, job) for job in jobs]
-
-
-def build_image(recipe: Recipe, job: Job) -> ImageResult:
     cv2.setNumThreads(1)  # one image a core: threads within an image would only fight over it
+    tasks = [_Task(job) for job in jobs]
+    for task in tasks:
+        with _telling(task):
+            _draw(recipe, task)
+    drawn = [(task, task.drawn) for task in tasks if task.drawn is not None]
     watch = _Stopwatch()
-    problems: list[Problem] = []
-    source = str(job.main.source)
+    parts = _outlines([image for _, image in drawn])
+    watch.lap("encode")
+    for (task, image), outlines in zip(drawn, parts, strict=True):
+        with _telling(task):
+            _finish(task, image, outlines, watch)
+    return [task.result for task in tasks if task.result is not None]
+
+
+@contextmanager
+def _telling(task: _Task) -> Iterator[None]:
+    """Whatever goes wrong with an image in the block becomes its result."""
+    task.watch.start()
+    source = str(task.job.main.source)
     try:
-        known = job.known
-        key, stamp, content = key_of(recipe, job, None if recipe.verify else known)
-        if known is not None and known.key == key and is_there(recipe, job, known):
-            watch.lap("hash")
-            return ImageResult(job.position, kept=True, seconds=watch.seconds)
-        if (
-            content is None and stamp is not None
-        ):  # what is built is built from what was read, whatever its size and time say
-            key, stamp, content = key_of(recipe, job, None)
-        watch.lap("hash")
-        built = _build(recipe, job, key, stamp, content, problems, watch)
-        line, entry = msgspec.json.encode(built), built.entry()
-        watch.lap("write")
-        return ImageResult(
-            job.position, line, entry, problems=_with_image(problems, job), seconds=watch.seconds
-        )
+        yield
+        return
     except OutputError:
         raise
     except DataError as error:
-        problems += (replace(problem, file=problem.file or source) for problem in error.problems)
+        task.problems += (replace(problem, file=problem.file or source) for problem in error.problems)
     except MemoryError:
         remedy = "Use fewer --workers, or downscale the photo."
-        problems.append(Problem("out-of-memory", "does not fit into memory.", remedy, source))
+        task.problems.append(Problem("out-of-memory", "does not fit into memory.", remedy, source))
     except Exception as error:  # a fault of ours must not cost the other ten thousand images
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         message = f"could not be built: {type(error).__name__} in {place}: {error}."
-        problems.append(Problem("internal-error", message, "Please report this as a bug.", source))
-    return ImageResult(job.position, problems=_with_image(problems, job), seconds=watch.seconds)
+        task.problems.append(Problem("internal-error", message, "Please report this as a bug.", source))
+    task.drawn = None
+    task.end()
+
+
+def _draw(recipe: Recipe, task: _Task) -> None:
+    job, watch = task.job, task.watch
+    known = job.known
+    key, stamp, content = key_of(recipe, job, None if recipe.verify else known)
+    if known is not None and known.key == key and is_there(recipe, job, known):
+        watch.lap("hash")
+        task.end(kept=True)
+        return
+    if content is None and stamp is not None:
+        # What is built is built from what was read, whatever its size and time say.
+        key, stamp, content = key_of(recipe, job, None)
+    watch.lap("hash")
+    task.drawn = _drawn(recipe, job, key, stamp, content, task.problems, watch)
+
+
+def _outlines(images: list[_DrawnImage]) -> list[list[list[Part]] | None]:
+    """The outlines of the segments of each image, all traced together; None of images without sentences, and
+    of all where that fails: each then traces its own, so that a fault costs one image."""
+    spoken = [image for image in images if any(image.said)]
+    try:
+        traced = iter(trace_all([(one.encoded.drawing.runs, one.encoded.drawing.layers) for one in spoken]))
+    except Exception:
+        return [None] * len(images)
+    return [next(traced) if any(image.said) else None for image in images]
+
+
+def _finish(task: _Task, image: _DrawnImage, outlines: list[list[Part]] | None, watch: _Stopwatch) -> None:
+    rows = encode_rows(grounding.rows(image.encoded, image.said, outlines))
+    task.watch.lap("encode")
+    built = msgspec.structs.replace(image.built, grounding=rows)
+    line, entry = msgspec.json.encode(built), built.entry()
+    task.watch.lap("write")
+    for stage, seconds in watch.seconds.items():  # of all together: told once
+        task.watch.seconds[stage] += seconds
+    watch.seconds = {}
+    task.end(line, entry)
 
 
 def _with_image(problems: list[Problem], job: Job) -> list[Problem]:
@@ -102,7 +175,7 @@ def _with_image(problems: list[Problem], job: Job) -> list[Problem]:
     ]
 
 
-def _build(
+def _drawn(
     recipe: Recipe,
     job: Job,
     key: str,
@@ -110,7 +183,7 @@ def _build(
     content: bytes | None,
     problems: list[Problem],
     watch: _Stopwatch,
-) -> BuiltImage:
+) -> _DrawnImage:
     annotation, ground = load(recipe, job, problems)
     source = str(job.main.source)
     content = content if annotation.image == job.main.image else None
@@ -134,8 +207,6 @@ def _build(
 
     said = _sentences(drawing, photo, recipe, job.main.name, watch)
     watch.lap("sentences")
-    grounding_rows = grounding.rows(encoded, said)
-    watch.lap("encode")
 
     files = {folder: f"{recipe.staged}{os.sep}{staged_name(key, folder)}" for folder in FOLDERS}
     write_atomically(files[PANOPTIC], panoptic_png)
@@ -157,7 +228,7 @@ def _build(
         height=photo.size[1],
         segments=encoded.segments,
         instances=encode_rows(instance_rows),
-        grounding=encode_rows(grounding_rows),
+        grounding=[],
         sha256=(photo_sha256, sha256(panoptic_png), sha256(semantic_png)),
         coverage=drawing.coverage,
         dropped=drawing.dropped,
@@ -165,7 +236,7 @@ def _build(
         places=job.places,
     )
     watch.lap("write")
-    return built
+    return _DrawnImage(built, encoded, said)
 
 
 def _sentences(

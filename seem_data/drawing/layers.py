@@ -15,6 +15,7 @@ from seem_data.drawing.runs import Stretches
 from seem_data.drawing.scan import Edges
 
 _AT_ONCE = 52  #: as many bits as a float64 holds exactly, less one
+_BIAS = 1022  #: what a float64 of 0.5 … 1 has for its exponent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,8 @@ class Layers:
             bit[lowest : lowest + batch] = 1 << np.arange(batch)
             # After each event, the set of layers that cover the pixels from there on, one bit each.
             covering = np.bitwise_xor.accumulate(bit[layer])
-            topmost = np.frexp(covering.astype(np.float64))[1]  # 0: none, k: the k-th of this batch
+            # 0: none, k: the k-th of this batch. It is the exponent of the number, which floats hold in bits.
+            topmost = np.maximum((covering.astype(np.float64).view(np.int64) >> 52) - _BIAS, 0)
             found = np.append(0, self.value[lowest : lowest + _AT_ONCE])[topmost]
             value = np.where(found > 0, found, value) if lowest else found
         settled = np.flatnonzero((position < pixel_count) & (position != np.append(position[1:], -1)))

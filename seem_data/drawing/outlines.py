@@ -9,6 +9,7 @@ back.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -21,9 +22,10 @@ from seem_data.drawing.runs import Runs
 from seem_data.drawing.scan import ENTER, FINE, Edges, scan_edges
 
 Ints = NDArray[np.int64]
+_AT_ONCE = 20_000  #: runs that are traced together, at most; more take longer, since they leave the caches
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: so many are made, and frozen ones take three times as long
 class Part:
     """One connected piece of a segment (pixels joined by their sides).
 
@@ -75,15 +77,73 @@ def trace(runs: Runs, layers: Layers | None = None) -> list[list[Part]]:
         runs: of the index map.
         layers: what the map was drawn from; without them all sides run along pixel edges.
     """
-    if not len(runs.column):
-        return [[] for _ in range(runs.segment_count)]
     if layers is None:
         none = np.empty(0, np.int64)
-        layers = Layers(none, none, none, none, Edges(none, none, none, none))
         runs = replace(runs, toggles=np.full_like(runs.toggles, -1))
-    edges = layers.edges
+        return _traced(runs, none, Edges(none, none, none, none))
+    return _traced(runs, layers.edge, layers.edges)
+
+
+def trace_all(maps: Sequence[tuple[Runs, Layers]]) -> list[list[list[Part]]]:
+    """What `trace` gives of each map. Those of one size are traced together, as if they were the segments of
+    one map: an image has so few sides that calling numpy costs more than what it then does."""
+    found: list[list[list[Part]]] = [[] for _ in maps]
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for number, (runs, _) in enumerate(maps):
+        by_size.setdefault(runs.size, []).append(number)
+    for numbers in by_size.values():
+        for batch in _batches(numbers, [len(maps[number][0].column) for number in numbers]):
+            parts = _traced(*_together([maps[number] for number in batch]))
+            for number in batch:
+                count = maps[number][0].segment_count
+                found[number], parts = parts[:count], parts[count:]
+    return found
+
+
+def _batches(numbers: Sequence[int], runs: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of maps in turn, as many at a time as have together hardly more than `_AT_ONCE` runs."""
+    batch: list[int] = []
+    total = 0
+    for number, count in zip(numbers, runs, strict=True):
+        if batch and total + count > _AT_ONCE:
+            yield batch
+            batch, total = [], 0
+        batch.append(number)
+        total += count
+    yield batch
+
+
+def _together(maps: Sequence[tuple[Runs, Layers]]) -> tuple[Runs, Ints, Edges]:
+    """The runs of maps of one size as those of one map, whose pixels may lie on one another; the edge of each
+    toggle, and the edges."""
+    bounds, toggles, edge_of_toggle = [np.zeros(2, np.int64)], [], []
+    run_count = toggle_count = edge_count = 0
+    for runs, layers in maps:
+        bounds.append(runs.bounds[2:] + run_count)
+        toggles.append(np.where(runs.toggles < 0, -1, runs.toggles + toggle_count))
+        edge_of_toggle.append(np.where(layers.edge < 0, -1, layers.edge + edge_count))
+        run_count += len(runs.column)
+        toggle_count += len(layers.edge)
+        edge_count += len(layers.edges.x0)
+    each = [runs for runs, _ in maps]
+    edges = [layers.edges for _, layers in maps]
+    together = Runs(
+        np.concatenate([runs.column for runs in each]),
+        np.concatenate([runs.top for runs in each]),
+        np.concatenate([runs.bottom for runs in each]),
+        np.concatenate(toggles),
+        np.concatenate(bounds),
+        each[0].size,
+    )
+    corners = (np.concatenate([getattr(one, name) for one in edges]) for name in ("x0", "y0", "x1", "y1"))
+    return together, np.concatenate(edge_of_toggle), Edges(*corners)
+
+
+def _traced(runs: Runs, edge_of_toggle: Ints, edges: Edges) -> list[list[Part]]:
+    if not len(runs.column):
+        return [[] for _ in range(runs.segment_count)]
     steps = _steps(runs)
-    sides = _sides(steps, runs, layers.edge, len(edges.x0))
+    sides = _sides(steps, runs, edge_of_toggle, len(edges.x0))
     ends, missed = _ends(sides, steps, edges, runs.size)
     points, bounds = _points(sides, ends, missed, steps)
     return _parts(runs, steps, sides, points, bounds)
@@ -129,7 +189,8 @@ def _sides(steps: _Steps, runs: Runs, edge_of_toggle: Ints, flat: int) -> _Sides
     step_of[toggle[mine] + (mine & 1) * count] = mine
     by_edge = step_of[step_of >= 0]
     rest = np.flatnonzero(~drawn)
-    by_row = rest[np.argsort(((rest & 1) * (height + 1) + steps.row[rest]) * width + steps.column[rest])]
+    kind = 2 * runs.segment[rest >> 1] + (rest & 1)
+    by_row = rest[np.argsort((kind * (height + 1) + steps.row[rest]) * width + steps.column[rest])]
 
     step = np.concatenate([by_edge, by_row])
     line = np.concatenate([edge[by_edge], flat + steps.row[by_row]])

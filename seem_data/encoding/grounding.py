@@ -11,22 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seem_data.annotations import Sentence
-from seem_data.drawing.outlines import trace
+from seem_data.drawing.outlines import Part, trace
 from seem_data.encoding.panoptic import PanopticImage
 
 
-def rows(panoptic: PanopticImage, sentences: Sequence[Sequence[Sentence]]) -> list[dict[str, object]]:
+def rows(
+    panoptic: PanopticImage,
+    sentences: Sequence[Sequence[Sentence]],
+    outlines: list[list[Part]] | None = None,
+) -> list[dict[str, object]]:
     """One annotation per segment that has a sentence, in segment order.
 
     Args:
         sentences: of each segment of `panoptic.segments`.
+        outlines: the parts of each, where they have been traced already.
 
     Returns:
         annotations without ``id`` and ``image_id``, which the writer counts over the split.
     """
     if not any(sentences):
         return []
-    outlines = trace(panoptic.drawing.runs, panoptic.drawing.layers)
+    if outlines is None:
+        outlines = trace(panoptic.drawing.runs, panoptic.drawing.layers)
     return [
         {
             "segment_id": segment.id,

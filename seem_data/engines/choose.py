@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from seem_data.engines.pool import ProcessPool
 from seem_data.engines.spread import Engine, InProcess
 from seem_data.problems import DataError, Problem, did_you_mean
 
@@ -46,4 +45,8 @@ def open_engine(name: str = "auto", workers: int | None = None, ray_address: str
 
         return RayCluster(ray_address, workers)
     workers = workers or cpu_count()
-    return ProcessPool(workers) if name == "pool" or (name == "auto" and workers > 1) else InProcess()
+    if name == "local" or (name == "auto" and workers == 1):
+        return InProcess()
+    from seem_data.engines.pool import ProcessPool
+
+    return ProcessPool(workers)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from seem_data.drawing.runs import Stretches
 
@@ -37,13 +39,21 @@ _SHADES: dict[str, tuple[str, ...]] = {
 
 NAMES = tuple(_SHADES)
 
+_TABLE = Path(__file__).with_name("color_names.png")
 _MOST_SAMPLES = 144  #: pixels along the longer side that are looked at
 _BITS = 5  #: of each channel that the table distinguishes; so many has a pixel that OpenCV calls BGR555
 
 
 @cache
 def _name_table() -> NDArray[np.uint8]:
-    """[32³] by the upper bits of R, G, B: which of `NAMES`."""
+    """[32³] by the upper bits of R, G, B: which of `NAMES`. As a picture of those colours it lies beside this
+    file, made by `nearest_names`, for making it takes as long as building dozens of images."""
+    with Image.open(_TABLE) as table:
+        return np.asarray(table).reshape(-1)
+
+
+def nearest_names() -> NDArray[np.uint8]:
+    """[32³] the table, made anew; ``python -m seem_data.sentences.colors`` writes it to its place."""
     shades = np.array(
         [[int(shade[i : i + 2], 16) for i in (1, 3, 5)] for group in _SHADES.values() for shade in group]
     )
@@ -84,3 +94,9 @@ def name_counts(stretches: Stretches, segment_count: int, pixels: NDArray[np.uin
     pair = np.multiply(segment, len(NAMES), dtype=np.intp) + name
     counts = np.bincount(pair.ravel(), minlength=(segment_count + 1) * len(NAMES))
     return counts.reshape(segment_count + 1, -1)[1:]
+
+
+if __name__ == "__main__":
+    picture = Image.fromarray(nearest_names().reshape(1 << _BITS, -1))
+    picture.putpalette([int(group[0][i : i + 2], 16) for group in _SHADES.values() for i in (1, 3, 5)])
+    picture.save(_TABLE, optimize=True)

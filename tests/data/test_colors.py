@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seem_data.drawing.runs import stretches_of
-from seem_data.sentences.colors import NAMES, name_counts
+from seem_data.sentences.colors import NAMES, _name_table, name_counts, nearest_names
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:
@@ -63,3 +63,7 @@ def test_of_a_photo_of_a_single_line_no_pixel_may_be_looked_at():
     counts = name_counts(stretches_of(np.ones((400, 1), np.uint8)), 1, np.zeros((1, 400, 3), np.uint8))
     assert counts.shape == (1, len(NAMES))
     assert not counts.any()
+
+
+def test_the_table_of_names_is_the_one_that_the_shades_make() -> None:
+    assert (_name_table() == nearest_names()).all(), "run python -m seem_data.sentences.colors"
