@@ -22,7 +22,7 @@ from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop
 from seem_train.training import checkpoint, run_folder
 from seem_train.training.reporting.curves import draw_curves
-from seem_train.training.reporting.previews import chosen, draw_previews
+from seem_train.training.reporting.previews import chosen, draw_previews, telling_sentence
 from seem_train.weights import adapter_folder
 from seem_train.weights.thresholds import write_thresholds
 
@@ -191,13 +191,13 @@ class RunEvaluation:
             "model": session.source.preset,
         }
         files.write_json(folder / run_folder.SUMMARY, report)
-        log.say(closing(report, session.seconds, folder, self._example(session)))
+        log.say(closing(report, session.seconds, folder, *self._example(session)))
 
-    def _example(self, session: Session) -> str:
-        """A sentence of the dataset to try."""
+    def _example(self, session: Session) -> tuple[str, str]:
+        """A photo of the dataset, and a sentence about it that says much."""
         images = self.val_set or session.train_set
-        first = next(iter(images.split.grounding()), None)
-        return first.sentences[0].raw if first and first.sentences else images.names[0]
+        sample = images.load(0)
+        return sample.file, telling_sentence(sample, images.things) or images.names[0]
 
 
 def _row(label: str, headline: dict[str, float | None], before: dict[str, float | None], star: bool) -> str:
@@ -214,8 +214,8 @@ def _cells(headline: dict[str, float | None], before: dict[str, float | None]) -
     return "  ".join(cells)
 
 
-def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str) -> str:
-    """The last words of a run."""
+def closing(report: dict[str, Any], seconds: float, folder: Path, photo: str, sentence: str) -> str:
+    """The last words of a run; the sentence is about the photo."""
     best, before = report.get("best", {}), report.get("zero_shot", {})
     step = report.get("best_step", 0)
     when = f"step {step:,}" if step else "before training; no later weights were better"
@@ -227,8 +227,8 @@ def closing(report: dict[str, Any], seconds: float, folder: Path, sentence: str)
     used = [i for i in range(len(rows[0])) if i == 0 or any(r[i] != "–" for r in rows[1:])]
     if len(used) > 1:
         lines.append(table([[row[i] for i in used] for row in rows], indent="  "))
-    model, text = shlex.quote(str(folder / run_folder.BEST)), shlex.quote(sentence)
-    lines.append(f"  next:  seem-train predict {model} photo.jpg --text {text}")
+    words = shlex.join([str(folder / run_folder.BEST), photo, "--text", sentence])
+    lines.append(f"  next:  seem-train predict {words}")
     return "\n".join(lines)
 
 

@@ -61,7 +61,7 @@ def _row(
     features = model.encode_image(scale.apply(photo).to(model.device))
     pictures = [photo, _truth(images, sample, photo), _prediction(model, images, features, photo, categories)]
     captions = [Path(sample.file).name, "truth", "prediction"]
-    sentence = _told(sample, images.things)
+    sentence = telling_sentence(sample, images.things)
     if sentence:
         mask = _answer_text(model, features, sentence, photo.shape[:2])
         pictures.append(draw.overlay(photo, [draw.Tinted(mask, _FOUND)]))
@@ -74,7 +74,7 @@ def _row(
     return pictures, captions
 
 
-def _told(sample: Sample, things: Sequence[bool]) -> str:
+def telling_sentence(sample: Sample, things: Sequence[bool]) -> str:
     """The longest sentence about a thing, which says most; about anything where there is no thing."""
     about = [p for p in sample.phrases if things[sample.segments[p.segment].category]] or sample.phrases
     return max((s.raw for phrase in about for s in phrase.sentences), key=len, default="")
