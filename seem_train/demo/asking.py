@@ -18,7 +18,15 @@ from seem_train.prediction.prompt_types import Prompts, UserPrompt
 
 
 class NothingFoundError(UserError):
-    """Nothing in the photo answers what was asked; the table is as it was."""
+    """Nothing in the photo answers what was asked; the table is as it was.
+
+    Args:
+        best: score of what comes nearest.
+    """
+
+    def __init__(self, reason: str, best: float = 0.0) -> None:
+        super().__init__(reason)
+        self.best = best
 
 
 def as_prompts(prompt: Prompt, reference: np.ndarray | None) -> Prompts:
@@ -62,7 +70,7 @@ def check_found(answer: Objects, asked: Sequence[UserPrompt], least: float | Non
     for_marks = 0.0 if least is None else least
     _, missed = found_and_not(answer, asked, for_texts if least is None else least, for_marks)
     if missed:
-        raise NothingFoundError(str(missed[0]))
+        raise NothingFoundError(str(missed[0]), missed[0].best)
 
 
 def starts_from_mask(one: DemoObject, prompts: Prompts) -> bool:

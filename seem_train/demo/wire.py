@@ -108,15 +108,22 @@ class Timing(Struct):
     total: float
 
 
+class NothingFound(Struct):
+    """Why nothing came of what was asked, and the score of what comes nearest (0: nothing does)."""
+
+    reason: str
+    best: float
+
+
 class Table(Struct):
-    """All objects of a session, later ones on top. `not_found`: why nothing came of what was asked."""
+    """All objects of a session, later ones on top."""
 
     objects: list[ObjectRow]
     can_undo: bool
     can_redo: bool
     changed: list[int]
     timing: Timing | None = None
-    not_found: str | None = None
+    not_found: NothingFound | None = None
 
 
 class Status(Struct):

@@ -256,11 +256,11 @@ async def _by_model(request: Request, work: Callable[[DemoSession], Any]) -> Res
     place, seat, longest = place_of(request), _seat(request), _longest(request)
     start = time.perf_counter()
 
-    def ask() -> str | None:
+    def ask() -> wire.NothingFound | None:
         try:
             work(seat.session)
         except NothingFoundError as missed:  # an answer too
-            return str(missed)
+            return wire.NothingFound(str(missed), missed.best)
         return None
 
     async with seat.lock:

@@ -122,8 +122,8 @@ function failed(error) {
 function capital(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
 
 // Nothing answers what was asked: no fault, but an answer.
-function missed(reason, anyway) {
-  tell(capital(reason), 6000, false, anyway && { label: "Show it anyway", act: anyway });
+function missed({ reason, best }, anyway) {
+  tell(capital(reason), 6000, false, anyway && best > 0 && { label: "Show it anyway", act: anyway });
 }
 
 function timed({ waited, model }, answer) {
@@ -145,6 +145,7 @@ function changed() {
 }
 
 function shown() {
+  find("zoom").hidden = !table.photo;
   find("zoom-fit").textContent = `${Math.round(100 * view.scale)} %`;
 }
 
@@ -193,7 +194,12 @@ find("save-menu").addEventListener("click", (event) => {
   const form = event.target.closest("[data-save]")?.dataset.save;
   if (form) { find("save-menu").open = false; desk.save(form); }
 });
-addEventListener("click", (event) => { if (!find("save-menu").contains(event.target)) find("save-menu").open = false; });
+addEventListener("pointerdown", (event) => {
+  const menu = find("save-menu");
+  if (!menu.open || menu.contains(event.target)) return;
+  menu.open = false;
+  if (event.target === canvas) event.stopPropagation(); // that click was to close the menu
+}, true);
 find("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = find("text").value.trim();

@@ -30,6 +30,7 @@ export class Pointer {
       const pick = event.ctrlKey || event.metaKey;
       if (this.panning) event.preventDefault();
       else if (pick) this.desk.pick(this.view.toPhoto(...Object.values(this.at(event))));
+      else if (this.desk.tool === "point" && this.beside(event)) this.desk.done();
       else this.desk.press(this.photo(event), event.button === 2 || event.altKey, event.shiftKey);
     }
   }
@@ -66,6 +67,12 @@ export class Pointer {
     if (event.shiftKey && !event.ctrlKey) this.view.pan(-event.deltaY, 0);
     else this.view.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
     this.desk.repaint();
+  }
+
+  // Whether it lies clearly beside the photo: a click there means nothing in it.
+  beside(event) {
+    const { x, y } = this.view.toPhoto(...Object.values(this.at(event))), slack = 6 / this.view.scale;
+    return x < -slack || y < -slack || x > this.view.width + slack || y > this.view.height + slack;
   }
 
   // In pixels of the photo, held inside it.

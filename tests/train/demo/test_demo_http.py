@@ -95,7 +95,7 @@ def test_what_is_not_found_is_an_answer(client: TestClient) -> None:
     answer = client.post(f"{session}/prompt", json={"text": "the blue ball", "min_score": 1})
     assert answer.status_code == 200
     table = answer.json()
-    assert table["not_found"].startswith("nothing found for «the blue ball» (best 0.")
+    assert table["not_found"]["reason"].startswith("nothing found for «the blue ball» (best 0.")
     assert len(table["objects"]) == 1 and table["changed"] == []
     assert client.post(f"{session}/prompt", json={"text": "mug", "min_score": 0}).json()["not_found"] is None
 
