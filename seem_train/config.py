@@ -382,8 +382,6 @@ def check(config: Config) -> None:
     if batch > 0 and run.devices > 0 and run.global_batch % (batch * run.devices):
         what = f"--batch {batch} × --devices {run.devices}" if batch > 1 else f"--devices {run.devices}"
         wrong.append(f"--global-batch {run.global_batch} is no multiple of {what}")
-    if config.model.trunk is not None and config.model.weights not in (None, "random"):
-        wrong.append("model.trunk builds a model that no weights fit yet; leave out --weights")
     both = sorted(set(strategy.freeze) & set(strategy.unfreeze))
     wrong += [f"--freeze {part} and --unfreeze {part} contradict each other" for part in both]
     if run.best != "PQ" and not measured(config, METRICS[run.best]):

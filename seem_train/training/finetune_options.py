@@ -29,6 +29,7 @@ class FinetuneOptions(TypedDict, total=False):
     prompts: int
     phrases: int
     refine_rounds: int
+    max_pixels: int
     workers: int | None
     preset: str | None
     weights: str | Path | None

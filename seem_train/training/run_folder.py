@@ -33,6 +33,7 @@ from seem_train.config import Config, fields
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.training import checkpoint
+from seem_train.weights.choice import choose_weights
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import write_tensors
 
@@ -51,7 +52,8 @@ def choose(config: Config) -> Place:
     """The folder for these settings.
 
     Without ``--out`` it is ``runs/<dataset>-<strategy>``, or the same with a number where that one is
-    finished; an unfinished one is continued. So the same command can be given again and again.
+    finished; an unfinished one is continued. The strategy is the one that is trained: ``full`` where no
+    weights are there for adapters to stand on. So the same command can be given again and again.
 
     Raises:
         UserError: the folder holds a run with other settings or a damaged one, or a checkpoint is named that
@@ -65,7 +67,9 @@ def choose(config: Config) -> Place:
         if run.resume == "never" and _holds_run(folder):
             raise UserError(f"--resume never: {folder} holds a run; choose another --out, or delete it")
         return _continued(folder, config)
-    strategy = ALIASES.get(config.strategy.name, config.strategy.name)
+    model = config.model
+    whole = choose_weights(model.preset, model.weights, model.trunk).whole
+    strategy = "full" if whole else ALIASES.get(config.strategy.name, config.strategy.name)
     first = Path("runs") / f"{Path(config.data.dataset).resolve().name}-{strategy}"
     number, folder = 1, first
     while _holds_run(folder) and (run.resume == "never" or _finished(folder)):

@@ -28,15 +28,20 @@ class WeightsChoice:
     whole: bool = False  #: nothing was learned yet: adapters alone would learn nothing, train every weight
 
 
-def choose_weights(preset: str | None, weights: str | None) -> WeightsChoice:
-    """What `--model` and `--weights` mean where they leave something open.
+def choose_weights(preset: str | None, weights: str | None, trunk: str | None = None) -> WeightsChoice:
+    """What `--model`, `--weights` and `model.trunk` mean where they leave something open.
 
     Without `weights`: the official checkpoint in the weights folder, if there is one; else ``seem-tiny``, if
     it comes with the package; else ``tiny``, to be trained whole, on a pretrained trunk where there is one.
+    With a `trunk`, no weights fit but those of a run on it: the decoder starts at random, and unless the user
+    says so it is trained whole, since adapters alone would learn nothing.
 
     Raises:
         UserError: several checkpoints fit, or a model was named whose checkpoint is not there.
     """
+    if trunk is not None:
+        model = f"{preset or 'tiny'}+{trunk}"
+        return WeightsChoice(model, weights or RANDOM, whole=weights is None)
     if weights is not None:
         if weights == RANDOM and preset is None:
             raise UserError("--weights random needs --model, e.g. --model tiny")

@@ -44,7 +44,7 @@ from seem_train.weights.checkpoints import (
     checkpoint_of_preset,
     find_weights,
 )
-from seem_train.weights.choice import RANDOM, SHIPPED, WeightsChoice, choose_weights
+from seem_train.weights.choice import RANDOM, SHIPPED, choose_weights
 from seem_train.weights.official import compare, load_official, recognise
 from seem_train.weights.original_config import read_config
 from seem_train.weights.presets import PRESETS, get_preset
@@ -204,17 +204,14 @@ def open_start(
     Args:
         preset, weights: as `choose_weights` takes them.
         seed: of random weights.
-        trunk: a backbone of timm in the place of the preset's; the rest of the model then starts at random.
+        trunk: a backbone of timm in the place of the preset's. Without weights that were trained on it the
+            rest of the model starts at random.
         trunk_weights: of such a backbone: ``pretrained``, ``random`` or a file.
 
     Raises:
         UserError: as `choose_weights`; or the weights do not fit.
     """
-    if trunk is not None:
-        # The decoder knows nothing yet: unless the user says so, adapters alone would learn nothing.
-        choice = WeightsChoice(f"{preset or 'tiny'}+{trunk}", RANDOM, whole=weights is None)
-    else:
-        choice = choose_weights(preset, weights)
+    choice = choose_weights(preset, weights, trunk)
     if choice.weights == RANDOM:
         assert choice.preset is not None
         torch.manual_seed(seed)
@@ -229,6 +226,7 @@ def open_start(
         tuned = _tuned_folder(path)
         model = _open_weights(path, "").eval()
         name = str(path) if tuned is None else read_card(tuned.folder).model
+        _check_wanted(choice.preset, path, name if tuned else None)
         return StartingWeights(model, name, Base(str(path), fingerprint(path)), f"{path} · {name}")
     name = choice.preset or _preset_of(path)
     model = _open_weights(path, name).eval()
@@ -236,6 +234,15 @@ def open_start(
     report = f"{path.name} · {name} · {_bytes_text(path)} · sha256 {base.sha256[:8]}…"
     report += f" · all {len(model.state_dict()):,} tensors match"
     return StartingWeights(model, name, base, report, choice.why)
+
+
+def _check_wanted(wanted: str | None, path: Path, held: str | None) -> None:
+    """A folder tells its model; one that is asked for beside it must be that."""
+    if wanted is not None and held is not None and wanted not in (held, held.partition("+")[0]):
+        raise UserError(
+            f"--model {wanted.replace('+', ' and model.trunk ')}: {path} holds {held}; leave them out, or "
+            "start anew with --weights random"
+        )
 
 
 def _start_path(weights: str) -> Path:

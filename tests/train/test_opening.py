@@ -20,7 +20,8 @@ from seem_train.errors import UserError
 from seem_train.files import sha256_of
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
-from seem_train.training import trainer
+from seem_train.settings import resolve
+from seem_train.training import run_folder, trainer
 from seem_train.weights import adapter_folder, choice
 from seem_train.weights.adapter_folder import CARD, TENSORS
 from seem_train.weights.choice import choose_weights
@@ -89,6 +90,16 @@ def test_a_run_goes_on_from_what_another_learned_to_the_bit(base: Path, tmp_path
         learned_answers, now = answers(learned), answers(source.model.eval())
         for a, b in zip(learned_answers, now, strict=True):  # LoRA is folded: the last bits may differ
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_named_beside_a_run_must_be_the_runs(base: Path, tmp_path: Path) -> None:
+    """A configuration file names its model; `--weights runs/old` beside it is no contradiction."""
+    tuned(base, tmp_path / "run", "head-adapter")
+    assert open_start("micro", str(tmp_path / "run"), 0).preset == "micro"
+    with pytest.raises(UserError, match=r"--model focal-t: .*run holds micro; leave them out, or start anew"):
+        open_start("focal-t", str(tmp_path / "run"), 0)
+    with pytest.raises(UserError, match=r"--model micro and model.trunk resnet10t: .*run holds micro"):
+        open_start("micro", str(tmp_path / "run"), 0, "resnet10t")
 
 
 @pytest.mark.slow
@@ -245,6 +256,18 @@ def test_without_any_weights_the_small_model_is_trained_whole_and_says_why(folde
     assert str(folder) in chosen.why and "seem-train weights get focal-l" in chosen.why
     assert "\n" not in chosen.why
     assert choose_weights("tiny", None) == chosen
+
+
+def test_a_run_without_weights_is_named_after_what_is_trained(folder: Path) -> None:
+    named = {
+        str(run_folder.choose(resolve(None, ["data.dataset=kitchen", *more])).folder)
+        for more in ([], ["model.trunk=resnet10t"])
+    }
+    assert named == {"runs/kitchen-full"}
+    (folder / "seem_focalt_v1.pt").touch()
+    assert (
+        str(run_folder.choose(resolve(None, ["data.dataset=kitchen"])).folder) == "runs/kitchen-head-adapter"
+    )
 
 
 def test_its_trunk_is_the_models_own_where_no_pretrained_one_is_installed(

@@ -90,6 +90,8 @@ def test_a_model_on_another_trunk_comes_back_from_its_file_to_the_bit(
     write_tensors(tmp_path / "w.safetensors", official_state_dict(source.model))
     again = load_model(source.preset, weights=tmp_path / "w.safetensors")
     assert torch.equal(answer(again, image), answer(source.model, image))
+    start = open_start("tiny", str(tmp_path / "w.safetensors"), 1, SMALL)
+    assert not start.whole and torch.equal(answer(start.model.eval(), image), answer(source.model, image))
 
 
 @pytest.mark.parametrize("name", ["backbone-adapter+head-adapter", "backbone-lora+lora"])
