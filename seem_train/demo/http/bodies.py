@@ -46,11 +46,22 @@ async def read_json(request: Request, kind: type[Body], most: int) -> Body:
         )
     content = await read_bytes(request, most)
     try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.convert(_with_integers(msgspec.json.decode(content)), kind)
     except msgspec.ValidationError as error:
         raise RequestError(422, f"the request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(400, f"the request is no JSON: {error}") from None
+
+
+def _with_integers(value: object) -> object:
+    """JSON's 3.0 is the whole number 3, which msgspec alone would refuse."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
+    if isinstance(value, list):
+        return [_with_integers(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _with_integers(one) for name, one in value.items()}
+    return value
 
 
 def query_int(request: Request, name: str, low: int, high: int) -> int | None:

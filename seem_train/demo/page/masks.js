@@ -37,8 +37,10 @@ export function decode({ size: [height, width], counts }) {
   at = 0;
   lengths.forEach((length, index) => {
     if (index % 2) {
-      for (let i = at; i < at + length; i++) {
-        inside[(i % height - top) * w + Math.floor(i / height) - left] = 1;
+      let row = at % height, column = (at - row) / height;
+      for (let i = 0; i < length; i++) {
+        inside[(row - top) * w + column - left] = 1;
+        if (++row === height) { row = 0; column++; }
       }
     }
     at += length;
@@ -58,8 +60,9 @@ export function tinted(mask, color) {
   if (!mask.inside.length) return canvas;
   const pixels = new ImageData(mask.w, mask.h);
   const value = parseInt(color.slice(1), 16);
-  const bytes = [value >> 16, (value >> 8) & 255, value & 255, 255];
-  for (let i = 0; i < mask.inside.length; i++) if (mask.inside[i]) pixels.data.set(bytes, i * 4);
+  const [tint] = new Uint32Array(Uint8Array.of(value >> 16, (value >> 8) & 255, value & 255, 255).buffer);
+  const words = new Uint32Array(pixels.data.buffer);
+  for (let i = 0; i < mask.inside.length; i++) if (mask.inside[i]) words[i] = tint;
   canvas.getContext("2d").putImageData(pixels, 0, 0);
   return canvas;
 }
