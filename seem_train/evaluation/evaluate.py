@@ -226,9 +226,11 @@ class _Scoring:
                     encoded[scale] = self._model.encode_image(scale.apply(photo.pixels))
             return encoded[scale]
 
-        for part in (self._grounding, self._interactive):
-            if part is not None:
-                part[1].score(photo, seen_at(part[0]))
+        prompted = [
+            part[1].score(photo, seen_at(part[0]))
+            for part in (self._grounding, self._interactive)
+            if part is not None
+        ]
         answer = None
         if self._objects is not None:
             answer = self._objects[1].score(photo, seen_at(self._objects[0]))
@@ -237,7 +239,8 @@ class _Scoring:
         name, tally = photo.record.file_name, self._tally
         tally.per_image[index] = ImageScore(name, answer.quality)
         if show:
-            shown = Shown(index, name, answer.quality, answer.id_map, answer.segments)
+            examples = [each for each in prompted if each is not None]
+            shown = Shown(index, name, answer.quality, answer.id_map, answer.segments, examples)
             tally.shown = _extremes([*tally.shown, shown], show)
         if files is not None:
             tally.rows.append(files.write(photo.record, answer.id_map, answer.segments))

@@ -27,6 +27,7 @@ _MATRIX = 40  #: categories up to which the whole confusion matrix is shown
 _CONFUSIONS = 15
 _PICTURE_HEIGHT = 300
 _JPEG_QUALITY = 82
+_FOUND = (46, 134, 222)  #: what a prompt found
 _CARDS = ("PQ", "mIoU", "AP", "cIoU", "NoC@0.85", "NoC@0.9")
 
 
@@ -190,7 +191,8 @@ def _click_curve(clicks: InteractiveResult) -> str:
     apart = max(1, len(xs) // 7)
     labels = "".join(f"<text x={xs[n]:.1f} y={height - 4}>{n + 1}</text>" for n in range(0, len(xs), apart))
     return (
-        f"<p class=soft>mean IoU after each click</p><svg viewBox='0 0 {width} {height}' width={width}>"
+        "<p class=soft>mean IoU after each click</p>"
+        f"<svg viewBox='0 0 {width} {height}' style='width:100%;max-width:{width}px'>"
         f"{grid}<polyline points='{points}' />{dots}{labels}</svg>"
     )
 
@@ -203,7 +205,7 @@ def _forgotten(forgetting: Forgetting | None) -> str:
 
 
 def _images(result: EvaluationResult, images: SegmentationSet) -> Iterable[str]:
-    """The worst and the best images: photo, truth, prediction."""
+    """The worst and the best images: photo, truth, prediction, and what a phrase and a click found."""
     if not result.shown:
         return
     half = len(result.shown) // 2
@@ -221,20 +223,31 @@ def _figure(shown: Shown, images: SegmentationSet) -> str:
     ]
     predicted = [{"id": s.id, "category": s.category_index, "score": s.score} for s in shown.segments]
     pictures = [
-        photo,
-        _overlay(photo, sample.id_map.numpy(), truth, images),
-        _overlay(photo, shown.id_map, predicted, images),
+        (photo, "photo"),
+        (_overlay(photo, sample.id_map.numpy(), truth, images), "truth"),
+        (_overlay(photo, shown.id_map, predicted, images), "prediction"),
     ]
-    picture = draw.row(pictures, ("photo", "truth", "prediction"), _PICTURE_HEIGHT)
+    for prompted in shown.prompted:
+        picture, said = draw.overlay(photo, [draw.Tinted(prompted.mask, _FOUND)]), "one click"
+        if isinstance(prompted.prompt, str):
+            said = f"“{prompted.prompt}”"
+        else:
+            picture = draw.draw_marks(picture, points=[(*prompted.prompt, True)])
+        pictures.append((picture, f"{said}, IoU {prompted.iou:.0%}"))
+    caption = _text(f"{shown.file_name} · PQ {shown_number('PQ', shown.pq)}")
+    row = "".join(_picture(picture, said) for picture, said in pictures)
+    return f"<figure><figcaption>{caption}</figcaption><div class=row>{row}</div></figure>"
+
+
+def _picture(picture: np.ndarray, caption: str) -> str:
+    width = max(1, round(picture.shape[1] * _PICTURE_HEIGHT / picture.shape[0]))
+    small = cv2.resize(picture, (width, _PICTURE_HEIGHT), interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )
     data = base64.b64encode(jpeg.tobytes()).decode()
-    caption = f"{shown.file_name} · PQ {shown_number('PQ', shown.pq)}"
-    return (
-        f"<figure><img loading=lazy alt='{_text(caption)}' src='data:image/jpeg;base64,{data}'>"
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-    )
+    said = _text(caption)
+    return f"<div><img alt='{said}' src='data:image/jpeg;base64,{data}'><span>{said}</span></div>"
 
 
 def _overlay(

@@ -35,6 +35,15 @@ class ImageScore:
 
 
 @dataclass(frozen=True)
+class Prompted:
+    """One prompt of an image, and what it found."""
+
+    prompt: str | tuple[float, float]  #: a sentence, or a click (x, y) in pixels of the photo
+    mask: np.ndarray  #: [H, W] bool
+    iou: float  #: with the segment that was meant
+
+
+@dataclass(frozen=True)
 class Shown:
     """An image kept for the report, with what was predicted for it."""
 
@@ -43,6 +52,7 @@ class Shown:
     pq: float
     id_map: np.ndarray  #: [H, W] int32 as predicted
     segments: list[PanopticSegment]
+    prompted: list[Prompted] = field(default_factory=list)  #: a phrase and a click, where they were asked
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from seem_train.data.clicks import next_click
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.image_scale import scaled_mask
 from seem_train.evaluation.calibration import RIGHT, AbsentPhrases, add_instances
+from seem_train.evaluation.result import Prompted
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -189,23 +190,30 @@ class GroundingScorer:
         self._names = None if images.split.has_grounding else images.names
         self._all_sentences = all_sentences
 
-    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> Prompted | None:
+        """Count an image; what its longest sentence found, to be shown."""
         phrases = self._phrases(photo.sample)
+        example: Prompted | None = None
         rounds = max((len(texts) for _, texts in phrases), default=0)
         for number in range(rounds if self._all_sentences else min(rounds, 1)):
             asked = [(segment, texts[number]) for segment, texts in phrases if number < len(texts)]
             segments = [segment for segment, _ in asked]
-            masks, best, chances = self._find([text for _, text in asked], features, photo)
+            texts = [text for _, text in asked]
+            longest = max(range(len(texts)), key=lambda n: len(texts[n]))
+            masks, best, chances = self._find(texts, features, photo)
             for few in _few(len(asked), masks.at_once):
                 logits = masks.at(best[few])
-                ious = self._scores.update(
-                    (logits.sigmoid() > 0.5).cpu().numpy(), photo.masks_of(segments[few])
-                )
+                found = (logits.sigmoid() > 0.5).cpu().numpy()
+                ious = self._scores.update(found, photo.masks_of(segments[few]))
+                if number == 0 and few.start <= longest < few.stop:
+                    there = longest - few.start
+                    example = Prompted(texts[longest], found[there].copy(), float(ious[there]))
                 if self._search is not None:
                     quality = postprocess.judge_masks(logits)[1] * chances[few]
                     self._search.update(quality.cpu().numpy(), ious >= RIGHT, len(ious))
         if self._search is not None and self._absent is not None and rounds:
             self._ask_in_vain(self._search, self._absent, len(phrases), features, photo)
+        return example
 
     def _ask_in_vain(
         self,
@@ -269,14 +277,15 @@ class InteractiveScorer:
         self._seed = seed
         self._eligible = images.things if any(images.things) else [True] * len(images.things)
 
-    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> Prompted | None:
+        """Count an image; what the first click on one of its objects found, to be shown."""
         objects = [
             place
             for place, segment in enumerate(photo.sample.segments)
             if self._eligible[segment.category] and not segment.iscrowd
         ]
         if not objects:
-            return
+            return None
         small = [scaled_mask(photo.masks_of([place])[0], features.sizes[0]) for place in objects]
         seen = torch.from_numpy(np.stack(small))
         seen = F.pad(seen, (0, features.padded[1] - seen.shape[-1], 0, features.padded[0] - seen.shape[-2]))
@@ -287,16 +296,30 @@ class InteractiveScorer:
         draws = SeededDraws(stream_seed(self._seed, photo.record.id))
         logits: Tensor | None = None
         ious: list[Tensor] = []
+        example: Prompted | None = None
         for click in range(self._scores.max_clicks):
             prompts = ImagePrompts((), positive, negative, logits)
             with self._runtime.autocast():
                 logits = self._model.refine(features, prompts, draws)[0].float()
-            ious.append(_iou(_masks(logits, features, photo, mode="bilinear"), photo, objects))
+            masks = _masks(logits, features, photo, mode="bilinear")
+            ious.append(_iou(masks, photo, objects))
+            chosen = len(objects) // 2
+            if click == 0 and positive[chosen].any():
+                where = _middle(positive[chosen], features.sizes[0], photo.size)
+                found = (masks.at(slice(chosen, chosen + 1))[0].sigmoid() > 0.5).cpu().numpy()
+                example = Prompted(where, found, float(ious[0][chosen]))
             if bool((ious[-1] > CONTENT).all()):
                 break
             if click + 1 < self._scores.max_clicks:
                 positive, negative = next_click(logits, seen, positive, negative)
         self._scores.update(torch.stack(ious, dim=1).cpu().numpy())
+        return example
+
+
+def _middle(marked: Tensor, seen: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]:
+    """(x, y) in the photo of the middle of the marked pixels [h, w] of what the model saw of it."""
+    row, column = (float(places.float().mean()) + 0.5 for places in marked.nonzero().T)
+    return column * size[1] / seen[1], row * size[0] / seen[0]
 
 
 def _masks(masks: Tensor, features: ImageFeatures, photo: ScoredPhoto, **how: Any) -> OnDemandMasks:

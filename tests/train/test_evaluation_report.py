@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toy
 from PIL import Image
 from tiny_dataset import write_dataset
 
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
+from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.report import write_report
-from seem_train.evaluation.result import EvaluationResult, Shown
+from seem_train.evaluation.result import EvaluationResult, Prompted, Shown
 from seem_train.metrics import GroundingScores, InstanceAP, InteractiveScores, PanopticQuality, SemanticScores
 from seem_train.model.postprocess import PanopticSegment
 
@@ -73,7 +75,9 @@ def _result(images: SegmentationSet, tasks: set[str], categories: list[dict[str,
             id_map, segments = np.zeros_like(id_map), []
         added = panoptic.update(id_map, gt if not index else [], sample.id_map.numpy(), gt)
         semantic.update(labels if not index else np.zeros_like(labels), labels)
-        shown.append(Shown(index, record.file_name, panoptic.quality(added).pq, id_map, segments))
+        found = sample.id_map.numpy() == 1
+        prompted = [Prompted("the <b>cup", found, 0.5), Prompted((4.0, 5.0), found, 0.25)] if index else []
+        shown.append(Shown(index, record.file_name, panoptic.quality(added).pq, id_map, segments, prompted))
         grounding.update(id_map[None] == 1, sample.id_map.numpy()[None] == 1)
         interactive.update(np.array([[0.2, 0.6, 0.86]]))
     scores = {
@@ -118,8 +122,26 @@ def test_the_page_holds_scores_gains_and_pictures(images: SegmentationSet, tmp_p
     pictures = [
         Image.open(io.BytesIO(base64.b64decode(data))) for data in re.findall(r"base64,([^']+)", text)
     ]
-    assert len(pictures) == 2
-    assert pictures[0].width > 3 * pictures[0].height
+    assert len(pictures) == 5 + 3
+    assert "“the <b>cup”, IoU 50%" in words and "one click, IoU 25%" in words
+
+
+def test_an_evaluation_keeps_what_a_phrase_and_a_click_found_for_the_images_it_shows(
+    images: SegmentationSet,
+) -> None:
+    root = images.split.root.parent
+    tasks = ("panoptic", "grounding", "interactive")
+    result = evaluate(toy.micro(), root, "val", tasks, EvaluationSettings(size=64, max_clicks=2), show=1)
+    asked = [(shown, images.load(shown.index)) for shown in result.shown]
+    asked = [(shown, sample) for shown, sample in asked if sample.phrases]
+    assert asked
+    for shown, sample in asked:
+        phrase, click = shown.prompted
+        assert phrase.prompt == max((p.sentences[0].raw for p in sample.phrases), key=len).lower()
+        assert phrase.mask.shape == click.mask.shape == sample.id_map.shape
+        x, y = click.prompt
+        assert isinstance(x, float) and sample.id_map[int(y), int(x)] > 0
+        assert 0 <= phrase.iou <= 1 and 0 <= click.iou <= 1
 
 
 @pytest.mark.parametrize("tasks", [{task} for task in EVERYTHING] + [set()])
