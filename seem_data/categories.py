@@ -10,20 +10,31 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import TypeAlias, TypedDict, overload
 
 from seem_data.problems import DataError, Problem, a_few, attempt, did_you_mean
 
 Color = tuple[int, int, int]
+Fault: TypeAlias = Callable[[str, str, str, str], None]  #: code, where, message, remedy
 
 _KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases", "value")
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 _LARGEST_ID = 2**31 - 1
 _INIT = "'seem-data init ANNOTATIONS > cats.json' writes one from the labels found."
+
+
+class CategoryRow(TypedDict):
+    """A category as COCO panoptic writes it."""
+
+    id: int
+    name: str
+    supercategory: str
+    isthing: int
+    color: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class Category:
     supercategory: str = ""
     aliases: tuple[str, ...] = ()
 
-    def as_coco(self) -> dict[str, Any]:
+    def as_coco(self) -> CategoryRow:
         """The category as COCO panoptic writes it."""
         return {
             "id": self.id,
@@ -111,7 +122,7 @@ class Categories(Sequence[Category]):
         known = [word for category in self._all for word in (category.name, *category.aliases)]
         return did_you_mean(label, known)
 
-    def as_coco(self) -> list[dict[str, Any]]:
+    def as_coco(self) -> list[CategoryRow]:
         return [category.as_coco() for category in self._all]
 
 
@@ -123,7 +134,7 @@ def load(path: Path) -> Categories:
     """
     problems: list[Problem] = []
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
         problems.extend(
             Problem("duplicate-key", f"has {key!r} twice in one object.", "Use each name once.", str(path))
@@ -153,7 +164,7 @@ def load(path: Path) -> Categories:
     return categories
 
 
-def parse(data: Any, file: str = "") -> Categories:
+def parse(data: object, file: str = "") -> Categories:
     """The colour map in any of its forms, checked.
 
     Raises:
@@ -169,7 +180,10 @@ def parse(data: Any, file: str = "") -> Categories:
     if len(colorless) > 1:
         shown = a_few([str(record.get("name")) for record in colorless])
         fault("no-colors", "", f"gives no colour to {len(colorless)} categories: {shown}.", _INIT)
-        records = [{**record, "color": "#ffffff"} if record in colorless else record for record in records]
+        records = [
+            {**record, "color": "#ffffff"} if isinstance(record, dict) and record in colorless else record
+            for record in records
+        ]
     categories = [
         category
         for index, record in enumerate(records)
@@ -184,8 +198,8 @@ def parse(data: Any, file: str = "") -> Categories:
     return Categories(categories, values)
 
 
-def _records(data: Any, fault: Any) -> list[dict[str, Any]]:
-    """Any of the accepted forms as a list of records that all have an id."""
+def _records(data: object, fault: Fault) -> list[object]:
+    """Any of the accepted forms as a list of records, all of which have an id if they are records at all."""
     if isinstance(data, dict) and isinstance(data.get("categories"), list):
         data = data["categories"]
     if isinstance(data, dict):
@@ -209,7 +223,7 @@ def _records(data: Any, fault: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _category(index: int, record: Any, fault: Any) -> Category | None:
+def _category(index: int, record: object, fault: Fault) -> Category | None:
     if not isinstance(record, dict):
         fault(
             "bad-category", f"[{index}]", f"is {record!r}, not a category.", "Give name, color and isthing."
@@ -255,7 +269,7 @@ def _category(index: int, record: Any, fault: Any) -> Category | None:
     return Category(number, name.strip(), color, bool(isthing), str(supercategory), tuple(aliases))
 
 
-def _values(records: list[Any], fault: Any) -> dict[int, str]:
+def _values(records: list[object], fault: Fault) -> dict[int, str]:
     """The names of the categories by their ``"value"``: the number that stands for each in masks."""
     values: dict[int, str] = {}
     for record in records:
@@ -270,7 +284,7 @@ def _values(records: list[Any], fault: Any) -> dict[int, str]:
     return values
 
 
-def parse_color(value: Any) -> Color | None:
+def parse_color(value: object) -> Color | None:
     """``[r, g, b]`` or ``"#rrggbb"`` / ``"#rgb"`` as (r, g, b); None when it is neither."""
     if isinstance(value, str) and (match := _HEX.fullmatch(value.strip())):
         digits = match[1] if len(match[1]) == 6 else "".join(2 * digit for digit in match[1])
@@ -282,7 +296,7 @@ def parse_color(value: Any) -> Color | None:
     return value[0], value[1], value[2]
 
 
-def _check_unique(categories: list[Category], fault: Any, are_colored: bool) -> None:
+def _check_unique(categories: list[Category], fault: Fault, are_colored: bool) -> None:
     """Colours decide categories, ids name them in files, names find them: none may be used twice."""
     ids: dict[int, int] = {}
     names: dict[str, int] = {}

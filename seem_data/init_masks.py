@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ _MOST, _SHARE = 64, 0.001
 
 def labels_of_masks(
     source: Input, problems: list[Problem]
-) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
     """The labels of masks by their casefolded form, and what is told of each.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -99,10 +99,12 @@ def _holds_masks(path: Path) -> bool:
 
 @runtime_checkable
 class _Knowing(Protocol):
-    def known_categories(self, source: Input) -> list[dict[str, Any]]: ...
+    def known_categories(self, source: Input) -> list[dict[str, object]]: ...
 
 
-def described(labels: dict[str, str], told: dict[str, dict[str, Any]], problems: list[Problem]) -> Categories:
+def described(
+    labels: dict[str, str], told: dict[str, dict[str, object]], problems: list[Problem]
+) -> Categories:
     """Categories of the labels (by their casefolded form) with what is told of them, where it is usable.
 
     Args:
@@ -133,7 +135,9 @@ def described(labels: dict[str, str], told: dict[str, dict[str, Any]], problems:
         )
     problems += spoken_otherwise(category.name for category in categories)
     values = {
-        record["value"]: labels[key] for key, record in zip(keys, records, strict=True) if "value" in record
+        value: labels[key]
+        for key, record in zip(keys, records, strict=True)
+        if isinstance(value := record.get("value"), int)
     }
     return Categories(sorted(categories, key=lambda category: category.id), values)
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from seem_data import layout
 from seem_data.building.journal import BuiltImage, Journal, staged_name
@@ -42,13 +41,14 @@ def assemble(
     journal: Journal,
     placed: Sequence[SplitPlace],
     categories: Categories,
-    info: Mapping[str, Any],
+    name: str,
+    options: Mapping[str, object],
 ) -> dict[str, Counts]:
     """Make the dataset in `out` hold exactly these images.
 
     Args:
         placed: all images, in the order of their ids.
-        info: name and options, for dataset.json.
+        name, options: as dataset.json tells them.
 
     Returns:
         what each split holds.
@@ -59,16 +59,16 @@ def assemble(
     earlier = splits_on_disk(out)
     with writing(out / layout.DATASET_JSON):
         (out / layout.DATASET_JSON).unlink(missing_ok=True)
-    names = _in_order({image.split for image in placed})
-    for name in names:
+    splits = _in_order({image.split for image in placed})
+    for split in splits:
         for folder in layout.FOLDERS:
-            make_folder(out / name / folder)
+            make_folder(out / split / folder)
     layout.write_categories(out, categories)
 
     used: set[str] = set()
     root, staged = str(out), str(journal.staged)
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(SplitWriter(out / name, categories)) for name in names}
+        writers = {split: stack.enter_context(SplitWriter(out / split, categories)) for split in splits}
         for image in placed:
             built = journal.read(image.name)
             _place(root, staged, built, image.split, earlier)
@@ -84,11 +84,11 @@ def assemble(
             writers[image.split].add(
                 record, built.instances, built.grounding, built.sentence_count, built.sha256
             )
-    counts = {name: writers[name].counts for name in names}
+    counts = {split: writers[split].counts for split in splits}
     _remove_files(out, earlier, journal.mentioned, used)
-    for name in set(earlier) - set(names):
-        _remove_split(out / name)
-    layout.write_info(out, info["name"], info["options"], counts)
+    for split in set(earlier) - set(splits):
+        _remove_split(out / split)
+    layout.write_info(out, name, options, counts)
     return counts
 
 

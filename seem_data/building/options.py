@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
 from seem_data.categories import Categories
 from seem_data.drawing.raster import Overlap, RasterOptions, rasterize
@@ -60,7 +60,7 @@ class Options:
     generated: bool = True
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Options:
+    def of(cls, given: BuildOptions) -> Options:
         """
         Raises:
             DataError: an option does not exist.
@@ -117,7 +117,7 @@ class Options:
     def raster(self) -> RasterOptions:
         return RasterOptions(self.overlap, self.unlabeled, self.min_area, self.min_coverage)
 
-    def of_images(self) -> dict[str, Any]:
+    def of_images(self) -> dict[str, object]:
         """Those that decide what becomes of a single image; a change of others rebuilds none."""
         every = asdict(self)
         return {name: value for name, value in every.items() if name not in ("format", "split", "group_by")}

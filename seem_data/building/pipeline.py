@@ -130,8 +130,8 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
                 if (split := split_of[job.position]) is not None
             ]
             report.problems += spoken_otherwise(category.name for category in order.categories)
-            info = {"name": order.inputs.name, "options": _options_told(order, reader, mask_reader)}
-            report.splits = assemble(order.out, journal, placed, order.categories, info)
+            options = _options_told(order, reader, mask_reader)
+            report.splits = assemble(order.out, journal, placed, order.categories, order.inputs.name, options)
             _write_problems(order.out, report.problems)
             journal.keep_only(image.name for image in placed)
     except _Refused as refusal:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,15 +26,16 @@ from seem_data.categories import Categories
 from seem_data.checking.validate import rows_of, strays, validate
 from seem_data.checking.validate_image import Rows, polygon_faults
 from seem_data.drawing.outlines import trace
+from seem_data.encoding import grounding, instances
 from seem_data.encoding.segment_map import SegmentMap
 from seem_data.files import make_folder, sha256_file, write_atomically, writing
 from seem_data.layout import (
     Counts,
     Dataset,
     GroundingFile,
-    GroundingRow,
     ImageRecord,
     PanopticFile,
+    PanopticRow,
     Segment,
     SplitWriter,
     encode_rows,
@@ -69,8 +69,9 @@ def repair(
         return [], before
     dataset = Dataset(root)
     info = _info(dataset)
-    counts = dict(info.get("splits", {})) if isinstance(info.get("splits"), dict) else {}
-    counts = {name: counts.get(name) for name in dataset.split_names}
+    before_counts = info.get("splits")
+    before_counts = before_counts if isinstance(before_counts, dict) else {}
+    counts: dict[str, object] = {name: before_counts.get(name) for name in dataset.split_names}
     links = [problem for name in dataset.split_names for problem in _links(dataset.root / name)]
     if links:
         return [], [*before, *links]
@@ -78,7 +79,9 @@ def repair(
         repaired = _repair_split(dataset, name)
         counts[name] = repaired if repaired is not None else counts[name]
     told = {name: count for name, count in counts.items() if count is not None}
-    layout.write_info(dataset.root, info.get("name", dataset.root.name), info.get("options", {}), told)
+    options = info.get("options")
+    options = options if isinstance(options, dict) else {}
+    layout.write_info(dataset.root, info.get("name", dataset.root.name), options, told)
     after = validate(root, workers=workers, progress=progress, max_megapixels=max_megapixels)
     left = set(after)
     return [problem for problem in before if problem not in left], after
@@ -92,7 +95,7 @@ def _links(root: Path) -> Iterator[Problem]:
             yield Problem("linked-folder", message, "Put the folder itself in its place.", str(path))
 
 
-def _info(dataset: Dataset) -> dict[str, Any]:
+def _info(dataset: Dataset) -> dict[str, object]:
     try:
         return dataset.info()
     except DataError:
@@ -116,7 +119,7 @@ def _repair_split(dataset: Dataset, name: str) -> Counts | None:
 
 def _good_rows(file: PanopticFile, grounding: GroundingFile) -> list[Rows]:
     """One row of an image and one annotation for it: the first of several."""
-    annotations: dict[int, Any] = {}
+    annotations: dict[int, PanopticRow] = {}
     for row in file.annotations:
         if is_file_name(row.file_name):
             annotations.setdefault(row.image_id, row)
@@ -173,12 +176,12 @@ class _Repair:
             image.id, image.file_name, image.width, image.height, self._panoptic.name, tuple(segments)
         )
         things = [segment for segment in segments if self._categories.by_id[segment.category_id].isthing]
-        grounding = self._grounding(found, {segment.id: segment for segment in segments})
+        grounded = self._grounding(found, {segment.id: segment for segment in segments})
         writer.add(
             record,
-            encode_rows(_instance(segment, found.segments[segment.id].mask) for segment in things),
-            encode_rows(grounding),
-            sum(len(row["sentences"]) for row in grounding),
+            encode_rows(instances.row(segment, found.segments[segment.id].mask) for segment in things),
+            encode_rows(grounded),
+            sum(len(row["sentences"]) for row in grounded),
             (sha256_file(self._photo), sha256_file(self._panoptic), sha256_file(self._semantic)),
         )
 
@@ -211,45 +214,26 @@ class _Repair:
             make_folder(self._semantic.parent)
             write_atomically(self._semantic, encoded)
 
-    def _grounding(self, found: SegmentMap, segments: dict[int, Segment]) -> list[dict[str, Any]]:
+    def _grounding(
+        self, found: SegmentMap, segments: dict[int, Segment]
+    ) -> list[grounding.GroundingAnnotation]:
         size = self._rows.image.width, self._rows.image.height
         outlines = None
-        rows: dict[int, dict[str, Any]] = {}
+        rows: dict[int, grounding.GroundingAnnotation] = {}
         for row in self._rows.grounding:
             segment = segments.get(row.segment_id)
-            said = [sentence for sentence in row.sentences if sentence.raw.strip()]
+            said = [_known_kind(sentence) for sentence in row.sentences if sentence.raw.strip()]
             if segment is None or not said or segment.id in rows:
                 continue
             polygons = row.segmentation
             if any(polygon_faults(polygons, found.segments[segment.id].mask, size)):
                 outlines = outlines or trace(found.runs)
                 parts = outlines[list(found.segments).index(segment.id)]
-                polygons = [part.polygon().ravel().tolist() for part in parts]
-            rows[segment.id] = _grounding(row, segment, polygons, said)
+                polygons = grounding.polygons(parts)
+            rows[segment.id] = grounding.row(segment, polygons, said)
         return list(rows.values())
 
 
-def _instance(segment: Segment, mask: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "category_id": segment.category_id,
-        "segmentation": mask,
-        "area": segment.area,
-        "bbox": list(segment.bbox),
-        "iscrowd": segment.iscrowd,
-        "segment_id": segment.id,
-    }
-
-
-def _grounding(
-    row: GroundingRow, segment: Segment, polygons: list[list[float]], said: list[layout.SentenceRow]
-) -> dict[str, Any]:
-    kinds = layout.SENTENCE_KINDS
-    return {
-        "segment_id": row.segment_id,
-        "category_id": segment.category_id,
-        "bbox": list(segment.bbox),
-        "area": segment.area,
-        "iscrowd": segment.iscrowd,
-        "segmentation": polygons,
-        "sentences": [{"raw": s.raw, "kind": s.kind if s.kind in kinds else "own"} for s in said],
-    }
+def _known_kind(sentence: layout.SentenceRow) -> layout.SentenceRow:
+    kind = sentence.kind if sentence.kind in layout.SENTENCE_KINDS else "own"
+    return layout.SentenceRow(sentence.raw, kind)

@@ -6,10 +6,10 @@ Codes of problems are stable. `validate` changes nothing; `seem_data.checking.re
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from seem_data import layout
 from seem_data.checking.validate_image import ImageFindings, Rows, check_images
@@ -19,7 +19,9 @@ from seem_data.files import sha256_file
 from seem_data.layout import (
     Dataset,
     GroundingFile,
+    GroundingRow,
     ImageRow,
+    InstanceRow,
     InstancesFile,
     PanopticFile,
     PanopticRow,
@@ -28,7 +30,9 @@ from seem_data.layout import (
 from seem_data.limits import DEFAULT_MEGAPIXELS
 from seem_data.problems import DataError, Problem, Severity
 
-Row = TypeVar("Row")
+File = TypeVar("File")
+Row = TypeVar("Row", GroundingRow, InstanceRow)
+Value = TypeVar("Value", bound=Hashable)
 
 _CHUNK = 25
 _BUILD_AGAIN = "Build the dataset again."
@@ -149,14 +153,14 @@ class SplitCheck:
     ) -> None:
         self.problems.append(Problem(code, message, remedy, str(self.root / file), where, severity))
 
-    def _read(self, name: str, kind: Any) -> Any:
+    def _read(self, name: str, kind: type[File]) -> File | None:
         try:
             return layout.read_json(self.root / name, kind)
         except DataError as error:
             self.problems += error.problems
             return None
 
-    def _check_categories(self, file: str, categories: list[dict[str, Any]]) -> None:
+    def _check_categories(self, file: str, categories: list[dict[str, object]]) -> None:
         if categories != self.dataset.categories.as_coco():
             message = f"lists other categories than {layout.CATEGORIES_JSON}."
             self.add("other-categories", file, message, where="categories")
@@ -202,7 +206,11 @@ class SplitCheck:
         return pairs
 
     def _check_annotations(
-        self, name: str, images: list[ImageRow], annotations: Sequence[Any], listed: list[ImageRow]
+        self,
+        name: str,
+        images: list[ImageRow],
+        annotations: Sequence[GroundingRow | InstanceRow],
+        listed: list[ImageRow],
     ) -> None:
         """The rows of instances.json and grounding.json as such."""
         if images != listed:
@@ -273,20 +281,19 @@ def rows_of(
     grounding: GroundingFile | None,
 ) -> list[Rows]:
     """The rows of three JSON files image by image; those of unknown images are left out."""
-    instances_of, grounding_of = (
-        _by_image(file.annotations if file is not None else ()) for file in (instances, grounding)
-    )
+    instances_of = _by_image(instances.annotations if instances is not None else [])
+    grounding_of = _by_image(grounding.annotations if grounding is not None else [])
     return [Rows(image, row, instances_of[image.id], grounding_of[image.id]) for image, row in pairs]
 
 
-def _by_image(rows: Iterable[Any]) -> defaultdict[int, list[Any]]:
-    groups: defaultdict[int, list[Any]] = defaultdict(list)
+def _by_image(rows: Iterable[Row]) -> defaultdict[int, list[Row]]:
+    groups: defaultdict[int, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.image_id].append(row)
     return groups
 
 
-def repeated(values: Iterable[Any]) -> list[Any]:
+def repeated(values: Iterable[Value]) -> list[Value]:
     return [value for value, count in Counter(values).items() if count > 1]
 
 

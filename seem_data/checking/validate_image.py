@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -275,7 +275,7 @@ def _row_faults(row: GroundingRow, segment: Segment) -> Iterator[tuple[str, str]
 
 
 def polygon_faults(
-    polygons: list[list[float]], mask: dict[str, Any], size: tuple[int, int]
+    polygons: list[list[float]], mask: Mapping[str, object], size: tuple[int, int]
 ) -> Iterator[tuple[str, str]]:
     """What the original's loaders need: polygons of at least 4 points (the fork drops an object whose first
     is shorter), disjoint, together the segment."""
@@ -301,7 +301,7 @@ def _leaves(polygon: list[float], size: tuple[int, int]) -> bool:
     return not bool(((points >= 0) & (points <= size)).all())
 
 
-def _decoded(data: bytes) -> NDArray[Any] | None:
+def _decoded(data: bytes) -> np.ndarray | None:
     """The pixels as they are stored, or None where they are damaged."""
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

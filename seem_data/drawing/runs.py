@@ -7,7 +7,6 @@ it has a few hundred thousand pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +72,7 @@ class Stretches:
         size: (width, height) of the map.
     """
 
-    value: NDArray[Any]
+    value: NDArray[np.integer]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     toggle: NDArray[np.int64]
@@ -81,7 +80,11 @@ class Stretches:
 
     @classmethod
     def of(
-        cls, value: NDArray[Any], start: NDArray[np.int64], toggle: NDArray[np.int64], size: tuple[int, int]
+        cls,
+        value: NDArray[np.integer],
+        start: NDArray[np.int64],
+        toggle: NDArray[np.int64],
+        size: tuple[int, int],
     ) -> Stretches:
         """Stretches that follow one another without gaps."""
         return cls(value, start, np.append(start[1:], size[0] * size[1]), toggle, size)
@@ -90,11 +93,11 @@ class Stretches:
         """[value_count] how many pixels have each value."""
         return np.bincount(self.value, self.end - self.start, value_count).astype(np.int64)
 
-    def columns(self) -> NDArray[Any]:
+    def columns(self) -> NDArray[np.integer]:
         """[width, height] the map, its columns one after another."""
         return np.repeat(self.value, self.end - self.start).reshape(self.size)
 
-    def some_columns(self, column: NDArray[np.int64]) -> NDArray[Any]:
+    def some_columns(self, column: NDArray[np.int64]) -> NDArray[np.integer]:
         """[C, height] some columns of the map."""
         height = self.size[1]
         first = np.searchsorted(self.start, column * height)
@@ -104,7 +107,7 @@ class Stretches:
         length = self.end[chosen] - self.start[chosen]
         return np.repeat(self.value[chosen], length).reshape(len(column), height)
 
-    def relabelled(self, table: NDArray[Any]) -> Stretches:
+    def relabelled(self, table: NDArray[np.integer]) -> Stretches:
         """The map ``table[value]``."""
         value = table[self.value]
         kept = np.flatnonzero((self.start % self.size[1] == 0) | (value != np.append(-1, value[:-1])))
@@ -128,7 +131,7 @@ class Stretches:
         return Runs(column, top, top + self.end[order] - start, toggles, bounds, self.size)
 
 
-def stretches_of(columns: NDArray[Any]) -> Stretches:
+def stretches_of(columns: NDArray[np.integer]) -> Stretches:
     """The stretches of a map whose columns lie one after another, [width, height]."""
     width, height = columns.shape
     begins = np.empty((width, height), np.bool_)
@@ -138,7 +141,7 @@ def stretches_of(columns: NDArray[Any]) -> Stretches:
     return Stretches.of(columns.reshape(-1)[start], start, np.full(len(start), -1), (width, height))
 
 
-def runs_of(columns: NDArray[Any], segment_count: int) -> Runs:
+def runs_of(columns: NDArray[np.integer], segment_count: int) -> Runs:
     """The runs of an index map.
 
     Args:

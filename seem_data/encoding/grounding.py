@@ -8,18 +8,37 @@ its holes; decoded as they do it, it is the segment's mask in the panoptic PNG t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
 
 from seem_data.annotations import Sentence
 from seem_data.drawing.outlines import Part, trace
 from seem_data.encoding.panoptic import PanopticImage
+from seem_data.layout import Segment, SentenceRow
+
+
+class SentenceAnnotation(TypedDict):
+    raw: str
+    kind: str
+
+
+class GroundingAnnotation(TypedDict):
+    """A row of grounding.json without ``id`` and ``image_id``, which the writer counts over the split."""
+
+    segment_id: int
+    category_id: int
+    bbox: list[int]
+    area: int
+    iscrowd: int
+    segmentation: list[list[float]]
+    sentences: list[SentenceAnnotation]
 
 
 def rows(
     panoptic: PanopticImage,
     sentences: Sequence[Sequence[Sentence]],
     outlines: list[list[Part]] | None = None,
-) -> list[dict[str, object]]:
+) -> list[GroundingAnnotation]:
     """One annotation per segment that has a sentence, in segment order.
 
     Args:
@@ -27,22 +46,33 @@ def rows(
         outlines: the parts of each, where they have been traced already.
 
     Returns:
-        annotations without ``id`` and ``image_id``, which the writer counts over the split.
+        the annotations.
     """
     if not any(sentences):
         return []
     if outlines is None:
         outlines = trace(panoptic.drawing.runs, panoptic.drawing.layers)
     return [
-        {
-            "segment_id": segment.id,
-            "category_id": segment.category_id,
-            "bbox": list(segment.bbox),
-            "area": segment.area,
-            "iscrowd": segment.iscrowd,
-            "segmentation": [part.polygon().ravel().tolist() for part in parts],
-            "sentences": [{"raw": sentence.raw, "kind": sentence.kind} for sentence in said],
-        }
+        row(segment, polygons(parts), said)
         for segment, said, parts in zip(panoptic.segments, sentences, outlines, strict=True)
         if said
     ]
+
+
+def row(
+    segment: Segment, polygons: list[list[float]], sentences: Sequence[Sentence | SentenceRow]
+) -> GroundingAnnotation:
+    """The annotation of a segment."""
+    return {
+        "segment_id": segment.id,
+        "category_id": segment.category_id,
+        "bbox": list(segment.bbox),
+        "area": segment.area,
+        "iscrowd": segment.iscrowd,
+        "segmentation": polygons,
+        "sentences": [{"raw": sentence.raw, "kind": sentence.kind} for sentence in sentences],
+    }
+
+
+def polygons(parts: Iterable[Part]) -> list[list[float]]:
+    return [part.polygon().ravel().tolist() for part in parts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ from pycocotools import mask as coco_mask
 
 from seem_data.drawing.runs import Runs
 from seem_data.encoding.panoptic import PanopticImage
+from seem_data.layout import Segment
 
 
-def rows(panoptic: PanopticImage) -> list[dict[str, Any]]:
+def rows(panoptic: PanopticImage) -> list[dict[str, object]]:
     """One annotation per thing, in segment order.
 
     ``segment_id`` names the same object in the panoptic PNG. ``id`` and ``image_id`` are left to the writer,
@@ -20,20 +21,22 @@ def rows(panoptic: PanopticImage) -> list[dict[str, Any]]:
     """
     things = [k for k, drawn in enumerate(panoptic.drawing.segments) if drawn.category.isthing]
     masks = encode_runs(panoptic.drawing.runs, [k + 1 for k in things])
-    return [
-        {
-            "category_id": segment.category_id,
-            "segmentation": mask,
-            "area": segment.area,
-            "bbox": list(segment.bbox),
-            "iscrowd": segment.iscrowd,
-            "segment_id": segment.id,
-        }
-        for segment, mask in zip((panoptic.segments[k] for k in things), masks, strict=True)
-    ]
+    return [row(panoptic.segments[k], mask) for k, mask in zip(things, masks, strict=True)]
 
 
-def encode_runs(runs: Runs, segments: Sequence[int]) -> list[dict[str, Any]]:
+def row(segment: Segment, mask: Mapping[str, object]) -> dict[str, object]:
+    """The annotation of a thing. `mask` is its COCO RLE."""
+    return {
+        "category_id": segment.category_id,
+        "segmentation": mask,
+        "area": segment.area,
+        "bbox": list(segment.bbox),
+        "iscrowd": segment.iscrowd,
+        "segment_id": segment.id,
+    }
+
+
+def encode_runs(runs: Runs, segments: Sequence[int]) -> list[dict[str, object]]:
     """The masks of some of the segments 1..K as COCO's compressed RLE, ``counts`` as text ready for JSON."""
     width, height = runs.size
     start = runs.column * height + runs.top

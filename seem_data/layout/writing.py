@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import BinaryIO
 
 import msgspec
 
@@ -49,12 +50,14 @@ class SplitWriter:
             self._open_files = stack.pop_all()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
             for name, file in zip(ROW_FILES, (self._panoptic, self._instances, self._grounding), strict=True):
                 self._fingerprint.add(name, file.finish(self._image_rows, self._categories))
             self.counts.fingerprint = self._fingerprint.hexdigest()
-        self._open_files.__exit__(*error)
+        self._open_files.__exit__(kind, error, trace)
 
     def add(
         self,
@@ -89,7 +92,7 @@ class SplitWriter:
         self._fingerprint.add_files(image.file_name, image.panoptic_name, sha256)
 
 
-def encode_rows(rows: Iterable[Mapping[str, Any]]) -> list[msgspec.Raw]:
+def encode_rows(rows: Iterable[Mapping[str, object]]) -> list[msgspec.Raw]:
     """Rows, none of them empty, as JSON: they are copied from then on, and not read and written again."""
     return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
 
@@ -130,7 +133,7 @@ def write_categories(root: Path, categories: Categories) -> None:
     write_atomically(root / CATEGORIES_JSON, b"[\n" + rows + b"\n]\n")
 
 
-def write_info(root: Path, name: str, options: Mapping[str, Any], splits: Mapping[str, Any]) -> None:
+def write_info(root: Path, name: object, options: Mapping[str, object], splits: Mapping[str, object]) -> None:
     """Write dataset.json; `splits` holds `Counts`. Two builds of the same input give the same bytes."""
     info = {
         "name": name,

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +25,21 @@ from seem_data.readers._walk import first, read_bytes, some_files
 T = TypeVar("T")
 Number = float | None
 Id = int | str | float  #: an id: a whole number by all documents, anything in practice
+
+
+class NamedRow(Protocol):
+    @property
+    def id(self) -> Id: ...
+    @property
+    def name(self) -> str: ...
+
+
+class PhotoRow(Protocol):
+    @property
+    def id(self) -> Id: ...
+    @property
+    def file_name(self) -> str: ...
+
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -140,16 +155,16 @@ def rows(
     return found
 
 
-def categories_in(paths: Iterable[Path]) -> list[dict[str, Any]]:
+def categories_in(paths: Iterable[Path]) -> list[dict[str, object]]:
     """What the ``categories`` of COCO's files say; nothing of files that cannot be read."""
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     for path in paths:
         with collecting([]):
             records += read(path, _Categories).categories
     return records
 
 
-def names_by_id(rows: Iterable[Any]) -> dict[Id, str]:
+def names_by_id(rows: Iterable[NamedRow]) -> dict[Id, str]:
     """The names of COCO's categories by their ids.
 
     Raises:
@@ -168,7 +183,7 @@ class SharedIds:
     """Images of one file that have the same id, as files have that were pasted together without counting
     anew: which of them an annotation means cannot be told."""
 
-    def __init__(self, images: Iterable[Any]) -> None:
+    def __init__(self, images: Iterable[PhotoRow]) -> None:
         self._names: dict[Id, list[str]] = {}
         for image in images:
             self._names.setdefault(plain_id(image.id), []).append(image.file_name)
@@ -185,7 +200,7 @@ class SharedIds:
 
 
 class _Categories(msgspec.Struct):
-    categories: list[dict[str, Any]] = []
+    categories: list[dict[str, object]] = []
 
 
 def outline(path: Path) -> tuple[str, set[str]]:
@@ -241,6 +256,6 @@ def plain_id(value: Id) -> Id:
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """A label or attribute value as text, numbers included; "" for what is no text."""
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -35,7 +34,7 @@ class _Unfit:
 _UNFIT = _Unfit()
 
 
-def eased(value: Any, type: Any) -> tuple[Any, list[tuple[str, str]]]:
+def eased(value: object, type: object) -> tuple[object, list[tuple[str, str]]]:
     """The value as one that fits the type better, and the fields left out for it: place, and what was there.
 
     What cannot be made to fit and is needed stays as it was: decoding tells what is wrong with it.
@@ -46,11 +45,11 @@ def eased(value: Any, type: Any) -> tuple[Any, list[tuple[str, str]]]:
 
 
 @lru_cache(maxsize=256)
-def _information(type: Any) -> inspect.Type:
+def _information(type: object) -> inspect.Type:
     return inspect.type_info(type)
 
 
-def _ease(value: Any, type: inspect.Type, place: str, left_out: list[tuple[str, str]]) -> Any:
+def _ease(value: object, type: inspect.Type, place: str, left_out: list[tuple[str, str]]) -> object:
     if isinstance(type, inspect.Metadata):
         return _ease(value, type.type, place, left_out)
     if isinstance(type, inspect.UnionType):
@@ -58,22 +57,19 @@ def _ease(value: Any, type: inspect.Type, place: str, left_out: list[tuple[str, 
     if isinstance(type, inspect.StructType):
         return _ease_struct(value, type, place, left_out)
     if isinstance(type, inspect.ListType):
-        return (
-            _ease_list(value, [type.item_type] * len(value), place, left_out) if _is_list(value) else _UNFIT
-        )
+        if not isinstance(value, list):
+            return _UNFIT
+        return _ease_list(value, [type.item_type] * len(value), place, left_out)
     if isinstance(type, inspect.TupleType):
-        fits = _is_list(value) and len(value) == len(type.item_types)
-        return _ease_list(value, list(type.item_types), place, left_out) if fits else _UNFIT
+        if not isinstance(value, list) or len(value) != len(type.item_types):
+            return _UNFIT
+        return _ease_list(value, list(type.item_types), place, left_out)
     if isinstance(type, inspect.DictType):
         return _ease_dict(value, type, place, left_out)
     return _ease_plain(value, type)
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _ease_plain(value: Any, type: inspect.Type) -> Any:
+def _ease_plain(value: object, type: inspect.Type) -> object:
     """A number, a flag or text; whatever else there is (raw JSON, anything) stays."""
     if isinstance(type, inspect.NoneType):
         return None if value is None else _UNFIT
@@ -93,7 +89,7 @@ def _ease_plain(value: Any, type: inspect.Type) -> Any:
     return value
 
 
-def _number(value: Any) -> float | int | None:
+def _number(value: object) -> float | int | None:
     """The number that is there, or is written there; None for what is none, or not finite."""
     if isinstance(value, str):
         try:
@@ -105,7 +101,7 @@ def _number(value: Any) -> float | int | None:
     return int(value) if isinstance(value, bool) else value
 
 
-def _flag(value: Any) -> Any:
+def _flag(value: object) -> object:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -114,7 +110,9 @@ def _flag(value: Any) -> Any:
     return bool(value) if isinstance(value, int | float) and value in (0, 1) else _UNFIT
 
 
-def _ease_union(value: Any, type: inspect.UnionType, place: str, left_out: list[tuple[str, str]]) -> Any:
+def _ease_union(
+    value: object, type: inspect.UnionType, place: str, left_out: list[tuple[str, str]]
+) -> object:
     """As the member that the value is of already, else as the first that it can be made."""
     members = sorted(type.types, key=lambda member: not _is_of(value, member))
     for member in members:
@@ -126,7 +124,7 @@ def _ease_union(value: Any, type: inspect.UnionType, place: str, left_out: list[
     return _UNFIT
 
 
-def _is_of(value: Any, type: inspect.Type) -> bool:
+def _is_of(value: object, type: inspect.Type) -> bool:
     if isinstance(type, inspect.Metadata):
         return _is_of(value, type.type)
     if isinstance(value, bool):
@@ -145,7 +143,9 @@ def _is_of(value: Any, type: inspect.Type) -> bool:
 type_of_none = None.__class__
 
 
-def _ease_struct(value: Any, type: inspect.StructType, place: str, left_out: list[tuple[str, str]]) -> Any:
+def _ease_struct(
+    value: object, type: inspect.StructType, place: str, left_out: list[tuple[str, str]]
+) -> object:
     if not isinstance(value, dict):
         return _UNFIT
     better = dict(value)
@@ -170,9 +170,9 @@ def _is_needed(type: inspect.Type) -> bool:
 
 
 def _ease_list(
-    values: list[Any], types: list[inspect.Type], place: str, left_out: list[tuple[str, str]]
-) -> Any:
-    better = []
+    values: list[object], types: list[inspect.Type], place: str, left_out: list[tuple[str, str]]
+) -> list[object]:
+    better: list[object] = []
     for index, (value, type) in enumerate(zip(values, types, strict=True)):
         eased = _ease(value, type, f"{place}[{index}]", left_out)
         if eased is _UNFIT:
@@ -181,7 +181,7 @@ def _ease_list(
     return better
 
 
-def _ease_dict(value: Any, type: inspect.DictType, place: str, left_out: list[tuple[str, str]]) -> Any:
+def _ease_dict(value: object, type: inspect.DictType, place: str, left_out: list[tuple[str, str]]) -> object:
     if not isinstance(value, dict):
         return _UNFIT
     better = {}
@@ -195,12 +195,12 @@ def _ease_dict(value: Any, type: inspect.DictType, place: str, left_out: list[tu
     return better
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def without(value: Any, type: Any, path: str) -> tuple[str, str] | None:
+def without(value: object, type: object, path: str) -> tuple[str, str] | None:
     """Take the innermost field with a default out of the value that the path of a decoder's complaint leads
     through (``.tags[2].name``), and that no mask needs.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -19,7 +19,9 @@ class RunLengthRow(msgspec.Struct):
 
 
 def parts_of(
-    segmentation: list[Any] | RunLengthRow | None, size: tuple[int, int] | None, place: _shapes.ShapePlace
+    segmentation: Sequence[object] | RunLengthRow | None,
+    size: tuple[int, int] | None,
+    place: _shapes.ShapePlace,
 ) -> tuple[Polygon | Bitmap, ...]:
     """The polygons or the bitmap of a segmentation; polygons of too few points are left out, and told.
 
@@ -40,8 +42,9 @@ def parts_of(
         )
     if isinstance(segmentation, RunLengthRow):
         return (_shapes.bitmap(_decoded(segmentation, size)),)
-    lines = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    if set(map(type, lines)) != {list}:
+    rows = segmentation if isinstance(segmentation[0], list) else [list(segmentation)]
+    lines: list[list[object]] = [row for row in rows if isinstance(row, list)]
+    if len(lines) < len(rows):
         raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
     if len(lines) == 1:
         return (Polygon(_ring(lines[0])),)
@@ -51,11 +54,11 @@ def parts_of(
     return tuple(map(Polygon, rings)) if rings else (Polygon(_ring(max(lines, key=len))),)
 
 
-def _is_point(line: list[Any]) -> bool:
+def _is_point(line: list[object]) -> bool:
     return len(line) == 2 and not isinstance(line[0], list)
 
 
-def _ring(line: list[Any]) -> Ring:
+def _ring(line: list[object]) -> Ring:
     if line and isinstance(line[0], list):  # points instead of numbers in a row
         return _shapes.ring(line)
     return _shapes.flat_ring(line)

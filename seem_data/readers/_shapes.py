@@ -7,7 +7,7 @@ import binascii
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from seem_data.annotations import Bitmap, Polygon, Ring
 from seem_data.images import opening
 from seem_data.problems import DataError, Problem, Severity
+
+Line = TypeVar("Line")
 
 #: How far, in pixels, the sides of a polygon may lie inside the circle or ellipse it stands for.
 _SAGITTA = 0.02
@@ -51,7 +53,7 @@ class ShapePlace:
         self.problems.append(Problem(code, message, remedy, self.file, self.where, severity))
 
 
-def outline(points: Iterable[Sequence[float | None]] | NDArray[Any], kind: str, place: ShapePlace) -> Polygon:
+def outline(points: Iterable[object], kind: str, place: ShapePlace) -> Polygon:
     """A line as the outline it is meant for, if its ends meet, or nearly: their gap is at most a twentieth
     of the line's length. That it is taken so is told.
 
@@ -78,8 +80,8 @@ def outline(points: Iterable[Sequence[float | None]] | NDArray[Any], kind: str, 
 
 
 def usable(
-    lines: Iterable[Any],
-    ring_of: Callable[[Any], Ring],
+    lines: Iterable[Line],
+    ring_of: Callable[[Line], Ring],
     what: str,
     place: ShapePlace,
     severity: Severity = "warning",
@@ -105,7 +107,7 @@ def usable(
     return found
 
 
-def ring(points: Iterable[Sequence[float | None]] | NDArray[Any]) -> Ring:
+def ring(points: Iterable[object]) -> Ring:
     """Points as a closed line, float64 [N, 2].
 
     Raises:
@@ -167,7 +169,7 @@ def _check_near(farthest: float) -> None:
         )
 
 
-def flat_ring(numbers: Sequence[float | None]) -> Ring:
+def flat_ring(numbers: Sequence[object]) -> Ring:
     """The same from ``[x1, y1, x2, y2, …]``."""
     if len(numbers) % 2:
         raise fault(
@@ -221,7 +223,7 @@ def turned(line: Ring, centre: tuple[float, float], degrees: float) -> Ring:
     return (line - centre) @ np.array([[cos, sin], [-sin, cos]]) + centre
 
 
-def bitmap(mask: NDArray[Any], left: int = 0, top: int = 0) -> Bitmap:
+def bitmap(mask: NDArray[np.generic], left: int = 0, top: int = 0) -> Bitmap:
     """A mask cut to the box of its pixels.
 
     Raises:
@@ -276,7 +278,7 @@ def from_base64(text: str, what: str = "mask") -> bytes:
         ) from None
 
 
-def from_png(data: bytes) -> NDArray[Any]:
+def from_png(data: bytes) -> NDArray[np.bool_]:
     """A mask stored as an image: its opaque pixels if it has transparency, otherwise those not black.
 
     Raises:

@@ -37,7 +37,7 @@ class Annotation(msgspec.Struct):
     ground_truth: bool | None = False
     updated_at: str | None = None
     created_at: str | None = None
-    completed_by: Any = None
+    completed_by: object = None
 
     @property
     def time(self) -> str:
@@ -52,7 +52,7 @@ class Annotation(msgspec.Struct):
 
 
 class Task(msgspec.Struct):
-    data: dict[str, Any] | None = None
+    data: dict[str, object] | None = None
     annotations: Annotated[list[Annotation] | None, Needed] = None
     completions: Annotated[list[Annotation] | None, Needed] = None  #: so called before version 1.0
     file_upload: str | None = None
@@ -204,9 +204,10 @@ def photos_of(
     pictures: dict[str, list[Path]] = {}
     failures: list[DataError] = []
     for key, value in (task.data or {}).items():
-        addresses = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+        listed = value if isinstance(value, list) else [value]
+        addresses = [one for one in listed if isinstance(one, str)]
         names = [name for one in addresses if _is_photo_name(name := _path_in(one))]
-        if names and (isinstance(value, str) or len(names) == len(value)):
+        if names and len(names) == len(listed):
             try:
                 pictures[key] = [_find(name, photos, beside) for name in names]
             except DataError as error:

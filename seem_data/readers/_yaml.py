@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seem_data.problems import DataError, Problem
 from seem_data.readers._walk import read_text
@@ -19,7 +19,7 @@ _DEEPEST = 30  #: lists within lists
 _MOST_NODES = 200_000  #: values, each as often as aliases repeat it
 
 
-def read_mapping(path: Path, needs: str) -> dict[str, Any]:
+def read_mapping(path: Path, needs: str) -> dict[str, object]:
     """A YAML file whose top is a mapping.
 
     Args:

@@ -19,7 +19,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -166,19 +165,18 @@ def _head(path: Path) -> str:
         return ""
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> dict[str, object]:
     if path.name in _NAMES:
         return {"names": [line.strip() for line in _walk.read_text(path).splitlines()]}
     if path.name == "obj.data":
         pairs = (line.split("=", 1) for line in _walk.read_text(path).splitlines() if "=" in line)
-        config: Any = {key.strip(): value.strip() for key, value in pairs}
-        names = images.resolve_inside(path.parent, Path(config.get("names", "")).name or "obj.names")
-        config["names"] = _walk.read_text(names).split("\n")
-        return config
+        entries = {key.strip(): value.strip() for key, value in pairs}
+        names = images.resolve_inside(path.parent, Path(entries.get("names", "")).name or "obj.names")
+        return {**entries, "names": _walk.read_text(names).split("\n")}
     return _yaml.read_mapping(path, "It needs 'names' and 'train'.")
 
 
-def _names(config: dict[str, Any], path: Path) -> dict[str, str]:
+def _names(config: dict[str, object], path: Path) -> dict[str, str]:
     names = config.get("names")
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     known = {str(number): str(name).strip() for number, name in pairs if str(name).strip()}
@@ -190,12 +188,13 @@ def _names(config: dict[str, Any], path: Path) -> dict[str, str]:
 
 
 def _photos_by_split(
-    config: dict[str, Any], path: Path, root: Path, photos: _photos.Photos, problems: list[Problem]
+    config: dict[str, object], path: Path, root: Path, photos: _photos.Photos, problems: list[Problem]
 ) -> Iterator[tuple[str | None, Path]]:
     """Split and photo. Without usable split entries: every photo below the root."""
     told = [key for key in _SPLITS if config.get(key)]
     for key in told:
-        entries = config[key] if isinstance(config[key], list) else [config[key]]
+        value = config[key]
+        entries = value if isinstance(value, list) else [value]
         for index, entry in enumerate(entries):
             with collecting(problems, str(path), f"{key}[{index}]"):
                 for photo in _photos_of(str(entry), config, root, photos, problems):
@@ -206,7 +205,7 @@ def _photos_by_split(
 
 
 def _photos_of(
-    entry: str, config: dict[str, Any], root: Path, photos: _photos.Photos, problems: list[Problem]
+    entry: str, config: dict[str, object], root: Path, photos: _photos.Photos, problems: list[Problem]
 ) -> Iterator[Path]:
     """The photos that one entry means: a folder, a photo, or a text file with one photo a line."""
     base, entry = str(config.get("path") or "").replace("\\", "/"), entry.replace("\\", "/")

@@ -9,7 +9,6 @@ labelling interface that the tasks need. Photos are named as local files: serve 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as xml
 
@@ -33,12 +32,12 @@ class LabelStudioWriter(FolderWriter):
     """``tasks.json``, ``label_config.xml``, and the photos in ``images/``."""
 
     def start(self) -> None:
-        self._tasks: list[dict[str, Any]] = []
+        self._tasks: list[dict[str, object]] = []
 
     def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         results = encode(photo, segments, self.tolerance)
         scores = [segment.score for segment in segments if segment.score is not None]
-        prediction: dict[str, Any] = {"model_version": _MODEL, "result": results}
+        prediction: dict[str, object] = {"model_version": _MODEL, "result": results}
         if scores:
             prediction["score"] = round(float(np.mean(scores)), 4)
         self._tasks.append(
@@ -59,7 +58,7 @@ def encode(
     segments: Sequence[MarkedSegment],
     tolerance: float = TOLERANCE,
     shapes: Collection[str] = SHAPES,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The ``result`` of a prediction, for a task's file or a machine learning backend.
 
     Args:
@@ -94,8 +93,8 @@ def _result(
     parts: Sequence[Polygon],
     size: tuple[int, int],
     shapes: Collection[str],
-) -> dict[str, Any]:
-    result: dict[str, Any] = {
+) -> dict[str, object]:
+    result: dict[str, object] = {
         "id": f"segment-{number}",
         "to_name": "image",
         "original_width": size[0],
