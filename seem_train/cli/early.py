@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from seem_data.layout import DataError, Dataset
 from seem_train.errors import UserError
 from seem_train.weights.checkpoints import find_weights
+
+
+def check_all(*checks: Callable[[], None]) -> None:
+    """
+    Raises:
+        UserError: with what all the checks found.
+    """
+    found = []
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            found.append(str(error))
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_model(named: str) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from seem_train.cli import options
-from seem_train.cli.early import check_dataset, check_model
+from seem_train.cli.early import check_all, check_dataset, check_model
 from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
@@ -144,8 +145,7 @@ def _checked(chosen: EvaluateOptions) -> str:
             "--devices": chosen.devices,
         },
     )
-    check_model(chosen.model)
-    check_dataset(chosen.dataset, chosen.split)
+    check_all(partial(check_model, chosen.model), partial(check_dataset, chosen.dataset, chosen.split))
     return chosen.model
 
 

@@ -8,15 +8,19 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from seem_train import settings
+from seem_train.cli.early import check_all, check_dataset, check_model
+from seem_train.cli.progress import say
 from seem_train.config import choices, fields
 from seem_train.errors import UserError
 from seem_train.files import write_text
+from seem_train.weights.choice import RANDOM
 
 _PANELS = {
     "data": "Data",
@@ -92,6 +96,12 @@ def run(
     if dataset is not None:
         chosen["data.dataset"] = dataset
     resolved = settings.resolve(config, assignments or (), chosen)
+    data, weights = resolved.data, resolved.model.weights
+    check_all(
+        partial(check_dataset, Path(data.dataset), data.train_split),
+        *([] if weights in (None, RANDOM) else [partial(check_model, weights)]),
+    )
+    say("loading …", as_json)
     from seem_train.runtime import launch, world_size
 
     if resolved.run.devices > 1 and world_size() == 1:
@@ -125,6 +135,7 @@ def strategies(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show what each strategy freezes, adapts and trains."""
+    say(f"counting on {model} …", as_json)
     from seem_train.training.reporting import strategy_table
 
     stages = settings.resolve(None, [f"strategy.backbone_stages={backbone_stages}"]).strategy.backbone_stages

@@ -294,9 +294,11 @@ def test_a_missing_file_is_told_before_torch_is_imported(photos: Path, missing: 
         ["predict", missing, str(photos)],
         ["evaluate", missing, "."],
         ["export", missing, "--out", "x"],
+        ["run", ".", "--weights", missing],
     ):
         ended = subprocess.run(
             [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
         )
         assert ended.stdout == "2 False\n", ended.stderr
         assert ended.stderr.startswith("error: ")
+        assert ended.stderr.count("is no dataset") == (words[0] in ("evaluate", "run"))  # told in one go

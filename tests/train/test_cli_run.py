@@ -197,8 +197,8 @@ def test_every_strategy_can_be_stopped_and_goes_on_by_the_same_command(
     assert list((tmp_path / "seen" / "overlays").iterdir())
 
 
-def test_a_signal_while_torch_is_imported_asks_to_be_queued_again() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "seem_train", "run", "nowhere"]
+def test_a_signal_while_torch_is_imported_asks_to_be_queued_again(dataset: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "seem_train", "run", str(dataset)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "torch." in line)
