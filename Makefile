@@ -113,7 +113,9 @@ bench: $(VENV)/.dev
 
 # The slow tests of the demo's page need a browser, and skip themselves without one.
 chromium:
-	@command -v chromium >/dev/null || { apt-get update && apt-get install --yes chromium; }
+	@command -v chromium || { \
+	  test "$$(id -u)" = 0 || { echo "installing chromium takes root: sudo make chromium"; exit 1; }; \
+	  apt-get update && apt-get install --yes chromium; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
