@@ -1,13 +1,13 @@
 """Settings come from a YAML file, ``--set`` texts and flags, and go back into YAML.
 
-Precedence: defaults < ``--config`` file < ``--set section.key=value`` < flags.
+Precedence: defaults < what a start asks for < ``--config`` file < ``--set section.key=value`` < flags.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -17,9 +17,15 @@ import yaml
 from seem_train.config import SECTIONS, Config, check, choices, fields
 from seem_train.errors import UserError
 
+#: What a start asks for: settings in the place of defaults, for a run whose other settings are these.
+Beneath = Callable[[Config], Mapping[str, object]]
+
 
 def resolve(
-    file: Path | None = None, assignments: Sequence[str] = (), flags: Mapping[str, object] | None = None
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    flags: Mapping[str, object] | None = None,
+    beneath: Beneath | None = None,
 ) -> Config:
     """Put a YAML file, ``section.key=value`` texts and flags (``{"optim.lr": 1e-3}``) over the defaults.
 
@@ -39,11 +45,17 @@ def resolve(
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise UserError(f"--set {text}: {_yaml_fault(error)}") from None
     settings.update({key: value for key, value in (flags or {}).items() if value is not None})
-    return from_settings(settings)
+    return from_settings(settings, beneath)
 
 
-def from_settings(settings: Mapping[str, object]) -> Config:
+def from_settings(settings: Mapping[str, object], beneath: Beneath | None = None) -> Config:
     """``{"section.key": value}`` to a checked `Config`; texts are converted ("1e-4", "a,b")."""
+    config = _config(settings)
+    more = {} if beneath is None else beneath(config)
+    return _config({**more, **settings}) if more else config
+
+
+def _config(settings: Mapping[str, object]) -> Config:
     known = {f"{section}.{item.name}": kind for section, item, kind in fields()}
     problems, nested = [], {section: {} for section in SECTIONS}
     for key, value in settings.items():

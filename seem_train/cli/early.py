@@ -11,7 +11,7 @@ from seem_train.errors import UserError
 from seem_train.weights.checkpoints import find_weights
 
 
-def check_all(*checks: Callable[[], None]) -> None:
+def check_all(*checks: Callable[[], object]) -> None:
     """
     Raises:
         UserError: with what all the checks found.

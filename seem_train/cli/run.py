@@ -20,6 +20,7 @@ from seem_train.cli.progress import say
 from seem_train.config import choices, fields
 from seem_train.errors import UserError
 from seem_train.files import write_text
+from seem_train.training import starts
 from seem_train.weights.choice import RANDOM
 
 _PANELS = {
@@ -95,12 +96,13 @@ def run(
     chosen = {name.replace("__", ".", 1): value for name, value in flags.items()}
     if dataset is not None:
         chosen["data.dataset"] = dataset
-    resolved = settings.resolve(config, assignments or (), chosen)
-    data, weights = resolved.data, resolved.model.weights
+    given = settings.resolve(config, assignments or (), chosen)
+    weights = given.model.weights
     check_all(
-        partial(check_dataset, Path(data.dataset), data.train_split),
-        *([] if weights in (None, RANDOM) else [partial(check_model, weights)]),
+        partial(check_dataset, Path(given.data.dataset), given.data.train_split),
+        partial(starts.beneath, given) if weights in (None, RANDOM) else partial(check_model, weights),
     )
+    resolved = settings.resolve(config, assignments or (), chosen, starts.beneath)
     say("loading …", as_json)
     from seem_train.runtime import launch, world_size
 

@@ -18,7 +18,7 @@ from seem_train.evaluation.result import fewer_is_better
 from seem_train.formatting import count_text, size_text, table
 from seem_train.model.language import BACKGROUND, spoken_names
 from seem_train.runtime import allocator_error
-from seem_train.training import run_folder
+from seem_train.training import run_folder, starts
 from seem_train.training.memory import estimate
 from seem_train.weights.adapter_folder import fingerprint
 
@@ -84,6 +84,7 @@ def opening(session: Session, evaluation_bytes: int) -> str:
         _data(session.train_set, session.val_set, session.model.config.decoder.queries),
         f"Weights  {session.source.report}",
         *([f"         {session.source.why}"] if session.source.why else []),
+        *([f"         {starts.said()}"] if session.source.whole else []),
         f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
         *_renamed(session.train_set.names),
         f"Strategy {session.strategy.name} · {session.strategy.about}",

@@ -26,7 +26,7 @@ from seem_train.data.sampler import StepSampler
 from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
 from seem_train.runtime import Runtime, Stop, start
-from seem_train.training import checkpoint, optim, run_folder, summary
+from seem_train.training import checkpoint, optim, run_folder, starts, summary
 from seem_train.training.finetune_options import FinetuneOptions
 from seem_train.training.lock import locked
 from seem_train.training.reporting.loggers import Log
@@ -88,7 +88,7 @@ def finetune(dataset: str | Path, **options: Unpack[FinetuneOptions]) -> Run:
                 f"finetune: unknown option {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
             )
         chosen[keys[0]] = str(value) if isinstance(value, Path) else value
-    return run(settings.from_settings(chosen))
+    return run(settings.from_settings(chosen, starts.beneath))
 
 
 def run(config: Config, *, as_json: bool = False, dry_run: bool = False) -> Run:

@@ -21,7 +21,7 @@ from seem_train.files import sha256_of
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
 from seem_train.settings import resolve
-from seem_train.training import run_folder, trainer
+from seem_train.training import run_folder, starts, trainer
 from seem_train.weights import adapter_folder, choice
 from seem_train.weights.adapter_folder import CARD, TENSORS
 from seem_train.weights.choice import choose_weights
@@ -267,6 +267,18 @@ def test_a_run_without_weights_is_named_after_what_is_trained(folder: Path) -> N
     (folder / "seem_focalt_v1.pt").touch()
     assert (
         str(run_folder.choose(resolve(None, ["data.dataset=kitchen"])).folder) == "runs/kitchen-head-adapter"
+    )
+
+
+def test_a_start_from_nothing_has_other_defaults_beneath_what_the_user_says(folder: Path) -> None:
+    config = resolve(None, ["optim.lr=5e-4"], {"data.dataset": "kitchen"}, starts.beneath)
+    assert (config.data.size, config.optim.lr, config.strategy.unfreeze) == (256, 5e-4, ("language",))
+    assert config.optim.backbone_lr == 0.3
+    assert "size 256" in starts.said() and "unfreeze language" in starts.said()
+    assert resolve(None, [], {"model.weights": "runs/old"}, starts.beneath).data.size == 512
+    (folder / "seem_focalt_v1.pt").touch()
+    assert resolve(None, [], {"data.dataset": "kitchen"}, starts.beneath) == resolve(
+        None, [], {"data.dataset": "kitchen"}
     )
 
 
