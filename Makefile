@@ -54,7 +54,7 @@ $(VENV)/.examples: $(VENV)/.base
 
 $(VENV)/.train: $(VENV)/.base
 	@echo "Installing torch and the rest of the 'train' extra (about 7 GB with CUDA; minutes)"
-	@$(PIP) --editable ".[train]"
+	@$(PIP) --editable ".[train,demo]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train $(VENV)/.examples
@@ -81,6 +81,7 @@ train: $(VENV)/.train
 	@test -d dataset || $(MAKE) --no-print-directory dataset
 	@echo '$$ seem-train run dataset --config examples/tabletop/train.yaml'
 	@$(BIN)/seem-train run dataset --config examples/tabletop/train.yaml
+	@echo "  look:  $(BIN)/seem-train demo runs/tabletop --images dataset/val/images --compare base"
 
 compare: $(VENV)/.train
 	@test -d dataset || $(MAKE) --no-print-directory dataset

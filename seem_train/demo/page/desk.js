@@ -113,11 +113,13 @@ export class Desk {
   all() { this.table.choose(this.table.objects.map((row) => row.id)); }
   hide() { for (const id of this.table.chosen) this.table.hide(id); }
 
-  step(by) {
-    const rows = [...this.table.objects].reverse();
-    if (!rows.length) return;
-    const place = rows.findIndex((row) => this.table.chosen.has(row.id));
-    this.table.choose([rows[(place < 0 ? (by > 0 ? 0 : -1) : place + by + rows.length) % rows.length]?.id ?? rows.at(-1).id]);
+  // To the object before or after in the list; `more`: and keep what is chosen.
+  step(by, more = false) {
+    const ids = this.table.objects.map((row) => row.id).reverse(), chosen = ids.filter((id) => this.table.chosen.has(id));
+    if (!ids.length) return;
+    const from = ids.indexOf(by > 0 ? chosen.at(-1) : chosen[0]);
+    const next = ids.at(from < 0 ? (by > 0 ? 0 : -1) : (from + by) % ids.length);
+    this.table.choose(more ? [...chosen, next] : [next]);
   }
 
   rename() { if (this.table.active) this.list.rename(this.table.active.id); }

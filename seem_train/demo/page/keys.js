@@ -14,12 +14,14 @@ export function keys(desk) {
     ["Esc", "done with this object; the next click begins another", (event) => event.key === "Escape", () => desk.done()],
     ["[ ]", "the object before, the next", (event) => event.key === "[" || event.key === "]", (event) =>
       desk.step(event.key === "]" ? 1 : -1)],
+    ["{ }", "that one as well", (event) => event.key === "{" || event.key === "}", (event) =>
+      desk.step(event.key === "}" ? 1 : -1, true)],
     ["F2", "rename", (event) => event.key === "F2", () => desk.rename()],
     ["Del", "delete", (event) => event.key === "Delete" || event.key === "Backspace", () => desk.back()],
     ["H", "hide or show", (event) => event.key === "h", () => desk.hide()],
     ["M", "make the chosen ones one (Shift-click chooses several)", (event) => event.key === "m", () => desk.merge()],
     ["A", "choose all", (event) => event.key === "a", () => desk.all()],
-    ["/", "find by words", (event) => event.key === "/", () => desk.words()],
+    ["/", "find by words; Enter twice shows what scores too little", (event) => event.key === "/", () => desk.words()],
     ["E", "everything", (event) => event.key === "e", () => desk.everything()],
     ["R", "find by example", (event) => event.key === "r", () => desk.example()],
     ["V", "compare base and tuned; , and . move the line", (event) => event.key === "v", () => desk.compare()],

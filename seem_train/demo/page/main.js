@@ -13,7 +13,7 @@ import { View } from "./view.js";
 const find = (id) => document.getElementById(id);
 const table = new Table(), view = new View(), canvas = find("canvas"), stage = find("stage");
 const split = new Split(find("split"), stage, [find("side-base"), find("side-tuned")], () => desk?.repaint());
-let desk = null, toastTimer = 0, busy = 0;
+let desk = null, toastTimer = 0, busy = 0, notFound = "";
 
 desk = new Desk(table, view, canvas, {
   split, tell, changed, shown, timed, failed, missed, inset,
@@ -40,6 +40,7 @@ async function open(send) {
   try {
     let session = await send();
     table.forget();
+    notFound = "";
     reference.canvas.hidden = find("reference-find").disabled = true;
     if (before) api.remove(`/api/sessions/${before}`).catch(() => {});
     await show(session);
@@ -104,7 +105,7 @@ function tell(text, lasting = 3500, bad = false, offer = null) {
   toast.textContent = text;
   toast.classList.toggle("bad", bad);
   if (offer) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: offer.label });
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: offer.label, title: offer.title });
     button.addEventListener("click", () => { toast.hidden = true; offer.act(); });
     toast.append(" ", button);
   }
@@ -123,7 +124,7 @@ function capital(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
 
 // Nothing answers what was asked: no fault, but an answer.
 function missed({ reason, best }, anyway) {
-  tell(capital(reason), 6000, false, anyway && best > 0 && { label: "Show it anyway", act: anyway });
+  tell(capital(reason), 6000, false, anyway && best > 0 && { label: "Show it anyway", title: "Enter, once more", act: anyway });
 }
 
 function timed({ waited, model }, answer) {
@@ -203,7 +204,12 @@ addEventListener("pointerdown", (event) => {
 find("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = find("text").value.trim();
-  if (text && desk.ready) desk.prompt({ text }).then((answer) => { if (answer && !answer.not_found) find("text").value = ""; });
+  if (!text || !desk.ready) return;
+  const asked = text === notFound ? { text, min_score: 0 } : { text }; // asked twice: show it anyway
+  desk.prompt(asked).then((answer) => {
+    notFound = answer?.not_found ? text : "";
+    if (answer && !answer.not_found) find("text").value = "";
+  });
 });
 find("opacity").addEventListener("input", (event) => { table.opacity = event.target.value / 100; table.tell(); });
 find("file").addEventListener("change", (event) => {

@@ -113,6 +113,11 @@ def test_words_find_what_they_mean_and_say_what_they_do_not(page: Page, run: Pat
     expect(page.locator("#text")).to_have_value("the table")
     then(page, lambda: page.locator("#toast button").click())
     assert len(names(page)) == 2
+    page.keyboard.press("Escape")
+    page.fill("#text", "the wall")
+    for _ in range(2):
+        then(page, lambda: page.keyboard.press("Enter"))
+    assert len(names(page)) == 3, "asked twice it is shown, too"
 
 
 def test_another_photo_shows_what_is_looked_for(page: Page, run: Path) -> None:
