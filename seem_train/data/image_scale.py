@@ -33,8 +33,13 @@ class Scale:
         """(height, width) that the model sees, at least 1 × 1."""
         if self.rounding == "down":
             return self._rounded_down(height, width)
-        factor = min(self.short / min(height, width), self.longest / max(height, width))
-        return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+        # In detectron2's own order: the last bits decide about half a pixel.
+        scale = self.short / min(height, width)
+        tall, wide = (self.short, scale * width) if height < width else (scale * height, self.short)
+        if (longest := max(tall, wide)) > self.longest:
+            scale = self.longest / longest
+            tall, wide = tall * scale, wide * scale
+        return max(1, int(tall + 0.5)), max(1, int(wide + 0.5))
 
     def _rounded_down(self, height: int, width: int) -> tuple[int, int]:
         short, long = self.short, int(self.short * max(height, width) / min(height, width))

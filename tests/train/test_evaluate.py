@@ -179,6 +179,56 @@ def test_sentences_of_crowds_are_not_asked_as_in_training(dataset: Path) -> None
     assert know(dataset).grounding == before
 
 
+def test_phrases_score_as_the_original_to_the_last_digit_since_photos_are_bilinear(
+    tmp_path: Path, model: SEEM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the original's way from file to cIoU: PIL, detectron2's size, its matching and resizing."""
+    dataset, seen = write_dataset(tmp_path, images=2), []
+    encode = model.encode_image
+    monkeypatch.setattr(model, "encode_image", lambda photo: seen.append(photo) or encode(photo))
+    ours = evaluate(model, dataset, tasks=["grounding"], settings=EvaluationSettings(limit=1)).grounding
+    assert ours is not None and ours.ciou == _original_ciou(model, dataset) > 0
+    scored, expected = seen
+    assert torch.equal(scored, expected)
+    assert not torch.equal(scored, _seen_by_the_original(dataset, "0.png", Image.Resampling.BICUBIC))
+
+
+def _seen_by_the_original(
+    dataset: Path, name: str, resampling: Image.Resampling = Image.Resampling.BILINEAR
+) -> Tensor:
+    photo = Image.open(dataset / "val" / "images" / name).convert("RGB")
+    photo = np.array(photo.resize((512 * WIDTH // HEIGHT, 512), resampling))
+    return torch.from_numpy(photo).permute(2, 0, 1)
+
+
+@torch.no_grad()
+def _original_ciou(model: SEEM, dataset: Path) -> float:
+    """As `evaluate_grounding` and `GroundingEvaluator` do it: all first sentences of an image at once."""
+    split = SegmentationSet(dataset, "val")
+    intersection = union = 0
+    for index in range(len(split)):
+        sample = split.load(index)
+        phrases = [p for p in sample.phrases if not sample.segments[p.segment].iscrowd]
+        texts = [p.sentences[0].raw.lower() for p in phrases]
+        if not texts:
+            continue
+        features = model.encode_image(_seen_by_the_original(dataset, split.images[index].file_name))
+        answer = model.decode(features, ImagePrompts(texts)).final.grounding
+        assert answer is not None
+        scores = answer.class_vectors[0] / (answer.class_vectors[0].norm(dim=-1, keepdim=True) + 1e-7)
+        vectors = model.encode_text(texts).vectors
+        vectors = vectors / (vectors.norm(dim=-1, keepdim=True) + 1e-7)
+        best = (scores @ vectors.t()).argmax(0)
+        masks = F.interpolate(answer.masks[:, best], features.padded, mode="bilinear", align_corners=False)
+        masks = masks[..., : features.sizes[0][0], : features.sizes[0][1]]
+        masks = F.interpolate(masks, (HEIGHT, WIDTH), mode="bicubic", align_corners=False, antialias=True)[0]
+        for mask, phrase in zip(masks.sigmoid() > 0.5, phrases, strict=True):
+            truth = sample.id_map == phrase.segment + 1
+            intersection += int((mask & truth).sum())
+            union += int((mask | truth).sum())
+    return intersection / union
+
+
 def test_every_sentence_can_be_asked(dataset: Path, model: SEEM) -> None:
     first = evaluate(model, dataset, tasks=["grounding"], settings=TALKATIVE).grounding
     every = evaluate(
