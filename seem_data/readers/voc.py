@@ -107,6 +107,13 @@ class Voc:
                         str(item.files[1]),
                     )
                 )
+        if lost := int(((objects > 0) & (values == 0)).sum()):
+            message = (
+                f"has {lost} pixels of objects that have no class in {painted}; they count as unlabelled."
+            )
+            remedy = "Paint both alike."
+            file = str(item.files[1])
+            problems.append(Problem("no-class", message, remedy, file, severity="warning"))
         pairs = values.astype(np.int64) << 24 | objects
         for pair in np.unique(pairs[values > 0]).tolist():
             value, code = pair >> 24, pair & 0xFFFFFF
