@@ -11,7 +11,7 @@ import codecs
 import json
 import mmap
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,8 +19,9 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from seem_data.problems import DataError, Problem, collecting
+from seem_data.readers import Input
 from seem_data.readers._lenient import eased, without
-from seem_data.readers._walk import first, read_bytes, some_files
+from seem_data.readers._walk import annotation_files, first, read_bytes, some_files
 
 T = TypeVar("T")
 Number = float | None
@@ -144,6 +145,25 @@ def read(path: Path, type: type[T], problems: list[Problem] | None = None) -> T:
     return decode(read_bytes(path), type, str(path), problems)
 
 
+def files_of(
+    source: Input, fits: Callable[[Path], bool], problems: list[Problem], beside: Collection[str] = ()
+) -> Iterator[Path]:
+    """The file given, or those of the folder that are of the format; that there are others is told.
+
+    Args:
+        beside: names of files that the format has beside its annotations.
+    """
+    others = []
+    for path in annotation_files(source, (".json",), problems):
+        if path == source.polys or fits(path):
+            yield path
+        elif path.name not in beside:
+            others.append(path)
+    if others:
+        message = f"is one of {len(others)} JSON file(s) that are of another kind and not read."
+        problems.append(Problem("other-json", message, "", str(others[0]), severity="note"))
+
+
 def rows(
     raws: Iterable[msgspec.Raw], type: type[T], file: str, where: str, problems: list[Problem]
 ) -> list[T]:
@@ -235,9 +255,9 @@ def _keys(text: str, depth: int) -> frozenset[str]:
     return frozenset(keys)
 
 
-def outlines(path: Path) -> list[tuple[str, set[str]]]:
-    """The outlines of a JSON file, or of the first few JSON files of a folder."""
-    return [outline(file) for file in first(some_files(path, (".json",)))]
+def first_files(path: Path) -> Iterator[Path]:
+    """A JSON file, or the first few JSON files of a folder: to recognise formats."""
+    return first(some_files(path, (".json",)))
 
 
 def contains(path: Path, word: bytes) -> bool:

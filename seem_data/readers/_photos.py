@@ -10,7 +10,7 @@ from pathlib import Path
 from seem_data import images
 from seem_data.problems import DataError, Problem, a_few
 from seem_data.readers import Input, Item, _mask_names
-from seem_data.readers._walk import is_file, plain_name, walk
+from seem_data.readers._walk import is_file, plain_name, split_by_folder, walk
 
 _PHOTO_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 _MASK_FOLDER = re.compile(r"panoptic|mask|seg|label|annot|gt|ground.?truth")
@@ -166,6 +166,18 @@ class Photos:
                 for path in paths:
                     self._by_bare_stem.setdefault(_mask_names.photo_stem(path.stem), []).append(path)
         return self._by_bare_stem
+
+    def item(
+        self, photo: Path, source: Path, payload: Path | bytes | None = None, split: str | None = None
+    ) -> Item:
+        """The item of a photo that was found.
+
+        Args:
+            source: the annotation file, which is the payload where there is no other.
+            split: what the file says of it; else a folder of its name may tell.
+        """
+        name = self.name_of(photo)
+        return Item(name, payload or source, photo, source, split or split_by_folder(name))
 
     def name_of(self, path: Path) -> str:
         """The unique name of a photo: its path below the photos' folder (or, where it lies with the

@@ -70,8 +70,9 @@ class _Synchronised(msgspec.Struct):
     task: Task | Id | None = None
 
 
-def fits(kind: str, keys: set[str]) -> bool:
-    """Whether a JSON that begins so holds tasks in any of their forms."""
+def fits(path: Path) -> bool:
+    """Whether a JSON file holds tasks in any of their forms."""
+    kind, keys = _json.outline(path)
     if not kind:
         return False
     return (

@@ -18,7 +18,7 @@ import msgspec
 
 from seem_data.annotations import VOID, ImageAnnotation, Polygon, Region
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _tables, _walk
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _tables
 from seem_data.readers._json import Number
 
 _PHOTOS = "leftImg8bit"
@@ -44,7 +44,7 @@ class Cityscapes:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
+        return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         return _photos.unique(self._scan(source, problems), problems)
@@ -52,13 +52,10 @@ class Cityscapes:
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         folder = source.polys if source.polys.is_dir() else source.polys.parent
         photos = _photos.Photos(replace(source, images=source.images or _photo_folder(folder)))
-        for path in _walk.annotation_files(source, (".json",), problems):
-            if path != source.polys and not _fits(*_json.outline(path)):
-                continue
+        for path in _json.files_of(source, _fits, problems):
             with collecting(problems, str(path)):
-                photo = photos.find_like(path, path.relative_to(folder).with_suffix(""))
-                name = photos.name_of(photo)
-                yield Item(name, path, photo, path, _walk.split_by_folder(name))
+                inner = path.relative_to(folder).with_suffix("")
+                yield photos.item(photos.find_like(path, inner), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path) and item.image is not None
@@ -77,7 +74,8 @@ class Cityscapes:
         return annotation
 
 
-def _fits(kind: str, keys: set[str]) -> bool:
+def _fits(path: Path) -> bool:
+    kind, keys = _json.outline(path)
     return kind == "{" and {"imgHeight", "imgWidth", "objects"} <= keys
 
 

@@ -106,8 +106,7 @@ class Cvat:
     def _item(
         self, photo: Path, payload: _Payload, path: Path, photos: _photos.Photos, split: str | None
     ) -> Item:
-        name = photos.name_of(photo)
-        return Item(name, msgspec.json.encode(payload), photo, path, split or _walk.split_by_folder(name))
+        return photos.item(photo, path, msgspec.json.encode(payload), split)
 
     def _frame(self, photos: _photos.Photos, path: Path, frame: int) -> Path:
         for name in (f"frame_{frame:06d}.png", f"frame_{frame:06d}.jpg", f"frame_{frame:06d}.jpeg"):

@@ -83,16 +83,14 @@ class Datumaro:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
+        return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         return _photos.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".json",), problems):
-            if path != source.polys and not _fits(*_json.outline(path)):
-                continue
+        for path in _json.files_of(source, _fits, problems):
             with collecting(problems, str(path)):
                 file = _json.read(path, _File, problems)
                 labels = file.categories.label.labels if file.categories and file.categories.label else []
@@ -108,10 +106,9 @@ class Datumaro:
         images = path.parent.parent / "images"
         folders = (images / path.stem, images, path.parent)
         photo = photos.find(media.path or f"{row.id}.jpg", *folders)
-        name = photos.name_of(photo)
         size = (media.size[1], media.size[0]) if media.size else None
         payload = msgspec.json.encode(_Payload(size, names, row.annotations))
-        return Item(name, payload, photo, path, _walk.split_by_name(path) or _walk.split_by_folder(name))
+        return photos.item(photo, path, payload, _walk.split_by_name(path))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None
@@ -136,7 +133,8 @@ class Datumaro:
         return annotation
 
 
-def _fits(kind: str, keys: set[str]) -> bool:
+def _fits(path: Path) -> bool:
+    kind, keys = _json.outline(path)
     return kind == "{" and {"categories", "items"} <= keys and "images" not in keys
 
 

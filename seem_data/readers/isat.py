@@ -17,7 +17,7 @@ import msgspec
 
 from seem_data.annotations import UNLABELED, ImageAnnotation, Polygon, Region, sentences_of
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.readers import Input, Item, _json, _photos, _shapes
 from seem_data.readers._json import Number
 
 _MOST_LAYERS = 2.0**30
@@ -55,19 +55,16 @@ class Isat:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
+        return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         return _photos.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".json",), problems):
-            if path == source.polys or _fits(*_json.outline(path)):
-                with collecting(problems, str(path)):
-                    photo = photos.find(_json.read(path, _Head, []).info.name, path.parent)
-                    name = photos.name_of(photo)
-                    yield Item(name, path, photo, path, _walk.split_by_folder(name))
+        for path in _json.files_of(source, _fits, problems):
+            with collecting(problems, str(path)):
+                yield photos.item(photos.find(_json.read(path, _Head, []).info.name, path.parent), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path) and item.image is not None
@@ -84,7 +81,8 @@ class Isat:
         return annotation
 
 
-def _fits(kind: str, keys: set[str]) -> bool:
+def _fits(path: Path) -> bool:
+    kind, keys = _json.outline(path)
     return kind == "{" and {"info", "objects"} <= keys and not keys & {"images", "items", "size"}
 
 

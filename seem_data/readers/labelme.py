@@ -68,7 +68,7 @@ class LabelMe:
     def recognises(self, path: Path) -> bool:
         return any(
             kind == "{" and "shapes" in keys and keys & {"imagePath", "version", "flags", "imageData"}
-            for kind, keys in _json.outlines(path)
+            for kind, keys in map(_json.outline, _json.first_files(path))
         )
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:

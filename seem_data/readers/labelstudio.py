@@ -29,7 +29,7 @@ import numpy as np
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, sentences_of
 from seem_data.images import opening, read_header
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _tasks, _walk
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _tasks
 from seem_data.readers._brush import decode_brush
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
@@ -98,16 +98,14 @@ class LabelStudio:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_tasks.fits(kind, keys) for kind, keys in _json.outlines(path))
+        return any(map(_tasks.fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         return _photos.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".json",), problems):
-            if path != source.polys and not _tasks.fits(*_json.outline(path)):
-                continue
+        for path in _json.files_of(source, _tasks.fits, problems):
             with collecting(problems, str(path)):
                 for where, task in _tasks.tasks(path, problems):
                     with collecting(problems, str(path), where):
@@ -150,9 +148,7 @@ def _items(
                 if ((target.to_name or "") in tags or len(pictures) == 1)
                 and (min(max(target.item_index or 0, 0), len(pages) - 1) == page)
             ]
-            name = photos.name_of(photo)
-            payload = msgspec.json.encode(_Payload(own))
-            yield Item(name, payload, photo, path, _walk.split_by_folder(name))
+            yield photos.item(photo, path, msgspec.json.encode(_Payload(own)))
 
 
 def _by_region(

@@ -17,7 +17,7 @@ import msgspec
 
 from seem_data.annotations import ImageAnnotation, Region
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.readers import Input, Item, _json, _photos, _shapes
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
 from seem_data.readers._segmentation import RunLengthRow, parts_of
@@ -51,19 +51,16 @@ class Sa1b:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_fits, _walk.first(_walk.some_files(path, (".json",)))))
+        return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         return _photos.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".json",), problems):
-            if path == source.polys or _fits(path):
-                with collecting(problems, str(path)):
-                    photo = photos.find(_json.read(path, _Head, []).image.file_name, path.parent)
-                    name = photos.name_of(photo)
-                    yield Item(name, path, photo, path, _walk.split_by_folder(name))
+        for path in _json.files_of(source, _fits, problems):
+            with collecting(problems, str(path)):
+                yield photos.item(photos.find(_json.read(path, _Head, []).image.file_name, path.parent), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path) and item.image is not None

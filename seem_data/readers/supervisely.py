@@ -22,11 +22,12 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.readers import Input, Item, _json, _photos, _shapes
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
 
 _Points = list[tuple[Number, Number]]
+_BESIDE = ("meta.json", "key_id_map.json", "obj_class_to_machine_color.json")  #: a project's other files
 
 
 class _Size(msgspec.Struct):
@@ -72,22 +73,19 @@ class Supervisely:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_fits(kind, keys) for kind, keys in _json.outlines(path))
+        return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         return _photos.unique(self._scan(source, problems), problems)
 
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".json",), problems):
-            if path != source.polys and not _fits(*_json.outline(path)):
-                continue  # meta.json and the like
+        for path in _json.files_of(source, _fits, problems, beside=_BESIDE):
             with collecting(problems, str(path)):
                 inner = path.relative_to(source.polys).parent if source.polys.is_dir() else Path()
                 beside = path.parent.parent / "img"
                 photo = photos.find(path.stem, beside, path.parent, photos.root / inner)
-                name = photos.name_of(photo)
-                yield Item(name, path, photo, path, _walk.split_by_folder(name))
+                yield photos.item(photo, path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path) and item.image is not None
@@ -111,7 +109,8 @@ class Supervisely:
         return annotation
 
 
-def _fits(kind: str, keys: set[str]) -> bool:
+def _fits(path: Path) -> bool:
+    kind, keys = _json.outline(path)
     return kind == "{" and {"objects", "size"} <= keys
 
 

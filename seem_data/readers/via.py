@@ -141,9 +141,7 @@ class Via:
             for place, row in rows:
                 with collecting(problems, shown, place):
                     photo = photos.find(row.filename, path.parent)
-                    name = photos.name_of(photo)
-                    payload = msgspec.json.encode(_Payload(labels, row))
-                    yield Item(name, payload, photo, path, _walk.split_by_folder(name))
+                    yield photos.item(photo, path, msgspec.json.encode(_Payload(labels, row)))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None

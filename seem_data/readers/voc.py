@@ -112,7 +112,7 @@ class Voc:
                 f"has {lost} pixels of objects that have no class in {painted}; they count as unlabelled."
             )
             remedy = "Paint both alike."
-            file = str(item.files[1])
+            file = str(item.files[-1])
             problems.append(Problem("no-class", message, remedy, file, severity="warning"))
         pairs = values.astype(np.int64) << 24 | objects
         for pair in np.unique(pairs[values > 0]).tolist():

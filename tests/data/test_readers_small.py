@@ -114,6 +114,15 @@ def test_isat_layers_and_groups_are_carried(tmp_path):
     assert problem.code == "too-few-points" and problem.where == "objects[1]"
 
 
+def test_files_of_another_kind_among_those_of_a_format_are_told_once(tmp_path):
+    isat(tmp_path, isat_object())
+    for number in range(3):
+        write_json(tmp_path / f"other{number}.json", {"shapes": [], "imagePath": "a.jpg"})
+    annotations, (problem,) = read("isat", tmp_path)
+    assert len(annotations) == 1
+    assert (problem.code, problem.severity) == ("other-json", "note") and "3 JSON" in problem.message
+
+
 def test_datumaro_shapes(tmp_path):
     rle, mask = runs()
     datumaro(
