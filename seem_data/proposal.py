@@ -16,7 +16,7 @@ from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise
 from seem_data.problems import DataError, Problem, a_few, collecting
-from seem_data.readers import Input, Reader, detect, get
+from seem_data.readers import Input, Reader, archive, detect, get
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
 _STUFF = frozenset((
@@ -81,6 +81,8 @@ def _reader(source: Input, format: str | Reader) -> Reader | None:
     """
     if not isinstance(format, str):
         return format
+    if packed := archive(source.polys):
+        raise DataError(packed)
     if format != "auto":
         return get(format)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seem_data import readers
@@ -61,6 +61,8 @@ class Inputs:
                     "missing-input", "there is no such file or folder.", "", str(path), where=option
                 )
                 problems.append(problem)
+            elif problem := readers.archive(path):
+                problems.append(replace(problem, where=option))
             elif overlap := _overlap(out, path):
                 remedy = "Choose a folder of its own with --out."
                 problems.append(Problem("output-in-input", overlap, remedy, str(out), where="--out"))

@@ -194,6 +194,7 @@ def _drawn(
         regions = add_sentences(regions, job.sentences, problems, source)
     if ground is not None:
         photo.must_fit(ground, annotation)
+        photo.tell_doubt(ground, problems)
         regions = resolve(ground.regions, recipe, problems, str(ground.source)) + regions
     watch.lap("read")
 

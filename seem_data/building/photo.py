@@ -47,11 +47,15 @@ class InputPhoto:
         self.size = self._header.size(self._view)
 
     def tell_doubt(self, annotation: ImageAnnotation, problems: list[Problem]) -> None:
-        """Tell where outlines are taken as of the stored pixels of a photo that viewers turn, though nothing
-        says that they were drawn so."""
-        in_doubt = self._header.orientation != 1 and annotation.exif == self._view == "ignored"
-        if in_doubt and any(isinstance(part, Polygon) for r in annotation.regions for part in r.parts):
-            message = "1 photo has an EXIF orientation; coordinates are taken as of the pixels as stored."
+        """Tell where outlines, or masks that have the size of both views, are taken as of the stored pixels
+        of a photo that viewers turn, though nothing says that they were drawn so."""
+        if self._header.orientation == 1 or not annotation.exif == self._view == "ignored":
+            return
+        outlined = any(isinstance(part, Polygon) for r in annotation.regions for part in r.parts)
+        of_any_view = self._header.size("applied") == self._header.size("ignored")
+        if annotation.regions and (outlined or of_any_view):
+            what = "coordinates are" if outlined else "masks are"
+            message = f"1 photo has an EXIF orientation; {what} taken as of the pixels as stored."
             remedy = "Look at it with seem-data report; if it is turned, turn the photo upright in its file."
             file = str(annotation.source)
             problems.append(Problem(EXIF_ORIENTATION, message, remedy, file, severity="warning"))

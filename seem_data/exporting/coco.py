@@ -1,13 +1,12 @@
 """COCO's own folders: ``train2017/`` and ``val2017/`` with the photos, ``annotations/`` with
-``instances_train2017.json``, ``panoptic_train2017.json`` and ``panoptic_train2017/`` (the PNGs)."""
+``instances_train2017.json``, ``panoptic_train2017.json`` and ``panoptic_train2017/`` (the PNGs). Sentences
+that somebody wrote stand with the instances and, of stuff too, with the panoptic segments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
-from seem_data.exporting.placing import PlacingJob, instance_rows, panoptic_rows, raw_rows
+from seem_data.exporting.placing import PlacingJob, Sentences, instance_rows, panoptic_rows, raw_rows
 from seem_data.files import make_folder
 from seem_data.layout import INSTANCES_JSON, ImageRecord, Split
 
@@ -27,10 +26,11 @@ def write(job: PlacingJob) -> list[str]:
             job.place(split.image_path(image), photos / _name(image))
             job.place(split.panoptic_path(image), masks / image.panoptic_name.rsplit("/", 1)[-1])
             job.done()
-        categories = job.dataset.categories
-        instances = instance_rows(split, _with_sentences(split), categories, _name)
+        categories, said = job.dataset.categories, _own_sentences(split)
+        instances = instance_rows(split, _described(split, said), categories, _name)
+        panoptic = panoptic_rows(split, categories, _name, said)
         job.write_rows(f"annotations/instances_{year}.json", instances)
-        job.write_rows(f"annotations/panoptic_{year}.json", panoptic_rows(split, categories, _name))
+        job.write_rows(f"annotations/panoptic_{year}.json", panoptic)
     return []
 
 
@@ -43,16 +43,20 @@ class _Row(msgspec.Struct):
     segment_id: int
 
 
-def _with_sentences(split: Split) -> list[object]:
-    """The instances, those that somebody described with ``sentences`` as RefCOCO has them."""
-    own: Mapping[tuple[int, int], list[dict[str, str]]] = {
+def _own_sentences(split: Split) -> Sentences:
+    """What somebody wrote about segments, as RefCOCO has it, by the ids of image and segment."""
+    return {
         (grounded.image_id, grounded.segment_id): said
         for grounded in split.grounding()
         if (said := [{"raw": s.raw} for s in grounded.sentences if s.kind == "own"])
     }
+
+
+def _described(split: Split, said: Sentences) -> list[object]:
+    """The instances, with their ``sentences``."""
     rows: list[object] = []
     for raw in raw_rows(split, INSTANCES_JSON):
         row = msgspec.json.decode(raw, type=_Row)
-        said = own.get((row.image_id, row.segment_id))
-        rows.append({**msgspec.json.decode(raw), "sentences": said} if said else raw)
+        words = said.get((row.image_id, row.segment_id))
+        rows.append({**msgspec.json.decode(raw), "sentences": words} if words else raw)
     return rows

@@ -19,6 +19,9 @@ from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.layout import CATEGORIES_JSON, Dataset, ImageRecord, Split, png, read_json, semantic_ignore
 from seem_data.problems import DataError, Problem
 
+#: Words about segments, ``{"raw": …}``, by the ids of image and segment.
+Sentences = dict[tuple[int, int], list[dict[str, str]]]
+
 
 @dataclass(frozen=True)
 class PlacingJob:
@@ -126,20 +129,33 @@ def image_rows(images: Sequence[ImageRecord], name: Callable[[ImageRecord], str]
 
 
 def panoptic_rows(
-    split: Split, categories: Categories, name: Callable[[ImageRecord], str]
+    split: Split,
+    categories: Categories,
+    name: Callable[[ImageRecord], str],
+    said: Sentences | None = None,
 ) -> dict[str, object]:
+    """A COCO panoptic file; segments that somebody described have ``sentences`` where `said` holds them."""
     return {
         "images": image_rows(split.images, name),
         "annotations": [
             {
                 "image_id": image.id,
                 "file_name": Path(image.panoptic_name).name,
-                "segments_info": image.segments,
+                "segments_info": _described(image, said) if said else image.segments,
             }
             for image in split.images
         ],
         "categories": categories.as_coco(),
     }
+
+
+def _described(image: ImageRecord, said: Sentences) -> list[object]:
+    return [
+        {**msgspec.to_builtins(segment), "sentences": words}
+        if (words := said.get((image.id, segment.id)))
+        else segment
+        for segment in image.segments
+    ]
 
 
 class _Rows(msgspec.Struct):

@@ -93,6 +93,17 @@ FORMATS = (
 )  # fmt: skip
 
 
+#: How files end that have to be unpacked.
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+
+
+def archive(path: Path) -> Problem | None:
+    """What to do with a path that is an archive, of whatever format; None for all else."""
+    if not (path.name.lower().endswith(ARCHIVES) and path.is_file()):
+        return None
+    return Problem("archive", "is an archive.", "Unpack it, and give the folder that it makes.", str(path))
+
+
 def get(name: str) -> Reader:
     """The reader of a format. Imported on first use: the command line starts without any of them.
 
@@ -118,6 +129,8 @@ def detect(path: Path) -> Reader:
     """
     if not path.exists():
         raise DataError(Problem("missing-input", "does not exist.", "Check the path.", str(path)))
+    if packed := archive(path):
+        raise DataError(packed)
     found = [reader for reader in all_readers() if reader.recognises(path)]
     if len(found) == 1:
         return found[0]

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seem_data.problems import Problem
-from seem_data.readers import _json, _paint, _walk
-
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+from seem_data.readers import ARCHIVES, _json, _paint, _walk
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,6 @@ _FOREIGN = (
 
 def refusal(path: Path) -> Problem | None:
     """Why nothing of a file or folder is read, if its format is known; None where it is not."""
-    if path.is_file() and path.name.lower().endswith(_ARCHIVES):
-        message = "is an archive."
-        return Problem("archive", message, "Unpack it, and give the folder that it makes.", str(path))
     for file in _walk.first(_walk.some_files(path, (".json", ".ndjson"))):
         keys = _json.outline(file)[1]
         for foreign in _FOREIGN:
@@ -88,7 +83,7 @@ def refusal(path: Path) -> Problem | None:
                 )
     if not path.is_dir():
         return None
-    archive = next(iter(sorted(_walk.some_files(path, _ARCHIVES))), None)
+    archive = next(iter(sorted(_walk.some_files(path, ARCHIVES))), None)
     if archive is not None:
         message = "holds nothing to read but an archive."
         return Problem(

@@ -276,6 +276,15 @@ def plain_id(value: Id) -> Id:
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
+def sentences_in(said: list[object] | str | None) -> Iterator[str]:
+    """Sentences as RefCOCO and its like write them: texts, or objects with ``raw`` or ``sent``."""
+    for sentence in [said] if isinstance(said, str) else said or []:
+        if isinstance(sentence, dict):
+            sentence = sentence.get("raw") or sentence.get("sent")
+        if isinstance(sentence, str) and sentence.strip():
+            yield sentence.strip()
+
+
 def text_of(value: object) -> str:
     """A label or attribute value as text, numbers included; "" for what is no text."""
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -183,12 +183,8 @@ def _region(
 
 
 def _sentences(row: _Annotation) -> Iterator[Sentence]:
-    said = [row.sentences] if isinstance(row.sentences, str) else row.sentences or []
-    for sentence in [*said, row.caption]:
-        if isinstance(sentence, dict):
-            sentence = sentence.get("raw") or sentence.get("sent")
-        if isinstance(sentence, str) and sentence.strip():
-            yield Sentence(sentence.strip())
+    yield from map(Sentence, _json.sentences_in(row.sentences))
+    yield from map(Sentence, _json.sentences_in(row.caption))
 
 
 READER = Coco()

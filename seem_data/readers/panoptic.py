@@ -6,7 +6,8 @@ the ground under polygons. Masks mean the photo as stored (panopticapi never loo
 
 Read: every segment as one bitmap under its category's name, ``iscrowd``. The PNGs lie in a folder named like
 the JSON, beside it, or anywhere below the input. Of a dataset that seem-data built, its splits and the
-annotator's sentences are read, too; generated ones are made anew. Reported: segments that are in the JSON or
+annotator's sentences are read, too; generated ones are made anew. A segment's ``sentences`` are read as those
+of COCO instances (`--to coco` writes them). Reported: segments that are in the JSON or
 in the PNG only.
 """
 
@@ -43,7 +44,9 @@ class _Segment(msgspec.Struct):
     id: int
     category_id: Id
     iscrowd: int | bool | None = 0
-    sentences: list[str] = []  #: not COCO's: filled in from grounding.json
+    sentences: list[object] | str | None = (
+        None  #: not COCO's but RefCOCO's; of our datasets from grounding.json
+    )
 
 
 class _Row(msgspec.Struct):
@@ -114,7 +117,7 @@ class PanopticDocument:
                     photo = photos.find(photo_name, path.parent / IMAGES)
                     name = photo_name
                     for segment in row.segments_info:
-                        segment.sentences = sentences.get((image_id, segment.id), [])
+                        segment.sentences = [*sentences.get((image_id, segment.id), ())]
                 elif self.is_ground and source.images is None:
                     photo, name = None, _walk.plain_name(photo_name or row.file_name)
                 elif photo_name:
@@ -163,7 +166,7 @@ class PanopticDocument:
                         (_paint.cut(ids, segment.id),),
                         z=_paint.GROUND_Z if self.is_ground else 0,
                         iscrowd=bool(segment.iscrowd),
-                        sentences=tuple(map(Sentence, segment.sentences)),
+                        sentences=tuple(map(Sentence, _json.sentences_in(segment.sentences))),
                         where=where,
                     )
                 )

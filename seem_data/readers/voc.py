@@ -96,24 +96,23 @@ class Voc:
         height, width = values.shape
         annotation = ImageAnnotation(item.image, item.name, item.source, (width, height), split=item.split)
         objects = np.zeros_like(values)
-        if len(item.files) > 1:
-            objects = _read_objects(item.files[1])
+        for file in item.files[1:]:
+            objects = _read_objects(file)
             if objects.shape != values.shape:
                 raise DataError(
                     Problem(
                         "size-mismatch",
                         f"has {objects.shape[1]}×{objects.shape[0]} pixels, but {painted} {width}×{height}.",
                         "Export both again.",
-                        str(item.files[1]),
+                        str(file),
                     )
                 )
-        if lost := int(((objects > 0) & (values == 0)).sum()):
-            message = (
-                f"has {lost} pixels of objects that have no class in {painted}; they count as unlabelled."
-            )
-            remedy = "Paint both alike."
-            file = str(item.files[-1])
-            problems.append(Problem("no-class", message, remedy, file, severity="warning"))
+            if lost := int(((objects > 0) & (values == 0)).sum()):
+                message = (
+                    f"has {lost} pixels of objects without a class in {painted}; they count as unlabelled."
+                )
+                remedy = "Paint both alike."
+                problems.append(Problem("no-class", message, remedy, str(file), severity="warning"))
         pairs = values.astype(np.int64) << 24 | objects
         for pair in np.unique(pairs[values > 0]).tolist():
             value, code = pair >> 24, pair & 0xFFFFFF

@@ -52,6 +52,19 @@ def test_masks_beside_their_photos_are_not_lone_photos(tmp_path, colors):
     assert not codes(report.problems) and report.splits["train"].segments == 1
 
 
+@pytest.mark.parametrize(("orientation", "size", "told"), [(3, (4, 2), 1), (6, (2, 2), 1), (6, (4, 2), 0)])
+def test_masks_of_photos_that_viewers_turn_are_told_where_their_size_does_not_tell(
+    tmp_path, colors, orientation, size, told
+):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    make_photo(tmp_path / "in" / "a.jpg", size, exif=exif)
+    Image.new("RGB", size, (255, 0, 0)).save(tmp_path / "in" / "a_mask.png")
+    report = build(colors, masks=tmp_path / "in", out=tmp_path / "ds", split="train=1", generated=False)
+    assert codes(report.problems) == ["exif-orientation"] * told
+    assert report.splits["train"].segments == 1
+
+
 def test_coco_on_photos_that_viewers_turn_is_told_once_a_file(tmp_path, colors):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from reading import area, codes, full_mask, make_photo, read, write_json
 
+from seem_data import build
 from seem_data.problems import DataError
 from seem_data.readers import detect
 from seem_data.readers._brush import decode_brush
@@ -329,6 +331,17 @@ def test_whose_annotation_is_read_can_be_chosen_and_is_told(tmp_path):
     assert labels_by_photo(tmp_path, annotator="1") == labels_by_photo(tmp_path, annotator="ANN@x.org")
     assert labels_by_photo(tmp_path, annotator="1") == {"a.jpg": ["cup"]}
     assert labels_by_photo(tmp_path, annotator="carol") == {}
+
+
+@pytest.mark.parametrize("annotator", [None, "bob@x.org"])
+def test_a_dataset_says_whose_annotations_it_was_built_from(tmp_path, annotator):
+    export(
+        tmp_path / "in", task(annotations=[{"result": [result()], "completed_by": {"email": "bob@x.org"}}])
+    )
+    colors = write_json(tmp_path / "cats.json", {"cup": {"color": "#f00", "isthing": True}})
+    build(colors, tmp_path / "in", tmp_path / "out", annotator=annotator, split="train=1")
+    options = json.loads((tmp_path / "out" / "dataset.json").read_text())["options"]
+    assert options.get("annotator") == annotator
 
 
 def test_predictions_are_read_with_a_note_where_nobody_has_annotated(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from reading import area, codes, full_mask, make_photo, read, write_json
 
+from seem_data import build
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.problems import DataError
 from seem_data.readers import detect, get
@@ -175,6 +176,15 @@ def test_lines_of_json_of_labelbox_are_known(tmp_path):
     (tmp_path / "export.ndjson").write_text('{"data_row": {"id": 1}, "media_attributes": {}}\n' * 2)
     with pytest.raises(DataError, match="Labelbox"):
         detect(tmp_path)
+
+
+def test_an_archive_is_one_whatever_format_it_is_said_to_be(tmp_path):
+    path = tmp_path / "export.ZIP"
+    path.write_bytes(b"PK")
+    for words in ({"polys": path, "format": "coco"}, {"masks": path}, {"polys": tmp_path, "images": path}):
+        with pytest.raises(DataError) as caught:
+            build(write_json(tmp_path / "cats.json", {}), out=tmp_path / "out", **words)
+        assert "archive" in codes(caught.value.problems)
 
 
 @pytest.mark.parametrize("inside", [True, False])
