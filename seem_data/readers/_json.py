@@ -26,6 +26,7 @@ from seem_data.readers._walk import annotation_files, first, read_bytes, some_fi
 T = TypeVar("T")
 Number = float | None
 Id = int | str | float  #: an id: a whole number by all documents, anything in practice
+Said = list[object] | dict[str, object] | str | None  #: sentences, see `sentences_in`
 
 
 class NamedRow(Protocol):
@@ -276,9 +277,9 @@ def plain_id(value: Id) -> Id:
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def sentences_in(said: list[object] | str | None) -> Iterator[str]:
-    """Sentences as RefCOCO and its like write them: texts, or objects with ``raw`` or ``sent``."""
-    for sentence in [said] if isinstance(said, str) else said or []:
+def sentences_in(said: Said) -> Iterator[str]:
+    """Sentences as RefCOCO and its like write them: one or some, texts or objects (``raw``, ``sent``)."""
+    for sentence in said if isinstance(said, list) else [said]:
         if isinstance(sentence, dict):
             sentence = sentence.get("raw") or sentence.get("sent")
         if isinstance(sentence, str) and sentence.strip():

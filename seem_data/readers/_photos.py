@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from seem_data import images
 from seem_data.problems import DataError, Problem, a_few
@@ -52,7 +53,7 @@ class Photos:
             DataError: no such photo, several, or a name that leaves the folder.
         """
         unsafe: DataError | None = None
-        name = name.removeprefix(self._prefix)
+        name = _of_address(name.removeprefix(self._prefix))
         for folder in (*folders, self.root):
             try:
                 path = self._inside(folder, name)
@@ -186,6 +187,13 @@ class Photos:
             if path.is_relative_to(folder):
                 return path.relative_to(folder).as_posix()
         return path.name
+
+
+def _of_address(name: str) -> str:
+    """Of an address in the web or a store the path, all else as it is."""
+    if address := re.match(r"[a-z][a-z0-9+.-]+://[^/]*/", name, re.IGNORECASE):
+        return unquote(re.split(r"[?#]", name[address.end() :])[0])
+    return name
 
 
 def _longest_end(paths: list[Path], name: str) -> list[Path]:

@@ -266,10 +266,12 @@ def check_mask_size(height: int, width: int) -> None:
 
 
 def from_base64(text: str, what: str = "mask") -> bytes:
-    """
+    """The bytes of a text, which may be an address with the bytes in it (``data:image/png;base64,…``).
+
     Raises:
         DataError: the text is not base64.
     """
+    text = text.partition("base64,")[2] if text.startswith("data:") else text
     try:
         return base64.b64decode(text, validate=False)
     except (binascii.Error, ValueError) as error:

@@ -56,6 +56,7 @@ _ADE20K = (
 _LISTS = ("class_names.txt", "labels.txt", "classes.txt", "class.txt", "codes.txt", "obj.names")
 _NOTHING = ("background", "_background_", "unlabeled", "unlabelled", "void", "ignore", "__ignore__", "other")
 _COLOR_LINE = re.compile(r"([^:#]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:|$)")
+_NUMBER_FIRST = re.compile(r"(\d{1,5})\s*[:,;=\t]\s*(\S.*)")
 _COLORS_FIRST = re.compile(r"\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\S.*)")
 
 
@@ -130,7 +131,12 @@ def names_in(path: Path) -> list[str]:
 
 
 def _of_list(path: Path) -> NameTable:
-    return NameTable(_numbered(names_in(path)))
+    names = names_in(path)
+    told = [_NUMBER_FIRST.fullmatch(name) for name in names if name]
+    if told and all(told):  # lines that say their number
+        pairs = [(int(match[1]), match[2]) for match in told if match]
+        return NameTable({number: name for number, name in pairs if number or not is_nothing(name)})
+    return NameTable(_numbered(names))
 
 
 def _of_roboflow(path: Path) -> NameTable:

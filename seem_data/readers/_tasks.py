@@ -136,6 +136,9 @@ def _of_row(raw: msgspec.Raw, shown: str) -> Task:
     places: dict[bytes, int] = {}
     data = {}
     for name, value in row.items():
+        if isinstance(value, str) and value.startswith("[{"):  # as in CSV
+            with collecting([]):
+                value = _json.decode(value.encode(), list[Any], shown)
         shapes = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
         if not shapes and name not in _OF_ROW:
             data[name] = value

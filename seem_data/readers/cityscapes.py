@@ -31,7 +31,7 @@ class _Object(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    objects: list[msgspec.Raw]
+    objects: list[msgspec.Raw] | None
     imgWidth: int | None = None
     imgHeight: int | None = None
 
@@ -63,7 +63,7 @@ class Cityscapes:
         file = _json.read(item.payload, _File, problems)
         size = (file.imgWidth, file.imgHeight) if file.imgWidth and file.imgHeight else None
         annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
-        for index, raw in enumerate(file.objects):
+        for index, raw in enumerate(file.objects or ()):
             where = f"objects[{index}]"
             with collecting(problems, shown, where):
                 row = _json.decode(raw, _Object, shown, problems, where)

@@ -24,7 +24,7 @@ import msgspec
 from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
-from seem_data.readers._json import Id, Number
+from seem_data.readers._json import Id, Number, Said
 from seem_data.readers._lenient import Needed
 from seem_data.readers._segmentation import RunLengthRow, parts_of
 
@@ -56,8 +56,8 @@ class _Annotation(msgspec.Struct):
     id: Id | None = None
     segmentation: Annotated[list[list[object] | Number] | RunLengthRow | None, Needed] = None
     iscrowd: int | bool | None = 0
-    sentences: list[object] | str | None = None
-    caption: str | None = None
+    sentences: Said = None
+    caption: Said = None
 
 
 class _Payload(msgspec.Struct):

@@ -177,10 +177,19 @@ def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
         label,
         (part,),
         group=None if group in ("", "0") else group,
-        z=round(_number(shape, "z_order", "0")),
+        z=_z_order(shape, place),
         sentences=tuple(map(Sentence, shape.sentences)),
         where=place.where,
     )
+
+
+def _z_order(shape: _Shape, place: _shapes.ShapePlace) -> int:
+    try:
+        return round(_number(shape, "z_order", "0"))
+    except DataError:
+        text = shape.values["z_order"]
+        place.tell("odd-field", f"has z_order {text!r}, which is no number: it is drawn in the file's order.")
+        return 0
 
 
 def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
@@ -207,7 +216,7 @@ def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
 
 def _points(text: str) -> list[list[float]]:
     try:
-        return [[float(number) for number in point.split(",")] for point in text.split(";")]
+        return [[float(number) for number in point.split(",")] for point in text.strip("; \n").split(";")]
     except ValueError:
         raise _shapes.fault(
             "bad-points", f"has points that are no numbers: {text[:40]!r}.", "Export it again."
@@ -215,7 +224,7 @@ def _points(text: str) -> list[list[float]]:
 
 
 def _number(shape: _Shape, key: str, default: str = "", most: float = 1e9) -> float:
-    text = shape.values.get(key, default)
+    text = shape.values.get(key, "").strip() or default
     try:
         number = float(text)
     except ValueError:

@@ -35,7 +35,7 @@ class _Head(msgspec.Struct):
 
 class _File(msgspec.Struct):
     info: _Info
-    objects: list[msgspec.Raw]
+    objects: list[msgspec.Raw] | None
 
 
 class _Object(msgspec.Struct):
@@ -74,7 +74,7 @@ class Isat:
         annotation = ImageAnnotation(
             item.image, item.name, item.source, size, exif="applied", split=item.split
         )
-        for index, raw in enumerate(file.objects):
+        for index, raw in enumerate(file.objects or ()):
             where = f"objects[{index}]"
             with collecting(problems, shown, where):
                 annotation.regions.append(_region(_json.decode(raw, _Object, shown, problems, where), where))

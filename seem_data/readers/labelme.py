@@ -145,7 +145,7 @@ def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
 
 
 def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
-    kind, points = shape.shape_type or "polygon", shape.points
+    kind, points = (shape.shape_type or "polygon").lower(), shape.points
     if kind == "polygon" or (kind in ("rotation", "quadrilateral") and len(points) == 4):
         return Polygon(_shapes.ring(points))
     if kind == "rectangle" and len(points) in (2, 4):

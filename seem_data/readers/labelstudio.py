@@ -233,7 +233,7 @@ def _part(kind: str, value: _Value, size: tuple[int, int]) -> Polygon | Bitmap:
 
 def _bitmask(address: str, width: int, height: int) -> Bitmap:
     """A picture of the mask: what is neither clear nor black."""
-    with opening(_shapes.from_base64(address.partition("base64,")[2] or address), "") as opened:
+    with opening(_shapes.from_base64(address), "") as opened:
         if opened.size != (width, height):
             message = (
                 f"has a mask of {opened.width}×{opened.height} pixels, but the photo has {width}×{height}."

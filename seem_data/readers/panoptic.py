@@ -26,7 +26,7 @@ from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.layout import GROUNDING_JSON, IMAGES, read_grounding
 from seem_data.problems import Problem, collecting
 from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk
-from seem_data.readers._json import Id
+from seem_data.readers._json import Id, Said
 from seem_data.readers._lenient import Needed
 
 
@@ -44,9 +44,7 @@ class _Segment(msgspec.Struct):
     id: int
     category_id: Id
     iscrowd: int | bool | None = 0
-    sentences: list[object] | str | None = (
-        None  #: not COCO's but RefCOCO's; of our datasets from grounding.json
-    )
+    sentences: Said = None  #: not COCO's but RefCOCO's; of our datasets from grounding.json
 
 
 class _Row(msgspec.Struct):

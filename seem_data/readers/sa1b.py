@@ -35,7 +35,7 @@ class _Head(msgspec.Struct):
 
 class _File(msgspec.Struct):
     image: _Image
-    annotations: list[msgspec.Raw]
+    annotations: list[msgspec.Raw] | None
 
 
 class _Annotation(msgspec.Struct):
@@ -68,7 +68,7 @@ class Sa1b:
         file = _json.read(item.payload, _File, problems)
         size = (file.image.width, file.image.height) if file.image.width and file.image.height else None
         annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
-        for index, raw in enumerate(file.annotations):
+        for index, raw in enumerate(file.annotations or ()):
             where = f"annotations[{index}]"
             with collecting(problems, shown, where):
                 row = _json.decode(raw, _Annotation, shown, problems, where)

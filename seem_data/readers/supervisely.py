@@ -60,7 +60,7 @@ class _Object(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    objects: list[msgspec.Raw]
+    objects: list[msgspec.Raw] | None
     size: _Size | None = None
     tags: list[_Tag] = []
 
@@ -96,7 +96,7 @@ class Supervisely:
             item.image, item.name, item.source, size, exif="applied", split=item.split
         )
         annotation.tags = tuple(tag.name for tag in file.tags)
-        for index, raw in enumerate(file.objects):
+        for index, raw in enumerate(file.objects or ()):
             where = f"objects[{index}]"
             with collecting(problems, shown, where):
                 row = _json.decode(raw, _Object, shown, problems, where)

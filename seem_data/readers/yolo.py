@@ -28,7 +28,8 @@ from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _yaml
 
 _YAML = (".yaml", ".yml")
-_NAMES = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "labels.txt", "names.txt")
+_NAMES = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "labels.txt", "names.txt",
+          "predefined_classes.txt")  # fmt: skip
 _LINE = re.compile(r"\d+(\.0)?([ \t]+-?\d*\.?\d+(e-?\d+)?){4,}[ \t]*")
 _SPLITS = ("train", "val", "valid", "test")
 
@@ -160,7 +161,7 @@ def _about(root: Path, used: set[Path]) -> Iterator[Problem]:
 
 def _head(path: Path) -> str:
     try:
-        return path.read_bytes()[: 1 << 20].decode("utf-8", errors="ignore")
+        return path.read_bytes()[: 1 << 20].decode("utf-8-sig", errors="ignore")
     except OSError:
         return ""
 
@@ -179,6 +180,8 @@ def _read_config(path: Path) -> dict[str, object]:
 def _names(config: dict[str, object], path: Path) -> dict[str, str]:
     names = config.get("names")
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    if isinstance(names, dict) and names and all(isinstance(number, int) for number in names.values()):
+        pairs = ((number, name) for name, number in names.items())  # the other way round: {cup: 0}
     known = {str(number): str(name).strip() for number, name in pairs if str(name).strip()}
     if not known:
         raise DataError(

@@ -105,7 +105,6 @@ def test_shapes_without_area_are_told(tmp_path, kind):
             shape("mask", rle="0, 999999999", left="0", top="0", width="999999", height="999999"),
             "bad-mask-size",
         ),
-        (shape(z_order="high"), "bad-number"),
     ],
 )
 def test_a_bad_shape_costs_that_shape(tmp_path, bad, code):
