@@ -67,7 +67,7 @@ class PredictOptions:
     )
     min_score: float | None = option(
         None,
-        "least score of instances, texts and marks, 0 to 1; default: what evaluate measured, else 0.3, "
+        "least score of instances, texts and marks, 0 to 1; default: what its run measured, else 0.3, "
         "for prompts 0",
         panel=_HOW,
     )

@@ -7,6 +7,7 @@ slow one has its turn. What nobody waits for is done when there is nothing else.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class WorkQueue:
         self._quick_in_a_row = 0
         self._running: _Job | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._awaited = -math.inf
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     async def run(self, work: Callable[[], Result], owner: str, lane: Lane = Lane.QUICK) -> Done[Result]:
@@ -76,7 +78,17 @@ class WorkQueue:
         self._lanes[lane].append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return await job.future
+        try:
+            return await job.future
+        finally:
+            if lane is not Lane.IDLE:
+                self._awaited = time.perf_counter()
+
+    @property
+    def calm_for(self) -> float:
+        """Seconds since anybody waited for work."""
+        waits = self._lanes[Lane.QUICK] or self._lanes[Lane.SLOW]
+        return 0.0 if waits else time.perf_counter() - self._awaited
 
     def position(self, owner: str) -> int | None:
         """How many pieces of work are done before the owner's first; None if it has none that waits."""

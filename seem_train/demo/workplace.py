@@ -21,6 +21,7 @@ from seem_train.demo.work_queue import Done, GoneError, Lane, QueueFullError, Wo
 
 Result = TypeVar("Result")
 _DECODED_AT_ONCE = 2  #: photos: a large one needs some hundred megabytes for a moment
+_CALM = 2.0  #: seconds without a request, after which the photos of the folder are looked at
 _SWEEP = 20.0  #: seconds between looks for sessions that nobody uses
 
 
@@ -117,6 +118,8 @@ class Workplace:
     async def _judge_album(self) -> None:
         album, predictor = self.offer.album, self.offer.model.predictor
         for number in album.unseen():
+            while (calm := self.queue.calm_for) < _CALM:  # whoever clicks would wait for a whole photo
+                await asyncio.sleep(_CALM - calm)
             await self.queue.run(partial(album.judge, number, predictor), "album", Lane.IDLE)
 
     async def _sweep(self) -> None:

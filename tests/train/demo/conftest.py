@@ -15,12 +15,11 @@ QUIET = "--headless --no-sandbox --disable-gpu --disable-background-networking -
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run as `make train` leaves it, of fewer steps: as many as it takes to answer a click at all.
-
-    One that is there already, beside its dataset/, may be named by $SEEM_DEMO_RUN.
-    """
-    if there := os.environ.get("SEEM_DEMO_RUN"):
-        return Path(there)
+    """What `make train` left, here or where $SEEM_DEMO_RUN says; else a run of fewer steps, as many as it
+    takes to answer a click at all."""
+    there = Path(os.environ.get("SEEM_DEMO_RUN") or pages.ROOT / "runs" / "tabletop").resolve()
+    if (there / "best").is_dir():
+        return there
     root, recipe = tmp_path_factory.mktemp("circle"), pages.TABLETOP
     colors, dataset = recipe / "categories.json", root / "dataset"
     pages.do(recipe / "make.py", root / "scenes", "--images", 60)
@@ -38,7 +37,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(run: Path, kept: Path) -> Iterator[str]:
-    photos = run.parent / "dataset/val/images"
+    photos = pages.val_of(run) / "images"
     with pages.served(run, "--keep", kept, "--images", photos, "--compare", "base") as address:
         yield address
 

@@ -23,7 +23,8 @@ IN_BROWSER = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: make chromium"),
 ]
-TABLETOP = Path(__file__).resolve().parents[3] / "examples" / "tabletop"
+ROOT = Path(__file__).resolve().parents[3]
+TABLETOP = ROOT / "examples" / "tabletop"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 PATIENCE = 60_000  #: milliseconds for what takes moments on a machine that has nothing else to do
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -75,9 +76,14 @@ def opened(browser: Browser, address: str, quiet: bool = True, **how: Any) -> It
     assert not (quiet and said), said
 
 
+def val_of(run: Path) -> Path:
+    """A run's validation data: dataset/ lies beside the run, or beside runs/."""
+    return next(split for above in run.parents if (split := above / "dataset" / "val").is_dir())
+
+
 def scene(run: Path, number: int = 0) -> Path:
     """A photo of the run's validation data."""
-    return sorted((run.parent / "dataset/val/images").iterdir())[number]
+    return sorted((val_of(run) / "images").iterdir())[number]
 
 
 def open_photo(page: Page, photo: Path | dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from demo_photos import HEIGHT, WIDTH, demo_session, offer, photo
 from PIL import Image
 from starlette.testclient import TestClient
 
+from seem_train.demo import workplace
 from seem_train.demo.http.app import PAGE, make_app
 from seem_train.demo.limits import Limits
 from seem_train.demo.seats import AllTakenError, Seats
@@ -126,6 +127,19 @@ def test_the_folder_is_shown_least_sure_first(client: TestClient) -> None:
     assert client.get("/api/album").json()["photos"][-1]["name"] == first["name"]
     assert client.post("/api/album/open", json={}).json()["name"] == rows[1]["name"]
     assert client.post("/api/album/open", json={"number": 99}).status_code == 404
+
+
+def test_the_folder_waits_while_somebody_clicks(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workplace, "_CALM", 30.0)
+    place = client.app.state.workplace  # type: ignore[attr-defined]
+    assert place.queue.calm_for == float("inf")
+    session = _open(client)
+    client.post(f"{session}/prompt", json=_click())
+    seen = client.get("/api/album").json()["looked_at"]
+    for x in range(10, 130, 10):
+        assert place.queue.calm_for < 30
+        client.post(f"{session}/prompt", json=_click(x))
+    assert client.get("/api/album").json()["looked_at"] <= seen + 1, "one may have been under way"
 
 
 def test_the_page_is_served_whole_and_asks_nobody_else(client: TestClient) -> None:

@@ -19,7 +19,7 @@ pytestmark = IN_BROWSER
 
 def _things(run: Path, number: int) -> list[tuple[float, float]]:
     """The middle (shares of the photo) of each ball and box of a validation scene that lies on it."""
-    val = run.parent / "dataset" / "val"
+    val = pages.val_of(run)
     panoptic = json.loads((val / "panoptic.json").read_text())
     image = next(row for row in panoptic["images"] if row["file_name"] == scene(run, number).name)
     row = next(row for row in panoptic["annotations"] if row["image_id"] == image["id"])
