@@ -131,14 +131,14 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     Raises:
         UserError: a kind of device that is not known here, or one that is not there.
     """
+    if name == "mps":
+        raise UserError("--device mps: nothing here was tested on Apple's GPUs; use --device cpu")
     if name not in DEVICES:
         raise UserError(
             f"device {name!r}: SEEM runs on {' and '.join(DEVICES[1:])} here; auto takes cuda if there is one"
         )
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    if name == "mps":
-        raise UserError("--device mps: nothing here was tested on Apple's GPUs; use --device cpu")
     if not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU here; use --device cpu, or look at nvidia-smi")
     there = torch.cuda.device_count()
