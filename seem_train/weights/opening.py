@@ -369,7 +369,10 @@ def _refuse_other_preset(model: SEEM, official: Mapping[str, Tensor], name: str,
 
 def _shipped(name: str) -> Path:
     if not SHIPPED[name].is_file():
-        raise UserError(f"{name} did not come with this installation ({SHIPPED[name]} is missing)")
+        raise UserError(
+            f"{name} did not come with this installation ({SHIPPED[name]} is missing); name a run folder or "
+            "a weights file, or pretrain it in a clone: make pretrain"
+        )
     return SHIPPED[name]
 
 
