@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 GOOD, WITH_PROBLEMS, BAD = 0, 1, 2
 _STOPPED = 130
+_OBJECTS_BETWEEN = 20_000  #: Python looks for circles after 700 (2,000 from 3.13 on)
 
 app = typer.Typer(
     name="seem-data",
@@ -295,4 +297,6 @@ def _broken_install(error: ImportError) -> Problem:
 
 
 def main() -> None:
+    # A build makes many small objects and hardly a circle of them: looking for circles is put off.
+    gc.set_threshold(_OBJECTS_BETWEEN)
     app()
