@@ -7,6 +7,8 @@ which would raise, only counts here.) No boxes, no instances, no grounding.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,3 +49,29 @@ def semantic_pass(segments: Sequence[dict[str, Any]], panoptic: Path, path: Path
     for segment in segments:
         classes[ids == segment["id"]] = segment["category_id"]
     Image.fromarray(classes).save(path)
+
+
+def convert(folder: Path, out: Path) -> None:
+    """The baseline: panoptic and semantic passes over the same input, and their JSON."""
+    coco = json.loads((folder / "instances.json").read_text())
+    categories = {category["id"]: category for category in coco["categories"]}
+    annotations: dict[int, list[tuple[int, list[list[float]]]]] = {}
+    for row in coco["annotations"]:
+        annotations.setdefault(row["image_id"], []).append((row["category_id"], row["segmentation"]))
+    for name in ("panoptic", "semantic"):
+        (out / name).mkdir(parents=True)
+    rows = []
+    for image in coco["images"]:
+        png = f"{image['id']:06}.png"
+        size, ids = (image["width"], image["height"]), IdGenerator(categories)
+        segments = panoptic_pass(annotations[image["id"]], size, ids, out / "panoptic" / png)
+        rows.append({"image_id": image["id"], "file_name": png, "segments_info": segments})
+    for row in rows:
+        png = row["file_name"]
+        semantic_pass(row["segments_info"], out / "panoptic" / png, out / "semantic" / png)
+    told = {"images": coco["images"], "annotations": rows, "categories": coco["categories"]}
+    (out / "panoptic.json").write_text(json.dumps(told, default=int))
+
+
+if __name__ == "__main__":
+    convert(Path(sys.argv[1]), Path(sys.argv[2]))
