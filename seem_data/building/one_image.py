@@ -34,6 +34,8 @@ from seem_data.problems import DataError, Problem
 from seem_data.sentences import describe as sentences
 from seem_data.sentences.file import add_sentences
 
+#: Runs of the images whose outlines are traced together: some few images of usual sizes, or a large one.
+_RUNS_AT_ONCE = 20_000
 STAGES = ("hash", "read", "raster", "encode", "sentences", "photo", "write")
 
 
@@ -67,12 +69,11 @@ class _DrawnImage:
 
 @dataclass(slots=True)
 class _Task:
-    """A job on its way: drawn, or at its end with a result."""
+    """A job on its way to a result."""
 
     job: Job
     problems: list[Problem] = field(default_factory=list)
     watch: _Stopwatch = field(default_factory=_Stopwatch)
-    drawn: _DrawnImage | None = None
     result: ImageResult | None = None
 
     def end(self, line: bytes | None = None, entry: Entry | None = None, kept: bool = False) -> None:
@@ -87,17 +88,28 @@ def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
     """
     cv2.setNumThreads(1)  # one image a core: threads within an image would only fight over it
     tasks = [_Task(job) for job in jobs]
+    drawn: list[tuple[_Task, _DrawnImage]] = []
+    runs = 0
     for task in tasks:
+        image = None
         with _telling(task):
-            _draw(recipe, task)
-    drawn = [(task, task.drawn) for task in tasks if task.drawn is not None]
+            image = _draw(recipe, task)
+        if image is not None:
+            drawn.append((task, image))
+            runs += len(image.encoded.drawing.runs.column)
+        if runs >= _RUNS_AT_ONCE or task is tasks[-1]:
+            _finish_all(drawn)
+            drawn, runs = [], 0
+    return [task.result for task in tasks if task.result is not None]
+
+
+def _finish_all(drawn: list[tuple[_Task, _DrawnImage]]) -> None:
     watch = _Stopwatch()
     parts = _outlines([image for _, image in drawn])
     watch.lap("encode")
     for (task, image), outlines in zip(drawn, parts, strict=True):
         with _telling(task):
             _finish(task, image, outlines, watch)
-    return [task.result for task in tasks if task.result is not None]
 
 
 @contextmanager
@@ -120,23 +132,23 @@ def _telling(task: _Task) -> Iterator[None]:
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         message = f"could not be built: {type(error).__name__} in {place}: {error}."
         task.problems.append(Problem("internal-error", message, "Please report this as a bug.", source))
-    task.drawn = None
     task.end()
 
 
-def _draw(recipe: Recipe, task: _Task) -> None:
+def _draw(recipe: Recipe, task: _Task) -> _DrawnImage | None:
+    """The image, drawn; None where it is as it was."""
     job, watch = task.job, task.watch
     known = job.known
     key, stamp, content = key_of(recipe, job, None if recipe.verify else known)
     if known is not None and known.key == key and is_there(recipe, job, known):
         watch.lap("hash")
         task.end(kept=True)
-        return
+        return None
     if content is None and stamp is not None:
         # What is built is built from what was read, whatever its size and time say.
         key, stamp, content = key_of(recipe, job, None)
     watch.lap("hash")
-    task.drawn = _drawn(recipe, job, key, stamp, content, task.problems, watch)
+    return _drawn(recipe, job, key, stamp, content, task.problems, watch)
 
 
 def _outlines(images: list[_DrawnImage]) -> list[list[list[Part]] | None]:

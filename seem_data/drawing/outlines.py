@@ -9,7 +9,7 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -22,7 +22,6 @@ from seem_data.drawing.runs import Runs
 from seem_data.drawing.scan import ENTER, FINE, Edges, scan_edges
 
 Ints = NDArray[np.int64]
-_AT_ONCE = 20_000  #: runs that are traced together, at most; more take longer, since they leave the caches
 
 
 @dataclass(slots=True, eq=False)  # not frozen: so many are made, and frozen ones take three times as long
@@ -86,31 +85,18 @@ def trace(runs: Runs, layers: Layers | None = None) -> list[list[Part]]:
 
 def trace_all(maps: Sequence[tuple[Runs, Layers]]) -> list[list[list[Part]]]:
     """What `trace` gives of each map. Those of one size are traced together, as if they were the segments of
-    one map: an image has so few sides that calling numpy costs more than what it then does."""
+    one map: an image has so few sides that calling numpy costs more than what it then does. With more than
+    some 20,000 runs they leave the processor's caches."""
     found: list[list[list[Part]]] = [[] for _ in maps]
     by_size: dict[tuple[int, int], list[int]] = {}
     for number, (runs, _) in enumerate(maps):
         by_size.setdefault(runs.size, []).append(number)
     for numbers in by_size.values():
-        for batch in _batches(numbers, [len(maps[number][0].column) for number in numbers]):
-            parts = _traced(*_together([maps[number] for number in batch]))
-            for number in batch:
-                count = maps[number][0].segment_count
-                found[number], parts = parts[:count], parts[count:]
+        parts = _traced(*_together([maps[number] for number in numbers]))
+        for number in numbers:
+            count = maps[number][0].segment_count
+            found[number], parts = parts[:count], parts[count:]
     return found
-
-
-def _batches(numbers: Sequence[int], runs: Sequence[int]) -> Iterator[list[int]]:
-    """The numbers of maps in turn, as many at a time as have together hardly more than `_AT_ONCE` runs."""
-    batch: list[int] = []
-    total = 0
-    for number, count in zip(numbers, runs, strict=True):
-        if batch and total + count > _AT_ONCE:
-            yield batch
-            batch, total = [], 0
-        batch.append(number)
-        total += count
-    yield batch
 
 
 def _together(maps: Sequence[tuple[Runs, Layers]]) -> tuple[Runs, Ints, Edges]:

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from seem_data.annotations import Polygon, Region
 from seem_data.drawing.keyholes import keyhole
-from seem_data.drawing.outlines import Part, trace
+from seem_data.drawing.outlines import Part, trace, trace_all
 from seem_data.drawing.runs import runs_of
 
 label_maps = st.tuples(st.integers(1, 18), st.integers(1, 18)).flatmap(
@@ -52,6 +52,21 @@ def test_any_map_is_its_outlines_filled(labels):
             for part in parts:
                 assert (fill([part], width, height) <= 1).all()
                 assert fill([part], width, height).sum() == part.area
+
+
+@given(st.lists(st.tuples(regions, st.sampled_from([(20, 15), (7, 30)])), max_size=5))
+def test_maps_traced_together_have_the_outlines_that_each_has_alone(found):
+    drawings = [draw(some, size) for some, size in found]
+    together = trace_all([(drawing.runs, drawing.layers) for drawing in drawings])
+    for drawing, parts in zip(drawings, together, strict=True):
+        assert _points(parts) == _points(trace(drawing.runs, drawing.layers))
+
+
+def _points(segments: list[list[Part]]) -> list[list[tuple[int, list[list[list[float]]]]]]:
+    return [
+        [(part.area, [ring.tolist() for ring in (part.outer, *part.holes)]) for part in parts]
+        for parts in segments
+    ]
 
 
 @given(regions, sizes)
