@@ -133,7 +133,8 @@ def copy(source: Path, target: Path | str, content: bytes | None = None) -> None
             if content is None or os.fstat(new.fileno()).st_size == len(content):
                 return
             # Not where nothing is to be cut off: ext4 would then write the file to the disk as it is closed.
-            new.truncate(0)
+            new.seek(0)
+            new.truncate()
         if content is not None:
             new.write(content)
         else:

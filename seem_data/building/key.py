@@ -31,7 +31,9 @@ def key_of(recipe: Recipe, job: Job, known: Entry | None) -> tuple[str, Stamp | 
     digest.update((photo.sha256 if photo else "embedded").encode())
     for item in (job.item, job.ground):
         for part in () if item is None else (item.payload, *item.files):
-            digest.update(b"\n" + (part if isinstance(part, bytes) else read(part)))
+            digest.update(b"\n")
+            for piece in part if isinstance(part, tuple) else [part]:
+                digest.update(read(piece) if isinstance(piece, Path) else piece)
     digest.update(msgspec.json.encode(job.sentences))
     return digest.hexdigest()[:32], photo, content
 

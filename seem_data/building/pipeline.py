@@ -173,9 +173,12 @@ def _stop_if_asked(order: ImageOrder, done: list[Job], report: BuildReport) -> N
 def _options_told(order: ImageOrder, reader: Reader | None, mask_reader: Reader | None) -> dict[str, object]:
     """The options for dataset.json: no paths, so that the same input gives the same bytes anywhere."""
     formats = [each.name for each in (reader, mask_reader) if each is not None]
-    told = asdict(order.options) | {"format": "+".join(formats), "split": order.plan.as_option()}
+    told: dict[str, object] = asdict(order.options) | {
+        "format": "+".join(formats),
+        "split": order.plan.as_option(),
+    }
     chosen = order.inputs.annotator
-    return told if chosen is None else told | {"annotator": chosen}
+    return told if chosen is None else {**told, "annotator": chosen}
 
 
 def _write_problems(out: Path, problems: Iterable[Problem]) -> None:

@@ -47,7 +47,8 @@ class Item:
     Attributes:
         name: as `ImageAnnotation.name`: unique, with forward slashes.
         payload: the annotation of this image: a file to read, or the bytes of its part of a larger file
-            (whatever encoding the reader's own `load` understands). Its content is hashed for resuming.
+            (whatever encoding the reader's own `load` understands), which may come in pieces: those that all
+            images have in common are then held once. Its content is hashed for resuming.
         image: the photo, or None when the payload embeds it.
         source: the annotation file as shown to the user.
         split: split assigned by the input, if any.
@@ -55,11 +56,17 @@ class Item:
     """
 
     name: str
-    payload: Path | bytes
+    payload: Path | bytes | tuple[bytes, ...]
     image: Path | None
     source: Path
     split: str | None = None
     files: tuple[Path, ...] = ()
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of a payload that is no file."""
+        assert not isinstance(self.payload, Path)
+        return self.payload if isinstance(self.payload, bytes) else b"".join(self.payload)
 
 
 @runtime_checkable

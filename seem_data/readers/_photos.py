@@ -169,7 +169,11 @@ class Photos:
         return self._by_bare_stem
 
     def item(
-        self, photo: Path, source: Path, payload: Path | bytes | None = None, split: str | None = None
+        self,
+        photo: Path,
+        source: Path,
+        payload: Path | bytes | tuple[bytes, ...] = (),
+        split: str | None = None,
     ) -> Item:
         """The item of a photo that was found.
 

@@ -115,6 +115,7 @@ class Coco:
                 of_image[image_id].append(raw)
         categories = _json.rows(file.categories, _Category, shown, "categories", problems)
         names = list(_json.names_by_id(categories).items())
+        all_names = b',"names":' + msgspec.json.encode(names) + b',"annotations":'
         shared = _json.SharedIds(images)
         split = _walk.split_by_name(path)
         for image in images:
@@ -123,13 +124,17 @@ class Coco:
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
                 own = of_image.pop(_json.plain_id(image.id), [])
-                payload = msgspec.json.encode(_Payload(image, names, own))
+                payload = (
+                    b'{"image":' + msgspec.json.encode(image),
+                    all_names,
+                    msgspec.json.encode(own) + b"}",
+                )
                 yield Item(name, payload, photo, path, _walk.split_by_folder(name) or split)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
+        assert item.image is not None
         shown = str(item.source)
-        payload = _json.decode(item.payload, _Payload, shown)
+        payload = _json.decode(item.content, _Payload, shown)
         names = dict(payload.names)
         width, height = payload.image.width, payload.image.height
         size = (width, height) if width and height else None

@@ -94,26 +94,32 @@ class Datumaro:
             with collecting(problems, str(path)):
                 file = _json.read(path, _File, problems)
                 labels = file.categories.label.labels if file.categories and file.categories.label else []
-                names = [label.name for label in labels]
+                names = (
+                    b',"names":' + msgspec.json.encode([label.name for label in labels]) + b',"annotations":'
+                )
                 for index, raw in enumerate(file.items):
                     where = f"items[{index}]"
                     with collecting(problems, str(path), where):
                         row = _json.decode(raw, _Item, str(path), problems, where)
                         yield self._item(row, names, path, photos)
 
-    def _item(self, row: _Item, names: list[str], path: Path, photos: _photos.Photos) -> Item:
+    def _item(self, row: _Item, names: bytes, path: Path, photos: _photos.Photos) -> Item:
         media = row.image or row.media or _Media()
         images = path.parent.parent / "images"
         folders = (images / path.stem, images, path.parent)
         photo = photos.find(media.path or f"{row.id}.jpg", *folders)
         size = (media.size[1], media.size[0]) if media.size else None
-        payload = msgspec.json.encode(_Payload(size, names, row.annotations))
+        payload = (
+            b'{"size":' + msgspec.json.encode(size),
+            names,
+            msgspec.json.encode(row.annotations) + b"}",
+        )
         return photos.item(photo, path, payload, _walk.split_by_name(path))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
+        assert item.image is not None
         shown = str(item.source)
-        payload = _json.decode(item.payload, _Payload, shown)
+        payload = _json.decode(item.content, _Payload, shown)
         annotation = ImageAnnotation(item.image, item.name, item.source, payload.size, split=item.split)
         rows: list[tuple[str, _Annotation]] = []
         for index, raw in enumerate(payload.annotations):

@@ -96,7 +96,9 @@ class PanopticDocument:
         shown = str(path)
         categories = _json.rows(file.categories, _Category, shown, "categories", problems)
         images = _json.rows(file.images, _Image, shown, "images", problems)
-        names = list(_json.names_by_id(categories).items())
+        names = (
+            b'{"names":' + msgspec.json.encode(list(_json.names_by_id(categories).items())) + b',"segments":'
+        )
         shared = _json.SharedIds(images)
         photo_names = {_json.plain_id(image.id): image.file_name for image in images}
         root = source.polys if source.polys.is_dir() else path.parent
@@ -130,13 +132,12 @@ class PanopticDocument:
                 else:
                     photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
                     name = photos.name_of(photo)
-                payload = msgspec.json.encode(_Payload(names, row.segments_info))
+                payload = (names, msgspec.json.encode(row.segments_info) + b"}")
                 subset = path.parent.name if own else _walk.split_by_folder(name) or split
                 yield Item(name, payload, photo, path, subset, files=(mask,))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes)
-        payload = _json.decode(item.payload, _Payload, str(item.source))
+        payload = _json.decode(item.content, _Payload, str(item.source))
         mask = item.files[0]
         ids = _ids(mask, {segment.id for segment in payload.segments})
         height, width = ids.shape

@@ -131,7 +131,8 @@ def test_only_what_an_image_needs_travels_with_its_item(folder):
     coco(folder / "x.json", row(), row(image_id=2), images=images)
     items = list(get("coco").scan(Input(folder / "x.json"), []))
     assert [item.name for item in items] == ["b.jpg", "a.jpg"]
-    assert all(isinstance(item, Item) and item.payload.count(b"segmentation") == 1 for item in items)
+    assert all(isinstance(item, Item) and item.content.count(b"segmentation") == 1 for item in items)
+    assert len({id(item.payload[1]) for item in items}) == 1, "what all have in common is held once"
 
 
 def test_photos_are_found_by_path_or_by_a_name_that_is_unique(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,18 @@ def test_the_png_belongs_to_what_is_hashed(tmp_path):
     panoptic(tmp_path, IDS, [])
     (item,) = get("panoptic").scan(Input(tmp_path), [])
     assert item.files == (tmp_path / "panoptic_train" / "a.png",)
+
+
+def test_names_of_categories_are_held_once_for_all_images(tmp_path):
+    path = panoptic(tmp_path, IDS, [])
+    content = json.loads(path.read_text())
+    content["images"].append({"id": 2, "file_name": "b.jpg"})
+    content["annotations"].append({"image_id": 2, "file_name": "b.png", "segments_info": []})
+    write_json(path, content)
+    make_photo(tmp_path / "images" / "b.jpg", IDS.shape[::-1])
+    shutil.copy(tmp_path / "panoptic_train" / "a.png", tmp_path / "panoptic_train" / "b.png")
+    one, other = get("panoptic").scan(Input(tmp_path), [])
+    assert one.payload[0] is other.payload[0] and b"cup" in one.payload[0] and b"cup" not in one.payload[1]
 
 
 def test_json_and_png_that_disagree(tmp_path):
