@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from seem_train.errors import UserError
+from seem_train.terminal import tell
 
 REQUEUE = 75  #: exit status "temporary failure": saved, start the same command again
 ECHO_SECONDS = 1.0  #: signals closer together are one
@@ -252,10 +253,10 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
         if failed and not all(status in (REQUEUE, 130, 2) for _, status in failed):
             rank, status = failed[0]
             how = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
-            print(
+            tell(
                 f"error: process {rank} of {len(children)} {how}; ending the others. "
                 "The same command continues from the last save.",
-                file=sys.stderr,
+                err=True,
             )
             _end(children)
             return status if status > 0 else 1

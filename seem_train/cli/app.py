@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from seem_train.cli.predict import predict
 from seem_train.cli.run import bench, init, run, strategies
 from seem_train.cli.weights import models, weights
 from seem_train.errors import UserError
+from seem_train.terminal import tell
 
 
 class _OneLineErrors(TyperGroup):
@@ -29,7 +29,7 @@ class _OneLineErrors(TyperGroup):
             reason = _mendable(error)
             if reason is None:
                 raise
-            print(f"error: {reason}", file=sys.stderr)
+            tell(f"error: {reason}", err=True)
             raise typer.Exit(2) from None
 
 
@@ -58,7 +58,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"seem-train {__version__}")
+        tell(f"seem-train {__version__}")
         raise typer.Exit
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from seem_train.cli import options
@@ -21,6 +20,7 @@ from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import progress, say
 from seem_train.errors import UserError
 from seem_train.ranges import MAX_PIXELS, check_ranges
+from seem_train.terminal import PlainConsole, tell
 
 if TYPE_CHECKING:
     from seem_train.evaluation.comparison import Comparison, Findings
@@ -83,7 +83,7 @@ def evaluate(chosen: EvaluateOptions) -> None:
     """Score a model on a split: panoptic, semantic, instances, phrases, clicks."""
     if chosen.explain:
         for name, meaning in GLOSSARY.items():
-            print(f"{name:15} {meaning}")
+            tell(f"{name:15} {meaning}")
         return
     model = _checked(chosen)
     say(f"loading {model} …", chosen.as_json)
@@ -119,11 +119,11 @@ def evaluate(chosen: EvaluateOptions) -> None:
         _write(out, findings, chosen)
     kept = _keep_thresholds(opened.folder, findings.result)
     if chosen.as_json:
-        print(json.dumps(findings.as_dict(), ensure_ascii=False))
+        tell(json.dumps(findings.as_dict(), ensure_ascii=False))
     else:
         _print(findings, out)
         if kept:
-            print(kept)
+            tell(kept)
 
 
 def _checked(chosen: EvaluateOptions) -> str:
@@ -214,7 +214,7 @@ def _print(findings: Findings, out: Path | None) -> None:
     console, result, against = _console(), findings.result, findings.against
     console.print(_class_table(result))
     if against is not None and against.differences:
-        print(f"note: {against.name} was measured otherwise: {'; '.join(against.differences)}")
+        tell(f"note: {against.name} was measured otherwise: {'; '.join(against.differences)}")
     console.print(_headline_table(result.headline(), against))
     found = [f"{result.images:,} images"]
     if result.grounding is not None:
@@ -224,10 +224,10 @@ def _print(findings: Findings, out: Path | None) -> None:
         found.append(f"{clicks.objects:,} objects clicked ({failed})")
     console.print(f"{result.dataset} · {result.split} · " + " · ".join(found), soft_wrap=True)
     if (lost := findings.forgetting) is not None:
-        print(f"\n{lost.dataset}, which was not trained on:")
+        tell(f"\n{lost.dataset}, which was not trained on:")
         console.print(_headline_table(lost.headline, lost.before))
     if out is not None:
-        print(f"Look at {out / 'report.html'}")
+        tell(f"Look at {out / 'report.html'}")
 
 
 def _class_table(result: EvaluationResult) -> Table:
@@ -276,5 +276,5 @@ def _headline_table(headline: Mapping[str, float | None], base: Comparison | Non
     return table
 
 
-def _console() -> Console:
-    return Console(highlight=False)
+def _console() -> PlainConsole:
+    return PlainConsole()

@@ -14,6 +14,7 @@ from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import say
 from seem_train.errors import UserError
 from seem_train.ranges import check_ranges
+from seem_train.terminal import tell
 
 if TYPE_CHECKING:
     from seem_train.exporting.api import Exported
@@ -58,13 +59,13 @@ def export(chosen: ExportOptions) -> None:
         preset=chosen.preset,
         categories=chosen.categories,
         size=chosen.size,
-        progress=None if chosen.as_json else lambda name: print(f"{name} … (a minute or two)"),
+        progress=None if chosen.as_json else lambda name: tell(f"{name} … (a minute or two)"),
     )
     if chosen.as_json:
         told = {"checks": [vars(check) for check in exported.checks]}
-        print(json.dumps({"out": str(out)} | ({"bytes": out.stat().st_size} if out.suffix else told)))
+        tell(json.dumps({"out": str(out)} | ({"bytes": out.stat().st_size} if out.suffix else told)))
     else:
-        print(_told(exported))
+        tell(_told(exported))
 
 
 def _told(exported: Exported) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from seem_train.errors import UserError
 from seem_train.prediction.finding import find_photos
 from seem_train.prediction.proposals.format import check_format
 from seem_train.ranges import MAX_PIXELS, check_ranges
+from seem_train.terminal import tell
 
 if TYPE_CHECKING:
     from seem_train.prediction.many import Outcome, Wanted
@@ -122,18 +122,18 @@ def predict(chosen: PredictOptions) -> None:
         )
     if chosen.as_json:
         found = {"out": str(chosen.out), "photos": outcome.rows, "problems": outcome.problems}
-        print(json.dumps(found, ensure_ascii=False))
+        tell(json.dumps(found, ensure_ascii=False))
     else:
         _print(outcome, chosen.out)
         if chosen.annotations is not None and outcome.rows:
-            print(f"to correct: {chosen.out / chosen.annotations}")
+            tell(f"to correct: {chosen.out / chosen.annotations}")
     if chosen.review is not None:
         _review(outcome, chosen.review, chosen.as_json)
     if not outcome.rows:
         raise UserError("\n".join(outcome.problems))
     if outcome.problems:
         shown = "\n".join(f"  {problem}" for problem in outcome.problems)
-        print(f"{len(outcome.problems)} of {len(photos)} photos were left out:\n{shown}", file=sys.stderr)
+        tell(f"{len(outcome.problems)} of {len(photos)} photos were left out:\n{shown}", err=True)
     if outcome.problems or outcome.never_found():
         raise typer.Exit(1)
 
@@ -239,16 +239,16 @@ def _print(outcome: Outcome, out: Path) -> None:
     for row in outcome.rows if len(outcome.rows) <= _LISTED else []:
         for task in ("panoptic", "semantic", "instances", "prompts"):
             if row.get(task) or (task in row and "not_found" not in row):
-                print(f"{row['file']}  {task}: {_found(row[task], row['width'] * row['height'])}")
+                tell(f"{row['file']}  {task}: {_found(row[task], row['width'] * row['height'])}")
         for missed in row.get("not_found", ()):
-            print(f"{row['file']}  nothing found for {missed['prompt']} (best {missed['best']:.2f})")
+            tell(f"{row['file']}  nothing found for {missed['prompt']} (best {missed['best']:.2f})")
         if row.get("panoptic") == [] and "best_score" in row:
-            print(f"{row['file']}  {_unsure(row)}")
+            tell(f"{row['file']}  {_unsure(row)}")
     if len(outcome.rows) > _LISTED:
         for prompt in outcome.never_found():
-            print(f"nothing found for {prompt} in any photo")
+            tell(f"nothing found for {prompt} in any photo")
     plural = "" if len(outcome.rows) == 1 else "s"
-    print(f"{len(outcome.rows)} photo{plural} ─▶ {out / 'overlays'}" + _sheet(out))
+    tell(f"{len(outcome.rows)} photo{plural} ─▶ {out / 'overlays'}" + _sheet(out))
 
 
 def _review(outcome: Outcome, folder: Path, quiet: bool) -> None:
@@ -257,10 +257,10 @@ def _review(outcome: Outcome, folder: Path, quiet: bool) -> None:
     ordered = write_review(folder, outcome.reviewed)
     if quiet:
         return
-    print(f"unsure ({MEASURE}):")
+    tell(f"unsure ({MEASURE}):")
     for one in ordered[:_LISTED]:
-        print(f"  {one.unsure:.3f}  {one.file}")
-    print(f"{len(ordered)} photo{'' if len(ordered) == 1 else 's'}, least sure first ─▶ {folder}")
+        tell(f"  {one.unsure:.3f}  {one.file}")
+    tell(f"{len(ordered)} photo{'' if len(ordered) == 1 else 's'}, least sure first ─▶ {folder}")
 
 
 def _unsure(row: dict[str, Any]) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from seem_train.terminal import PlainConsole, tell
 
 LINE_SECONDS = 30.0  #: between lines where no bar can be drawn
 #: called with (what, how many are done, how many there are)
@@ -23,17 +23,22 @@ Show: TypeAlias = Callable[[str, int, int], None]
 def say(text: str, quiet: bool = False) -> None:
     """One line before something that takes a while; `quiet` and child processes say nothing."""
     if not quiet and "RANK" not in os.environ:
-        print(text, file=sys.stderr, flush=True)
+        tell(text, err=True)
 
 
 @contextlib.contextmanager
 def progress(quiet: bool = False) -> Iterator[Show]:
     """A bar for each kind of work on a terminal; elsewhere a line every `LINE_SECONDS`."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if quiet or not console.is_terminal:
         yield _nothing if quiet else _Lines()
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 

@@ -20,6 +20,7 @@ from seem_train.cli.progress import say
 from seem_train.config import choices, fields
 from seem_train.errors import UserError
 from seem_train.files import write_text
+from seem_train.terminal import tell
 from seem_train.training import starts
 from seem_train.weights.choice import RANDOM
 
@@ -122,7 +123,7 @@ def init(
     if file.exists() and not force:
         raise UserError(f"{file} exists; name another file, or write over it with --force")
     write_text(file, settings.commented_yaml())
-    print(f"Wrote {file}. Edit it, then: seem-train run --config {shlex.quote(str(file))}")
+    tell(f"Wrote {file}. Edit it, then: seem-train run --config {shlex.quote(str(file))}")
 
 
 def strategies(
@@ -142,7 +143,7 @@ def strategies(
 
     stages = settings.resolve(None, [f"strategy.backbone_stages={backbone_stages}"]).strategy.backbone_stages
     rows = strategy_table.count_all(model, weights, rank, stages)
-    print(json.dumps(rows, indent=2) if as_json else strategy_table.text(rows))
+    tell(json.dumps(rows, indent=2) if as_json else strategy_table.text(rows))
 
 
 def bench(
@@ -161,4 +162,4 @@ def bench(
     setting = measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
     found = measuring.measure(setting)
     figures = {"setting": dataclasses.asdict(setting)} | dataclasses.asdict(found)
-    print(json.dumps(figures, indent=2) if as_json else measuring.text(setting, found))
+    tell(json.dumps(figures, indent=2) if as_json else measuring.text(setting, found))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from seem_train.errors import UserError
+from seem_train.terminal import PlainConsole, tell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,7 @@ def models(as_json: AsJson = False) -> None:
             }
         )
     if as_json:
-        print(json.dumps(rows, indent=1))
+        tell(json.dumps(rows, indent=1))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model", no_wrap=True)
@@ -71,7 +71,7 @@ def models(as_json: AsJson = False) -> None:
         counts = [f"{row['parameters'][part] / 1e6:.1f}" for part in _SHORT]
         size = f"{row['bytes'] / 1e6:.0f}" if row["bytes"] else ""
         table.add_row(row["name"], *counts, f"{row['gflops_512']:.0f}", row["checkpoint"] or "none", size)
-    print("millions of parameters; GFLOPs for one 512 × 512 image (samvit pads to 1024)")
+    tell("millions of parameters; GFLOPs for one 512 × 512 image (samvit pads to 1024)")
     _console().print(table)
 
 
@@ -86,13 +86,13 @@ def list_checkpoints(as_json: AsJson = False) -> None:
         for checkpoint in CHECKPOINTS.values()
     ]
     if as_json:
-        print(json.dumps({"folder": str(folder), "files": rows}, indent=1))
+        tell(json.dumps({"folder": str(folder), "files": rows}, indent=1))
         return
     for row in rows:
         here = "here" if row["here"] else "not here"
-        print(f"{row['file']:20} {row['preset']:11} {_megabytes(row['size']):>8}  {here}")
-        print(f"    {row['url']}\n    sha256 {row['sha256'] or 'unknown'}\n    licence {row['licence']}")
-    print(f"\nweights folder ($SEEM_WEIGHTS): {folder}")
+        tell(f"{row['file']:20} {row['preset']:11} {_megabytes(row['size']):>8}  {here}")
+        tell(f"    {row['url']}\n    sha256 {row['sha256'] or 'unknown'}\n    licence {row['licence']}")
+    tell(f"\nweights folder ($SEEM_WEIGHTS): {folder}")
 
 
 @weights.command("get")
@@ -107,10 +107,10 @@ def get_checkpoint(
 
     checkpoint = known_checkpoint(name)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=Console(stderr=True)) as bar:
+    with Progress("{task.description}", *columns, console=PlainConsole(stderr=True)) as bar:
         task = bar.add_task(checkpoint.file, total=checkpoint.size)
         path = download(checkpoint, folder, lambda done, total: bar.update(task, completed=done, total=total))
-    print(path)
+    tell(str(path))
 
 
 @weights.command()
@@ -130,17 +130,17 @@ def inspect(file: File, as_json: AsJson = False) -> None:
         facts |= {"categories": [row["name"] for row in card.categories], "size": _photo_size(card)}
     if as_json:
         counts = {what: len(names) for what, names in _differences(report).items()} if report else None
-        print(json.dumps({**facts, "report": counts, "fits": bool(report and report.fits)}, indent=1))
+        tell(json.dumps({**facts, "report": counts, "fits": bool(report and report.fits)}, indent=1))
         return
-    print(f"{path}: {facts['tensors']} tensors, {facts['parameters']:,} values, {_megabytes(facts['bytes'])}")
+    tell(f"{path}: {facts['tensors']} tensors, {facts['parameters']:,} values, {_megabytes(facts['bytes'])}")
     if report is None:
-        print("model: none of ours (its names and shapes are not those of a SEEM checkpoint)")
+        tell("model: none of ours (its names and shapes are not those of a SEEM checkpoint)")
         return
-    print(f"model: {name}" + _also_fits(name, path))
+    tell(f"model: {name}" + _also_fits(name, path))
     if card is not None:
-        print(f"categories ({len(card.categories)}): {', '.join(row['name'] for row in card.categories)}")
+        tell(f"categories ({len(card.categories)}): {', '.join(row['name'] for row in card.categories)}")
         size = _photo_size(card) or "not said"
-        print(f"photos: shorter side {size}; made of {card.strategy}, step {card.step:,}")
+        tell(f"photos: shorter side {size}; made of {card.strategy}, step {card.step:,}")
     _console().print(_table(report))
 
 
@@ -159,8 +159,8 @@ def convert(
     path, official = _read(file)
     name, _ = _identify(official, path)
     write_tensors(out, official, {"format": "pt", **({"model": name} if name else {})})
-    print(f"{out}: {len(official)} tensors, model {name or 'unknown'}")
-    print(f"sha256 {sha256_of(out)}")
+    tell(f"{out}: {len(official)} tensors, model {name or 'unknown'}")
+    tell(f"sha256 {sha256_of(out)}")
 
 
 @weights.command()
@@ -178,14 +178,14 @@ def verify(file: File) -> None:
     if broken := [key for key, tensor in official.items() if not tensor.isfinite().all()]:
         raise UserError(f"{path}: {len(broken)} tensors hold NaN or infinity, the first is {broken[0]}")
     digest = sha256_of(path)
-    print(f"{path}: {name}, {report.sentence()}\nsha256 {digest}")
+    tell(f"{path}: {name}, {report.sentence()}\nsha256 {digest}")
     official_digests = {c.sha256: c.file for c in CHECKPOINTS.values() if c.sha256}
     if digest in official_digests:
-        print(f"the official {official_digests[digest]}")
+        tell(f"the official {official_digests[digest]}")
     elif (known := CHECKPOINTS.get(path.name)) and known.sha256:
         raise UserError(f"{path} has not the checksum of the official {known.file} ({known.sha256})")
     else:
-        print("not an official file by its checksum (a converted or fine-tuned one has its own)")
+        tell("not an official file by its checksum (a converted or fine-tuned one has its own)")
 
 
 def _read(file: Path) -> tuple[Path, dict[str, Tensor]]:
@@ -269,8 +269,8 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+def _console() -> PlainConsole:
+    return PlainConsole(soft_wrap=True)
 
 
 def _megabytes(size: int | None) -> str:

@@ -16,11 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from seem_data.layout import plain
 from seem_train.files import make_folder, write_bytes, write_text
+from seem_train.terminal import PlainConsole, tell
 from seem_train.training.reporting.sinks import Row, Sink, TensorBoard, WeightsAndBiases
 
 
@@ -48,9 +49,7 @@ class Log:
         self.rows: list[Row] = []
         self._sinks: list[Sink] = []
         self._files: dict[str, TextIO] = {}
-        self.console = Console(
-            file=stream or (sys.stderr if as_json else sys.stdout), highlight=False, soft_wrap=True
-        )
+        self.console = PlainConsole(file=stream or (sys.stderr if as_json else sys.stdout), soft_wrap=True)
         self._live: Live | None = None
         if quiet or folder is None:
             return
@@ -113,7 +112,7 @@ class Log:
         self.rows.append(row)
         self._append("metrics.jsonl", json.dumps(row, ensure_ascii=False) + "\n")
         if self.as_json:
-            print(json.dumps(row, ensure_ascii=False), flush=True)
+            tell(json.dumps(row, ensure_ascii=False))
         for sink in self._sinks:
             sink.numbers(row)
 
@@ -164,7 +163,7 @@ class Log:
             return
         if name not in self._files:
             self._files[name] = (self.folder / name).open("a", encoding="utf-8")
-        self._files[name].write(text)
+        self._files[name].write(text if name.endswith(".jsonl") else plain(text))
         self._files[name].flush()
 
 
