@@ -20,13 +20,11 @@ Task = Literal["panoptic", "grounding", "interactive"]
 EvalTask = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
 Part = Literal["backbone", "pixel-decoder", "language", "decoder"]
 
-
 #: What `evaluate` reports and a run can go by; see ``seem-train evaluate --explain``.
 Metric = Literal[
     "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "mIoU", "fwIoU", "pixel acc", "mean acc", "AP", "AP50", "AP75",
     "cIoU", "grounding mIoU", "P@0.5", "NoC@0.5", "NoC@0.8", "NoC@0.85", "NoC@0.9", "IoU@1",
 ]  # fmt: skip
-
 
 #: what weights can be compared by ─▶ what an evaluation must measure for it
 METRICS: dict[str, EvalTask] = {
@@ -109,11 +107,7 @@ class DataConfig:
         within=Range(least=0, most=20),
     )
     max_pixels: int = _option(
-        MAX_PIXELS,
-        "photos of more are refused: they fill the memory",
-        "--max-pixels",
-        within=COUNT,
-        free=True,
+        MAX_PIXELS, "photos of more are refused", "--max-pixels", within=COUNT, free=True
     )
     workers: int | None = _option(
         None,
