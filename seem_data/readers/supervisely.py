@@ -115,21 +115,22 @@ def _fits(path: Path) -> bool:
 
 
 def _part(row: _Object, place: _shapes.ShapePlace) -> Polygon | Bitmap:
-    if row.geometryType == "polygon" and row.points:
+    kind = row.geometryType.lower()
+    if kind == "polygon" and row.points:
         holes = _shapes.usable(row.points.interior, _shapes.ring, "hole", place)
         return Polygon(_shapes.ring(row.points.exterior), tuple(holes))
-    if row.geometryType == "rectangle" and row.points and len(row.points.exterior) == 2:
+    if kind == "rectangle" and row.points and len(row.points.exterior) == 2:
         return _shapes.rectangle(*row.points.exterior[0], *row.points.exterior[1])
-    if row.geometryType in ("bitmap", "alpha_mask") and row.bitmap:
+    if kind in ("bitmap", "alpha_mask") and row.bitmap:
         left, top = row.bitmap.origin
         return _shapes.bitmap(_shapes.from_png(_unpacked(row.bitmap.data)), left, top)
-    if row.geometryType in ("line", "polyline") and row.points:
-        return _shapes.outline(row.points.exterior, row.geometryType, place)
-    if row.geometryType in ("point", "graph", "cuboid", "cuboid_2d", "any_geometry"):
-        raise _shapes.no_area(row.geometryType)
+    if kind in ("line", "polyline") and row.points:
+        return _shapes.outline(row.points.exterior, kind, place)
+    if kind in ("point", "graph", "cuboid", "cuboid_2d", "any_geometry"):
+        raise _shapes.no_area(kind)
     raise _shapes.fault(
         "bad-shape",
-        f"is of kind {row.geometryType!r} without the fields it needs, or of a kind that is not read.",
+        f"is of kind {kind!r} without the fields it needs, or of a kind that is not read.",
         "Use polygon, bitmap or rectangle.",
     )
 

@@ -323,26 +323,27 @@ def _word(value: object) -> str:
 
 
 def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon:
-    if shape.name in ("polygon", "polyline", "extreme_rect"):
+    kind = shape.name.lower()
+    if kind in ("polygon", "polyline", "extreme_rect"):
         xs, ys = shape.all_points_x, shape.all_points_y
         if len(xs) != len(ys):
             raise _shapes.fault("bad-points", f"has {len(xs)} x but {len(ys)} y.", "Draw it again.")
         points = list(zip(xs, ys, strict=True))
-        if shape.name == "polyline" and (len(points) < 4 or points[0] != points[-1]):
-            return _shapes.outline(points, shape.name, place)
+        if kind == "polyline" and (len(points) < 4 or points[0] != points[-1]):
+            return _shapes.outline(points, kind, place)
         line = _shapes.ring(points)
-        if shape.name == "extreme_rect":
+        if kind == "extreme_rect":
             return _shapes.rectangle(*line.min(axis=0), *line.max(axis=0))
         return Polygon(line)
-    if shape.name == "rect":
+    if kind == "rect":
         return _shapes.box(*_finite(shape, "x", "y", "width", "height"))
-    if shape.name == "circle":
+    if kind == "circle":
         cx, cy, radius = _finite(shape, "cx", "cy", "r")
         return _shapes.ellipse(cx, cy, radius, radius)
-    if shape.name == "ellipse":
+    if kind == "ellipse":
         cx, cy, rx, ry = _finite(shape, "cx", "cy", "rx", "ry")
         return _shapes.ellipse(cx, cy, rx, ry, math.degrees(shape.theta or 0.0))
-    raise _shapes.no_area(shape.name)
+    raise _shapes.no_area(kind)
 
 
 def _finite(shape: _Shape, *keys: str) -> list[float]:

@@ -16,7 +16,8 @@ from test_readers_cvat import cvat
 from test_readers_cvat import shape as cvat_shape
 from test_readers_labelme import labelme
 from test_readers_labelme import shape as labelme_shape
-from test_readers_supervisely import project
+from test_readers_supervisely import polygon, project
+from test_readers_via import SQUARE, export, region, save
 from test_readers_yolo import TRIANGLE, yolo
 
 from seem_data.categories import Categories
@@ -59,9 +60,12 @@ def test_a_photo_may_be_embedded_as_a_data_address(tmp_path: Path) -> None:
 
 
 def test_kinds_of_shapes_are_known_in_any_letter_case(tmp_path: Path) -> None:
-    labelme(tmp_path, labelme_shape(shape_type="Polygon"), labelme_shape())
-    regions, problems = found("labelme", tmp_path)
-    assert regions[0] == regions[1] and not problems
+    labelme(tmp_path / "labelme", labelme_shape(shape_type="Polygon"), labelme_shape())
+    save(tmp_path / "via", export(region({**SQUARE, "name": "Polygon"}), region()))
+    project(tmp_path / "supervisely", {**polygon(), "geometryType": "Polygon"}, polygon())
+    for name in ("labelme", "via", "supervisely"):
+        regions, problems = found(name, tmp_path / name)
+        assert regions[0] == regions[1] and not problems
 
 
 @pytest.mark.parametrize(
