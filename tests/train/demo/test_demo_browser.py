@@ -59,6 +59,7 @@ def test_a_scene_is_corrected_kept_built_and_trained_on(page: Page, run: Path, k
 
 
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    expect(page.locator("#next")).to_be_visible()  # the page knows of the folder
     page.keyboard.press("n")
     looked_at(page)
     objects = page.locator("#objects li")
