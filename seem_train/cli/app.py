@@ -18,6 +18,10 @@ from seem_train.cli.weights import models, weights
 from seem_train.errors import UserError
 from seem_train.terminal import tell
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+#: what a path on the command line runs into, wherever it is first used
+_NO_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EACCES, errno.ELOOP)
+
 
 class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
@@ -38,8 +42,10 @@ def _mendable(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-        return f"{error.filename or 'a file'} cannot be written: {error.strerror}" if full else None
+        file = str(error.filename or "a file")[:100]
+        if error.errno in _FULL:
+            return f"{file} cannot be written: {error.strerror}"
+        return f"{file}: {error.strerror}; name another place" if error.errno in _NO_PLACE else None
     from seem_train.runtime import allocator_error  # imports torch
 
     detail = allocator_error(error)

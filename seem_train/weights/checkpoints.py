@@ -111,8 +111,10 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
     """
     path = Path(name).expanduser()
     try:
-        if path.exists():
+        if path.is_file() or path.is_dir():
             return path
+        if path.exists():  # reading a named pipe would wait for ever
+            raise UserError(f"{path}: is no regular file; save the weights to one")
         kept = weights_folder() / path.name
         if path.name == str(name) and kept.is_file():
             return kept
