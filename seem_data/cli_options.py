@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from dataclasses import Field
     from typing import Any, Protocol
 
-    class Made(Protocol):
+    class DataclassType(Protocol):
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
-Choices = TypeVar("Choices", bound="Made")
+Choices = TypeVar("Choices", bound="DataclassType")
 
 
 @dataclass(frozen=True)

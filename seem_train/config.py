@@ -18,7 +18,7 @@ from seem_train.ranges import COUNT, MANY, MAX_PIXELS, SHARE, Range
 
 Task = Literal["panoptic", "grounding", "interactive"]
 EvalTask = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
-Part = Literal["backbone", "pixel-decoder", "language", "decoder"]
+ModelPart = Literal["backbone", "pixel-decoder", "language", "decoder"]
 
 #: What `evaluate` reports and a run can go by; see ``seem-train evaluate --explain``.
 Metric = Literal[
@@ -37,7 +37,7 @@ METRICS: dict[str, EvalTask] = {
 
 
 def _option(
-    default: Any,
+    default: object,
     help: str,
     flag: str | None = None,
     *,
@@ -149,8 +149,8 @@ class StrategyConfig:
         "--backbone-stages",
         within=Range(least=1, most=64),
     )
-    freeze: tuple[Part, ...] = _option((), "parts to freeze against the strategy", "--freeze")
-    unfreeze: tuple[Part, ...] = _option((), "parts to train against the strategy", "--unfreeze")
+    freeze: tuple[ModelPart, ...] = _option((), "parts to freeze against the strategy", "--freeze")
+    unfreeze: tuple[ModelPart, ...] = _option((), "parts to train against the strategy", "--unfreeze")
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ EPOCHS = 50  #: where neither epochs nor steps are said; the original's MAX_NUM_
 SECTIONS: dict[str, type] = get_type_hints(Config)
 
 
-def fields() -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+def fields() -> Iterator[tuple[str, dataclasses.Field[object], object]]:
     """Every setting: its section, its dataclass field and its resolved type."""
     for section, kind in SECTIONS.items():
         hints = get_type_hints(kind)
@@ -328,7 +328,7 @@ def fields() -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
             yield section, item, hints[item.name]
 
 
-def choices(kind: Any) -> list[str]:
+def choices(kind: object) -> list[str]:
     """The words a setting may take, if it takes words of a list."""
     if get_origin(kind) is Literal:
         return [str(value) for value in get_args(kind)]

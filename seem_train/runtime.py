@@ -9,15 +9,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from types import FrameType
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 import torch.distributed as dist
 
 from seem_train.errors import UserError
 from seem_train.terminal import tell
+
+Value = TypeVar("Value")
 
 REQUEUE = 75  #: exit status "temporary failure": saved, start the same command again
 ECHO_SECONDS = 1.0  #: signals closer together are one
@@ -41,7 +44,7 @@ class Runtime:
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
@@ -53,22 +56,22 @@ class Runtime:
     def max(self, values: Sequence[float]) -> list[float]:
         return self._reduce(values, dist.ReduceOp.MAX)
 
-    def _reduce(self, values: Sequence[float], how: Any) -> list[float]:
+    def _reduce(self, values: Sequence[float], how: dist.ReduceOp.RedOpType) -> list[float]:
         if self.world == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor, how)
         return tensor.tolist()
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Value) -> list[Value]:
         """The values of all processes, by rank."""
         if self.world == 1:
             return [value]
-        values: list[Any] = [None] * self.world
+        values: list[Any] = [None] * self.world  # filled in place
         dist.all_gather_object(values, value)
         return values
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Value) -> Value:
         """The main process's `value`, everywhere."""
         if self.world == 1:
             return value
@@ -189,7 +192,7 @@ class Stop:
 
     signal: int | None = None
     _at: float = 0.0
-    _before: dict[int, Any] = field(default_factory=dict)
+    _before: dict[int, Callable[[int, FrameType | None], object] | int | None] = field(default_factory=dict)
 
     def __enter__(self) -> Stop:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):

@@ -6,7 +6,9 @@
 Everything goes through the command lines, so that any version of the code can be recorded: datasets
 (SHA-256 of every file) of both examples and of the real annotations in ../shared, five training steps of
 each strategy (losses, and the norm of every tensor that the checkpoint holds), `evaluate` and `predict`
-as JSON, and every help text. Datasets and help texts are compared to the byte, numbers to a relative 1e-5.
+as JSON, and every help text. Versions that draw random weights otherwise are compared from the same ones:
+``--weights FILE`` (of the preset tiny). Datasets and help texts are compared to the byte, numbers to a
+relative 1e-5.
 """
 
 from __future__ import annotations
@@ -80,8 +82,9 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 class Recorder:
     """Runs one version of the code in a scratch folder."""
 
-    def __init__(self, code: Path, scratch: Path) -> None:
+    def __init__(self, code: Path, scratch: Path, weights: Path | None = None) -> None:
         self.code, self.scratch = code.resolve(), scratch
+        self.weights = str(weights.resolve()) if weights is not None else "random"
 
     def run(self, *words: str | Path, ok: Sequence[int] = (0, 1)) -> str:
         """Standard output of `python …`; an error where it ends otherwise than expected."""
@@ -146,7 +149,7 @@ class Recorder:
         for strategy in STRATEGIES:
             out = self.scratch / "runs" / strategy
             self.run(
-                *("-m", "seem_train", "run", "built/tabletop", "--model", "tiny", "--weights", "random"),
+                *("-m", "seem_train", "run", "built/tabletop", "--model", "tiny", "--weights", self.weights),
                 *(
                     "--strategy",
                     strategy,
@@ -222,9 +225,10 @@ def main() -> int:
     parser.add_argument("what", choices=("write", "compare"))
     parser.add_argument("file", type=Path)
     parser.add_argument("--code", type=Path, default=ROOT, help="clone to record; default: this one")
+    parser.add_argument("--weights", type=Path, help="of a tiny model, to start all from; default: random")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        found = Recorder(arguments.code, Path(scratch)).record()
+        found = Recorder(arguments.code, Path(scratch), arguments.weights).record()
     if arguments.what == "write":
         arguments.file.write_text(json.dumps(found, indent=1, sort_keys=True), encoding="utf-8")
         return 0

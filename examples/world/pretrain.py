@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from examples.world.scene import Scene, make_scene
 from examples.world.words import CATEGORIES, NAMES, THINGS
-from seem_train.data.batch import Batch, Example, Spoken, collate
+from seem_train.data.batch import Batch, Example, StepPhrase, collate
 from seem_train.data.clicks import deepest_pixel
 from seem_train.data.strokes import SMALLEST, draw_stroke
 from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
@@ -120,7 +120,7 @@ def as_example(scene: Scene, recipe: Recipe, r: np.random.Generator) -> Example:
         id_map=torch.from_numpy(scene.id_map),
         categories=scene.categories,
         mode="text",
-        phrases=tuple(Spoken(text.lower(), segment, groups[text]) for text, segment in phrases),
+        phrases=tuple(StepPhrase(text.lower(), segment, groups[text]) for text, segment in phrases),
         prompted=tuple(chosen),
         strokes=torch.from_numpy(strokes),
         file="scene",
@@ -177,9 +177,9 @@ class Pretraining:
         self.model.train()
         # Two rates: the trunk's, a multiple of the stage's, and that of all else; see `set_rates`.
         groups = optim.parameter_groups(self.model, 1.0, 0.05, {"backbone": 0.5})
-        for group in groups:
-            group["trunk"] = group["lr"] < 1
         self.optimizer = optim.build_optimizer(groups)
+        for group in self.optimizer.param_groups:
+            group["trunk"] = group["lr"] < 1
         self.trained = dict(self.model.named_parameters())
         self.ema = optim.Ema(self.trained, recipe.ema)
 

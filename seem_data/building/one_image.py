@@ -24,7 +24,7 @@ from seem_data.building.journal import BuiltImage, Entry, Stamp, staged_name
 from seem_data.building.key import is_there, key_of
 from seem_data.building.photo import InputPhoto
 from seem_data.building.regions import load, resolve
-from seem_data.drawing.outlines import Part, trace_all
+from seem_data.drawing.outlines import Piece, trace_all
 from seem_data.drawing.raster import Drawing, rasterize
 from seem_data.encoding import grounding, instances, panoptic, semantic
 from seem_data.encoding.panoptic import PanopticImage
@@ -151,7 +151,7 @@ def _draw(recipe: Recipe, task: _Task) -> _DrawnImage | None:
     return _drawn(recipe, job, key, stamp, content, task.problems, watch)
 
 
-def _outlines(images: list[_DrawnImage]) -> list[list[list[Part]] | None]:
+def _outlines(images: list[_DrawnImage]) -> list[list[list[Piece]] | None]:
     """The outlines of the segments of each image, all traced together; None of images without sentences, and
     of all where that fails: each then traces its own, so that a fault costs one image."""
     spoken = [image for image in images if any(image.said)]
@@ -162,7 +162,7 @@ def _outlines(images: list[_DrawnImage]) -> list[list[list[Part]] | None]:
     return [next(traced) if any(image.said) else None for image in images]
 
 
-def _finish(task: _Task, image: _DrawnImage, outlines: list[list[Part]] | None, watch: _Stopwatch) -> None:
+def _finish(task: _Task, image: _DrawnImage, outlines: list[list[Piece]] | None, watch: _Stopwatch) -> None:
     rows = encode_rows(grounding.rows(image.encoded, image.said, outlines))
     task.watch.lap("encode")
     built = msgspec.structs.replace(image.built, grounding=rows)

@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)  # not frozen: so many are made, and frozen ones take three times as long
-class Part:
+class Piece:
     """One connected piece of a segment (pixels joined by their sides).
 
     Attributes:
@@ -69,7 +69,7 @@ class _Sides:
     of_step: Ints
 
 
-def trace(runs: Runs, layers: Layers | None = None) -> list[list[Part]]:
+def trace(runs: Runs, layers: Layers | None = None) -> list[list[Piece]]:
     """The parts of each segment 1..K, largest first; parts of one segment are disjoint.
 
     Args:
@@ -83,11 +83,11 @@ def trace(runs: Runs, layers: Layers | None = None) -> list[list[Part]]:
     return _traced(runs, layers.edge, layers.edges)
 
 
-def trace_all(maps: Sequence[tuple[Runs, Layers]]) -> list[list[list[Part]]]:
+def trace_all(maps: Sequence[tuple[Runs, Layers]]) -> list[list[list[Piece]]]:
     """What `trace` gives of each map. Those of one size are traced together, as if they were the segments of
     one map: an image has so few sides that calling numpy costs more than what it then does. With more than
     some 20,000 runs they leave the processor's caches."""
-    found: list[list[list[Part]]] = [[] for _ in maps]
+    found: list[list[list[Piece]]] = [[] for _ in maps]
     by_size: dict[tuple[int, int], list[int]] = {}
     for number, (runs, _) in enumerate(maps):
         by_size.setdefault(runs.size, []).append(number)
@@ -125,7 +125,7 @@ def _together(maps: Sequence[tuple[Runs, Layers]]) -> tuple[Runs, Ints, Edges]:
     return together, np.concatenate(edge_of_toggle), Edges(*corners)
 
 
-def _traced(runs: Runs, edge_of_toggle: Ints, edges: Edges) -> list[list[Part]]:
+def _traced(runs: Runs, edge_of_toggle: Ints, edges: Edges) -> list[list[Piece]]:
     if not len(runs.column):
         return [[] for _ in range(runs.segment_count)]
     steps = _steps(runs)
@@ -275,7 +275,7 @@ def _points(sides: _Sides, ends: Ints, missed: Ints, steps: _Steps) -> tuple[Int
     return points, bounds
 
 
-def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds: Ints) -> list[list[Part]]:
+def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds: Ints) -> list[list[Piece]]:
     walked_right = sides.left & 1 == 0
     last = np.where(walked_right, sides.right, sides.left)
     order, bounds = _cycles(sides.of_step[steps.after[last]], np.argsort(sides.left))
@@ -297,11 +297,11 @@ def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds:
     outer_of = _outer_rings(ring[0::2], ring[1::2], len(rings))
     area = np.bincount(outer_of[ring[0::2]], runs.bottom - runs.top, len(rings))
     segment_of_ring = runs.segment[sides.left[order[bounds[:-1]]] // 2]
-    parts: list[list[Part]] = [[] for _ in range(runs.segment_count)]
-    found: dict[int, Part] = {}
+    parts: list[list[Piece]] = [[] for _ in range(runs.segment_count)]
+    found: dict[int, Piece] = {}
     for number, (outer, owner) in enumerate(zip(outer_of.tolist(), segment_of_ring.tolist(), strict=True)):
         if outer == number:
-            found[number] = Part(rings[number], [], int(area[number]))
+            found[number] = Piece(rings[number], [], int(area[number]))
             parts[owner - 1].append(found[number])
         else:
             found[outer].holes.append(rings[number])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from seem_data.annotations import Sentence
-from seem_data.drawing.outlines import Part, trace
+from seem_data.drawing.outlines import Piece, trace
 from seem_data.encoding.panoptic import PanopticImage
 from seem_data.layout import Segment, SentenceRow
 
@@ -37,7 +37,7 @@ class GroundingAnnotation(TypedDict):
 def rows(
     panoptic: PanopticImage,
     sentences: Sequence[Sequence[Sentence]],
-    outlines: list[list[Part]] | None = None,
+    outlines: list[list[Piece]] | None = None,
 ) -> list[GroundingAnnotation]:
     """One annotation per segment that has a sentence, in segment order.
 
@@ -74,5 +74,5 @@ def row(
     }
 
 
-def polygons(parts: Iterable[Part]) -> list[list[float]]:
+def polygons(parts: Iterable[Piece]) -> list[list[float]]:
     return [part.polygon().ravel().tolist() for part in parts]

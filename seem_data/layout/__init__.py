@@ -17,7 +17,7 @@
 """
 
 from seem_data.annotations import Sentence
-from seem_data.categories import Categories, Category
+from seem_data.categories import Categories, Category, CategoryRow
 from seem_data.categories import load as load_categories
 from seem_data.layout.reading import Dataset, Fingerprint, Split, read_grounding, read_json
 from seem_data.layout.rows import (
@@ -86,6 +86,7 @@ __all__ = [
     "VERSION",
     "Categories",
     "Category",
+    "CategoryRow",
     "Counts",
     "DataError",
     "Dataset",

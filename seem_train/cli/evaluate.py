@@ -233,7 +233,7 @@ def _print(findings: Findings, out: Path | None) -> None:
 def _class_table(result: EvaluationResult) -> Table:
     from seem_train.evaluation.result import shown_number
 
-    rows = result.per_class()
+    rows = result.category_scores()
     titles = {
         "pq": "PQ",
         "sq": "SQ",
@@ -250,9 +250,9 @@ def _class_table(result: EvaluationResult) -> Table:
     for key in keys:
         table.add_column(titles[key], justify="right", no_wrap=True)
     if keys:
-        for row in rows:
-            kind = "thing" if row["isthing"] else "stuff"
-            table.add_row(row["name"], kind, *(shown_number(key, row[key]) for key in keys))
+        for category, row in zip(result.categories, rows, strict=True):
+            kind = "thing" if category["isthing"] else "stuff"
+            table.add_row(category["name"], kind, *(shown_number(key, row[key]) for key in keys))
     return table
 
 

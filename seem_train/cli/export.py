@@ -17,7 +17,7 @@ from seem_train.ranges import check_ranges
 from seem_train.terminal import tell
 
 if TYPE_CHECKING:
-    from seem_train.exporting.api import Exported
+    from seem_train.exporting.api import ExportResult
 
 _FILES = (".safetensors", ".pt")
 _GRAPHS = ("onnx", "pt2")
@@ -68,7 +68,7 @@ def export(chosen: ExportOptions) -> None:
         tell(_told(exported))
 
 
-def _told(exported: Exported) -> str:
+def _told(exported: ExportResult) -> str:
     out = exported.out
     if not out.suffix:
         lines = [

@@ -21,6 +21,7 @@ from dataclasses import MISSING, field
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 Chosen = TypeVar("Chosen")
 
@@ -37,13 +38,13 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def argument(help: str, default: Any = MISSING) -> Any:
+def argument(help: str, default: object = MISSING) -> Any:  # stands where the field's type does
     """A field that is given by its place; without a default it must be."""
     return field(default=default, metadata={"help": help, "flags": None})
 
 
 def option(
-    default: Any,
+    default: object,
     help: str,
     flag: str | None = None,
     panel: str | None = None,
@@ -75,7 +76,7 @@ def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Cal
     """Makes a command of a function that takes one dataclass."""
 
     def decorate(function: Callable[[Chosen], None]) -> Callable[..., None]:
-        def command(**values: Any) -> None:
+        def command(**values: object) -> None:
             function(kind(**values))
 
         return as_command(command, function, _parameters(kind))
@@ -94,7 +95,7 @@ def as_command(
     return command
 
 
-def parameter(name: str, kind: Any, default: Any, told: Any) -> inspect.Parameter:
+def parameter(name: str, kind: object, default: object, told: OptionInfo | ArgumentInfo) -> inspect.Parameter:
     """One that typer reads: a name, what is read, and a `typer.Option` or `typer.Argument`."""
     return inspect.Parameter(
         name,
@@ -110,7 +111,7 @@ def _parameters(kind: type) -> Iterable[inspect.Parameter]:
         given = item.metadata
         default = inspect.Parameter.empty if item.default is MISSING else item.default
         if given["flags"] is None:
-            told: Any = typer.Argument(help=given["help"])
+            told = typer.Argument(help=given["help"])
         else:
             flags = given["flags"] or (f"--{item.name.replace('_', '-')}",)
             told = typer.Option(

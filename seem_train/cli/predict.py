@@ -21,7 +21,7 @@ from seem_train.ranges import MAX_PIXELS, check_ranges
 from seem_train.terminal import tell
 
 if TYPE_CHECKING:
-    from seem_train.prediction.many import Outcome, Wanted
+    from seem_train.prediction.many import Outcome, PredictRequest
     from seem_train.prediction.predictor import Predictor
     from seem_train.prediction.prompt_types import Prompts
     from seem_train.weights.thresholds import MinScores
@@ -151,8 +151,8 @@ def _predictor(chosen: PredictOptions) -> tuple[Predictor, MinScores]:
     return predictor, read_thresholds(opened.folder)
 
 
-def _wanted(chosen: PredictOptions, prompts: Prompts, measured: MinScores) -> Wanted:
-    from seem_train.prediction.many import Wanted
+def _wanted(chosen: PredictOptions, prompts: Prompts, measured: MinScores) -> PredictRequest:
+    from seem_train.prediction.many import PredictRequest
 
     given = chosen.min_score
     least = {
@@ -161,7 +161,7 @@ def _wanted(chosen: PredictOptions, prompts: Prompts, measured: MinScores) -> Wa
         "min_mark_score": given,
     }
 
-    return Wanted(
+    return PredictRequest(
         panoptic=chosen.panoptic
         or chosen.review is not None
         or not (chosen.semantic or chosen.instances or prompts),

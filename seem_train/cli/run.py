@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, get_args, get_type_hints
 
 import typer
 
@@ -64,13 +64,13 @@ def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _plain_type(kind: Any) -> Any:
+def _plain_type(kind: object) -> object:
     """What the command line reads; `config` converts texts to lists and checks words."""
     options = [part for part in get_args(kind) if part is not type(None)] or [kind]
     return options[0] if len(options) == 1 and options[0] in (bool, int, float) else str
 
 
-def _help(item: Any, kind: Any) -> str:
+def _help(item: dataclasses.Field[object], kind: object) -> str:
     words = choices(kind)
     listed = f" ({', '.join(words)})" if len(words) > 1 else ""
     default = item.default
@@ -91,7 +91,7 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything, show the plan, stop")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="rows as JSON lines on standard output")] = False,
-    **flags: Any,
+    **flags: object,
 ) -> None:
     """Fine-tune SEEM on a dataset. The same command continues a run that was stopped."""
     chosen = {name.replace("__", ".", 1): value for name, value in flags.items()}

@@ -37,7 +37,7 @@ MOST_PHRASES = 4  #: sentences, or different categories, that an image is asked 
 
 
 @dataclass(frozen=True)
-class Spoken:
+class StepPhrase:
     """One phrase of a step."""
 
     text: str
@@ -53,7 +53,7 @@ class Example:
     id_map: Tensor  #: [S, S] int16; 0 unlabelled, n + 1 for segment n
     categories: tuple[int, ...]  #: of each segment
     mode: GroundingMode
-    phrases: tuple[Spoken, ...]
+    phrases: tuple[StepPhrase, ...]
     prompted: tuple[int, ...]  #: [k] the segments that strokes are on
     strokes: Tensor  #: [k, S, S] bool
     file: str
@@ -103,7 +103,7 @@ class TrainingSet(torch.utils.data.Dataset[Example]):
 
 def choose_phrases(
     sample: Sample, names: Sequence[str], at_most: int, rng: np.random.Generator
-) -> tuple[GroundingMode, tuple[Spoken, ...]]:
+) -> tuple[GroundingMode, tuple[StepPhrase, ...]]:
     """What is asked about an image: 1 to `at_most` of its grounded segments, each by one of its sentences in
     lower case.
 
@@ -116,14 +116,15 @@ def choose_phrases(
         texts = [p.sentences[int(rng.integers(len(p.sentences)))].raw.lower() for p in chosen]
         numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         return "text", tuple(
-            Spoken(text, phrase.segment, numbers[text]) for text, phrase in zip(texts, chosen, strict=True)
+            StepPhrase(text, phrase.segment, numbers[text])
+            for text, phrase in zip(texts, chosen, strict=True)
         )
     there = sorted({segment.category for segment in sample.segments})
     asked = [there[i] for i in rng.permutation(len(there))[:most]]
     about = [(n, s.category) for n, s in enumerate(sample.segments) if s.category in asked]
     texts = training_prompts([names[category] for _, category in about], lambda n: int(rng.integers(n)))
     return "class", tuple(
-        Spoken(text, segment, category) for text, (segment, category) in zip(texts, about, strict=True)
+        StepPhrase(text, segment, category) for text, (segment, category) in zip(texts, about, strict=True)
     )
 
 

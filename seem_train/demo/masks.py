@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from seem_train.metrics.instance import encode_masks
+from seem_train.metrics.instance import RunLengths, encode_masks
 
-Rle: TypeAlias = "dict[str, Any]"  #: {"size": [height, width], "counts": bytes}
 Vertex: TypeAlias = "tuple[float, float]"
 
 
-def encode(mask: np.ndarray) -> Rle:
+def encode(mask: np.ndarray) -> RunLengths:
     """`mask`: [H, W] bool."""
     return encode_masks(mask[None])[0]
 
 
-def decode(rle: Rle) -> np.ndarray:
+def decode(rle: RunLengths) -> np.ndarray:
     """[H, W] bool."""
-    return coco_mask.decode(rle).astype(bool)  # pyright: ignore[reportArgumentType]
+    return coco_mask.decode(rle).astype(bool)
 
 
-def area(rle: Rle) -> int:
-    return int(coco_mask.area(rle))  # pyright: ignore[reportArgumentType]
+def area(rle: RunLengths) -> int:
+    return int(coco_mask.area(rle))
 
 
-def box(rle: Rle) -> tuple[int, int, int, int]:
+def box(rle: RunLengths) -> tuple[int, int, int, int]:
     """left, top, right, bottom; right and bottom are outside."""
     left, top, width, height = (int(value) for value in coco_mask.toBbox(rle))  # pyright: ignore
     return left, top, left + width, top + height
 
 
-def union(rles: Sequence[Rle]) -> Rle:
+def union(rles: Sequence[RunLengths]) -> RunLengths:
     return coco_mask.merge(list(rles), intersect=0)  # pyright: ignore
 
 
-def smaller(rle: Rle, longest: int | None) -> Rle:
+def smaller(rle: RunLengths, longest: int | None) -> RunLengths:
     """With a longer side of at most so many pixels, to be looked at."""
     height, width = rle["size"]
     scale = (longest or max(height, width)) / max(height, width)
@@ -78,7 +77,7 @@ def brush(size: tuple[int, int], line: Sequence[Vertex], width: float) -> np.nda
     return canvas > 0
 
 
-def without_piece(rle: Rle, points: Sequence[Vertex]) -> Rle:
+def without_piece(rle: RunLengths, points: Sequence[Vertex]) -> RunLengths:
     """Without the connected pieces that the points lie in."""
     mask = decode(rle)
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)

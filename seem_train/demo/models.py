@@ -15,7 +15,7 @@ from seem_train.prediction.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Looked:
+class PhotoLook:
     """A photo that the model has looked at."""
 
     photo: EmbeddedPhoto
@@ -34,9 +34,9 @@ class DemoModel:
     def __init__(self, predictor: Predictor, name: str, room: int, min_text_score: float = 0.0) -> None:
         self.predictor, self.name, self.min_text_score = predictor, name, min_text_score
         self._room = room
-        self._seen: OrderedDict[str, tuple[Looked, int]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[PhotoLook, int]] = OrderedDict()
 
-    def look(self, key: str, photo: Callable[[], np.ndarray], file_name: str) -> Looked:
+    def look(self, key: str, photo: Callable[[], np.ndarray], file_name: str) -> PhotoLook:
         """Turn to a photo: the predictor's next answers are about it.
 
         Args:
@@ -50,7 +50,7 @@ class DemoModel:
             embedded = EmbeddedPhoto(embedded.photo, embedded.features, file_name)
             self.predictor.set_image(embedded)
             labels = self.predictor.coarse_semantic()
-            looked = Looked(embedded, labels, (time.perf_counter() - start) * 1000)
+            looked = PhotoLook(embedded, labels, (time.perf_counter() - start) * 1000)
             found = looked, embedded.photo.nbytes + labels.nbytes + _bytes(embedded.features)
         else:
             self.predictor.set_image(found[0].photo)

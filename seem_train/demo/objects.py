@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from seem_train.demo import masks, wire
-from seem_train.demo.masks import Rle
+from seem_train.metrics.instance import RunLengths, counts_text
 from seem_train.output.draw import distinct_colors, shade
 from seem_train.prediction.conversation import Conversation
 from seem_train.prediction.prompt_types import Prompts
@@ -28,21 +28,21 @@ class DemoObject:
     revision: int  #: unlike that of any other state of any object of the session
     name: str
     color: Color
-    answer: Rle  #: what the model said, or what was drawn first
+    answer: RunLengths  #: what the model said, or what was drawn first
     origin: Origin
     score: float | None = None  #: None for what people drew
     rounds: tuple[Prompts, ...] = ()  #: what was asked, for another model
     sentences: tuple[str, ...] = ()  #: words that it was found by
     conversation: Conversation | None = None  #: None: the model is to be told of the mask first
-    added: Rle | None = None  #: by hand
-    taken: Rle | None = None  #: by hand
+    added: RunLengths | None = None  #: by hand
+    taken: RunLengths | None = None  #: by hand
 
     @property
     def edited(self) -> bool:
         return self.origin == "drawn" or self.added is not None or self.taken is not None
 
     @property
-    def mask(self) -> Rle:
+    def mask(self) -> RunLengths:
         """The answer, and over it what was drawn by hand."""
         if self.added is None and self.taken is None:
             return self.answer
@@ -83,7 +83,7 @@ class DemoObject:
             edited=self.edited,
             score=None if self.score is None else round(self.score, 4),
             prompt=", ".join(self.sentences),
-            mask=None if shown is None else wire.Rle(tuple(shown["size"]), shown["counts"].decode("ascii")),
+            mask=None if shown is None else wire.Rle(tuple(shown["size"]), counts_text(shown)),
         )
 
 

@@ -24,7 +24,7 @@ from seem_train.demo import asking, masks, photos
 from seem_train.demo.asking import NothingFoundError
 from seem_train.demo.history import History
 from seem_train.demo.limits import Limits
-from seem_train.demo.models import DemoModel, Looked
+from seem_train.demo.models import DemoModel, PhotoLook
 from seem_train.demo.objects import DemoObject, TableState
 from seem_train.demo.wire import Edit, Prompt
 from seem_train.errors import UserError
@@ -103,7 +103,7 @@ class DemoSession:
 
     # ── what the model is asked ────────────────────────────────────────────────────────────────────
 
-    def look(self) -> Looked:
+    def look(self) -> PhotoLook:
         """Let the model look at the photo; done before it is asked, if it was not yet."""
         looked = self.model.look(self.key, self.pixels, self.name)
         self.look_ms = looked.ms
@@ -327,7 +327,7 @@ class DemoSession:
         prompt: Prompt,
         prompts: Prompts,
         before: DemoObject | None,
-        looked: Looked,
+        looked: PhotoLook,
     ) -> DemoObject:
         """Put an answer on the table."""
         text = " ".join((prompt.text or "").split())
@@ -348,7 +348,7 @@ class DemoSession:
         self._history.add(self.state.put(made))
         return made
 
-    def _name(self, text: str, mask: np.ndarray, looked: Looked) -> str:
+    def _name(self, text: str, mask: np.ndarray, looked: PhotoLook) -> str:
         """The category that a text names ("the red mug": mug), or that the model sees in most of the mask."""
         if text:
             return label_of(text, self.categories)

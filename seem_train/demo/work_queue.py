@@ -35,7 +35,7 @@ class GoneError(Exception):
 
 
 @dataclass(frozen=True)
-class Done(Generic[Result]):
+class WorkResult(Generic[Result]):
     result: Result
     waited: float  #: milliseconds
     worked: float  #: milliseconds
@@ -64,7 +64,9 @@ class WorkQueue:
         self._awaited = -math.inf
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
-    async def run(self, work: Callable[[], Result], owner: str, lane: Lane = Lane.QUICK) -> Done[Result]:
+    async def run(
+        self, work: Callable[[], Result], owner: str, lane: Lane = Lane.QUICK
+    ) -> WorkResult[Result]:
         """Wait for the turn, and for the work to be done.
 
         Raises:
@@ -144,7 +146,9 @@ class WorkQueue:
             else:
                 end = time.perf_counter()
                 if not job.future.done():
-                    job.future.set_result(Done(result, (start - job.since) * 1000, (end - start) * 1000))
+                    job.future.set_result(
+                        WorkResult(result, (start - job.since) * 1000, (end - start) * 1000)
+                    )
             finally:
                 self._running = None
 

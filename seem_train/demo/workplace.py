@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -17,7 +17,7 @@ from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel
 from seem_train.demo.seats import Seat, Seats
 from seem_train.demo.session import DemoSession
-from seem_train.demo.work_queue import Done, GoneError, Lane, QueueFullError, WorkQueue
+from seem_train.demo.work_queue import GoneError, Lane, QueueFullError, WorkQueue, WorkResult
 
 Result = TypeVar("Result")
 _DECODED_AT_ONCE = 2  #: photos: a large one needs some hundred megabytes for a moment
@@ -74,7 +74,7 @@ class Workplace:
         self._start(self._look(seat))
         return seat
 
-    async def ask(self, seat: Seat, work: Callable[[], Result]) -> Done[Result]:
+    async def ask(self, seat: Seat, work: Callable[[], Result]) -> WorkResult[Result]:
         """Let the model's thread do it; the caller holds the seat's lock."""
         return await self.queue.run(work, seat.id)
 
@@ -140,13 +140,13 @@ class Workplace:
 
         await self.queue.run(forget, "", Lane.IDLE)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[object, None, None]) -> None:
         task = asyncio.create_task(_until_gone(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _until_gone(work: Coroutine[Any, Any, None]) -> None:
+async def _until_gone(work: Coroutine[object, None, None]) -> None:
     try:
         await work
     except GoneError:  # the server closes

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from seem_data.layout import ImageRecord
 from seem_train.data.dataset import SegmentationSet
+from seem_train.metrics.instance import RunLengths, TrueInstance
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.runtime import stream_seed
 
@@ -20,8 +20,8 @@ def add_instances(
     search: ThresholdSearch,
     scores: np.ndarray,
     categories: np.ndarray,
-    found: Sequence[Mapping[str, Any]],
-    true: Sequence[Mapping[str, Any]],
+    found: Sequence[RunLengths],
+    true: Sequence[TrueInstance],
 ) -> None:
     """Count one image's instances: the best first takes the true one of its category that it covers best.
 
@@ -32,10 +32,10 @@ def add_instances(
     """
     crowd = np.array([bool(row["iscrowd"]) for row in true], bool)
     same = categories[:, None] == np.array([row["category_id"] for row in true], int)[None]
-    masks: Any = [row["segmentation"] for row in true]
+    masks = [row["segmentation"] for row in true]
     ious = np.zeros((len(found), len(true)))
     if len(found) and len(true):
-        ious = np.asarray(coco_mask.iou(list(found), masks, crowd.astype(np.uint8).tolist()))  # type: ignore[arg-type]
+        ious = np.asarray(coco_mask.iou(list(found), masks, crowd.astype(np.uint8).tolist()))
     ious = np.where(same, ious, 0.0)
     taken = np.zeros(len(true), bool)
     counted, right = [], []

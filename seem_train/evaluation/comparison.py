@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from seem_train.evaluation.evaluate import EvaluationSettings, Task, evaluate
+from seem_train.evaluation.plain import Plain
 from seem_train.evaluation.result import EvaluationResult, gains, read_earlier
 from seem_train.runtime import Runtime
 from seem_train.weights.opening import OpenModel, open_base, open_model
@@ -40,7 +40,7 @@ class Findings:
     against: Comparison | None = None
     forgetting: Forgetting | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Plain:
         """What evaluation.json holds."""
         document = {"model": self.model} | self.result.as_dict()
         if (other := self.against) is not None:

@@ -20,7 +20,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
-from seem_train.evaluation.result import EvaluationResult, ImageScore, Shown
+from seem_train.evaluation.result import EvaluationResult, ImageScore, ReportImage
 from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, ScoredPhoto
 from seem_train.evaluation.tasks import TASKS, Task, scale_of
 from seem_train.metrics import (
@@ -32,7 +32,7 @@ from seem_train.metrics import (
 )
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.output.panoptic_files import PanopticFiles
+from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
 from seem_train.ranges import MAX_PIXELS
 from seem_train.runtime import Runtime
 
@@ -136,8 +136,8 @@ class _Tally:
     interactive: InteractiveScores | None
     searches: dict[str, ThresholdSearch]  #: of "things" and "phrases"
     per_image: dict[int, ImageScore] = field(default_factory=dict)
-    shown: list[Shown] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[ReportImage] = field(default_factory=list)
+    rows: list[PanopticAnnotation] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @classmethod
@@ -240,7 +240,7 @@ class _Scoring:
         tally.per_image[index] = ImageScore(name, answer.quality)
         if show:
             examples = [each for each in prompted if each is not None]
-            shown = Shown(index, name, answer.quality, answer.id_map, answer.segments, examples)
+            shown = ReportImage(index, name, answer.quality, answer.id_map, answer.segments, examples)
             tally.shown = _extremes([*tally.shown, shown], show)
         if files is not None:
             tally.rows.append(files.write(photo.record, answer.id_map, answer.segments))
@@ -273,7 +273,7 @@ def _all_tallies(tally: _Tally, runtime: Runtime) -> list[_Tally]:
     return tallies
 
 
-def _extremes(shown: list[Shown], count: int) -> list[Shown]:
+def _extremes(shown: list[ReportImage], count: int) -> list[ReportImage]:
     """The worst `count` and the best `count` images, worst first."""
     ranked = sorted(shown, key=lambda image: (image.pq, image.index))
     return ranked if len(ranked) <= 2 * count else ranked[:count] + ranked[len(ranked) - count :]

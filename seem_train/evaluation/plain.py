@@ -34,7 +34,7 @@ def plain(score: Score) -> Plain:
         seen = any(value is not None for value in score.recall)
         return score.as_dict() if seen else _without(score.as_dict(), lambda name: name != "images")
     if isinstance(score, InstanceResult):
-        return _defined(score.as_dict())
+        return {name: _defined(value) for name, value in score.as_dict().items()}
     if isinstance(score, GroundingResult):
         return score.as_dict() if score.phrases else _without(score.as_dict(), lambda name: name != "phrases")
     counted = ("failures", "objects", "max_clicks")
@@ -51,13 +51,13 @@ def _without(numbers: Plain, undefined: Callable[[str], bool]) -> Plain:
     return {name: _nothing(value) if undefined(name) else value for name, value in numbers.items()}
 
 
-def _nothing(value: Any) -> Any:
+def _nothing(value: object) -> object:
     if isinstance(value, dict):
         return {name: _nothing(inner) for name, inner in value.items()}
     return [_nothing(inner) for inner in value] if isinstance(value, list) else None
 
 
-def _defined(value: Any) -> Any:
+def _defined(value: object) -> object:
     """With None for pycocotools' −1."""
     if isinstance(value, dict):
         return {name: _defined(inner) for name, inner in value.items()}

@@ -17,7 +17,7 @@ import numpy as np
 
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
-from seem_train.evaluation.result import EvaluationResult, Shown, gains, shown_number
+from seem_train.evaluation.result import EvaluationResult, ReportImage, gains, shown_number
 from seem_train.files import write_text
 from seem_train.metrics import InteractiveResult
 from seem_train.output import draw
@@ -93,7 +93,7 @@ def _gain(name: str, gain: float | None) -> str:
 
 
 def _categories(result: EvaluationResult) -> str:
-    rows = result.per_class()
+    rows = result.category_scores()
     keys = [key for key in ("pq", "sq", "rq", "iou", "precision", "recall", "ap") if key in rows[0]]
     if not keys:
         return ""
@@ -102,10 +102,11 @@ def _categories(result: EvaluationResult) -> str:
     head = ["category", "", *(f"{titles.get(key, key)}" for key in keys), *(titles[key] for key in bars)]
     body = []
     for row, category in zip(rows, result.categories, strict=True):
-        name = f"<span class=dot style='background:rgb{tuple(category['color'])}'></span>{_text(row['name'])}"
+        dot = f"<span class=dot style='background:rgb{tuple(category['color'])}'></span>"
+        name = dot + _text(category["name"])
         numbers = [shown_number(key, row[key]) for key in keys]
         drawn = [f"<div class=track>{_bar(row[key])}</div>" for key in bars]
-        body.append((name, "thing" if row["isthing"] else "stuff", *numbers, *drawn))
+        body.append((name, "thing" if category["isthing"] else "stuff", *numbers, *drawn))
     return _table(head, body)
 
 
@@ -215,7 +216,7 @@ def _images(result: EvaluationResult, images: SegmentationSet) -> Iterable[str]:
             yield _section(title, "".join(_figure(image, images) for image in shown))
 
 
-def _figure(shown: Shown, images: SegmentationSet) -> str:
+def _figure(shown: ReportImage, images: SegmentationSet) -> str:
     sample = images.load(shown.index)
     photo = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
     truth = [

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from seem_data.layout import CategoryRow
 from seem_train.errors import UserError
 from seem_train.evaluation.plain import Plain, plain
 from seem_train.metrics import (
@@ -35,7 +36,7 @@ class ImageScore:
 
 
 @dataclass(frozen=True)
-class Prompted:
+class PromptScore:
     """One prompt of an image, and what it found."""
 
     prompt: str | tuple[float, float]  #: a sentence, or a click (x, y) in pixels of the photo
@@ -44,7 +45,7 @@ class Prompted:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportImage:
     """An image kept for the report, with what was predicted for it."""
 
     index: int  #: in the split
@@ -52,7 +53,7 @@ class Shown:
     pq: float
     id_map: np.ndarray  #: [H, W] int32 as predicted
     segments: list[PanopticSegment]
-    prompted: list[Prompted] = field(default_factory=list)  #: a phrase and a click, where they were asked
+    prompted: list[PromptScore] = field(default_factory=list)  #: a phrase and a click, where they were asked
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class EvaluationResult:
     dataset: str
     split: str
     images: int
-    settings: dict[str, Any]
-    categories: list[dict[str, Any]]  #: as categories.json has them
+    settings: dict[str, object]
+    categories: list[CategoryRow]  #: as categories.json has them
     panoptic: PanopticScores | None = None
     semantic: SemanticResult | None = None
     instance: InstanceResult | None = None
@@ -74,7 +75,7 @@ class EvaluationResult:
     interactive: InteractiveResult | None = None
     per_image: list[ImageScore] = field(default_factory=list)
     confusion: np.ndarray | None = None  #: [C, C+1] pixels, truth by row; last column: no prediction
-    shown: list[Shown] = field(default_factory=list)  #: worst first
+    shown: list[ReportImage] = field(default_factory=list)  #: worst first
     #: of "things" and "phrases": the least score worth showing, where it was asked for and found
     thresholds: dict[str, BestThreshold] = field(default_factory=dict)
 
@@ -108,22 +109,29 @@ class EvaluationResult:
         found = {task: getattr(self, task) for task in tasks}
         return {task: plain(score) for task, score in found.items() if score is not None}
 
-    def per_class(self) -> list[dict[str, Any]]:
-        """One row a category: name, isthing, pq, sq, rq, iou, precision, recall, ap; None where undefined."""
-        rows = []
+    def category_scores(self) -> list[dict[str, float | None]]:
+        """Of each category pq, sq, rq, iou, precision, recall, ap, as far as asked for; None: undefined."""
+        found: list[dict[str, float | None]] = []
         for index, category in enumerate(self.categories):
-            row: dict[str, Any] = {"name": category["name"], "isthing": bool(category["isthing"])}
+            scores: dict[str, float | None] = {}
             if self.panoptic is not None:
                 score = self.panoptic.per_class[category["id"]]
                 known = score.categories > 0
-                row |= {name: getattr(score, name) if known else None for name in ("pq", "sq", "rq")}
+                scores |= {name: getattr(score, name) if known else None for name in ("pq", "sq", "rq")}
             if self.semantic is not None:
-                row |= {n: getattr(self.semantic, n)[index] for n in ("iou", "precision", "recall")}
+                scores |= {n: getattr(self.semantic, n)[index] for n in ("iou", "precision", "recall")}
             if self.instance is not None:
                 ap = self.instance.per_class.get(category["id"], -1.0)
-                row["ap"] = ap if ap >= 0 else None
-            rows.append(row)
-        return rows
+                scores["ap"] = ap if ap >= 0 else None
+            found.append(scores)
+        return found
+
+    def per_class(self) -> list[dict[str, object]]:
+        """One row a category: name, isthing, and its scores."""
+        return [
+            {"name": category["name"], "isthing": bool(category["isthing"]), **scores}
+            for category, scores in zip(self.categories, self.category_scores(), strict=True)
+        ]
 
     def as_dict(self) -> Plain:
         """Everything but pictures and the confusion matrix."""
@@ -172,7 +180,7 @@ class Earlier:
     """What an earlier evaluation.json says."""
 
     headline: Headline
-    settings: dict[str, Any]
+    settings: dict[str, object]
 
     def differences(self, result: EvaluationResult) -> list[str]:
         """Settings that make both hard to compare, as "size 512 there, 800 here"."""

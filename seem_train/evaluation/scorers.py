@@ -19,7 +19,7 @@ from seem_train.data.clicks import next_click
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.image_scale import scaled_mask
 from seem_train.evaluation.calibration import RIGHT, AbsentPhrases, add_instances
-from seem_train.evaluation.result import Prompted
+from seem_train.evaluation.result import PromptScore
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -27,7 +27,8 @@ from seem_train.metrics import (
     PanopticQuality,
     SemanticScores,
 )
-from seem_train.metrics.instance import encode_masks
+from seem_train.metrics.instance import TrueInstance, encode_masks
+from seem_train.metrics.panoptic import SegmentRow, TrueSegment
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws
@@ -131,8 +132,10 @@ class ObjectScorer:
     ) -> Answer:
         result = postprocess.panoptic(logits, masks, self._things, *self._thresholds)
         id_map = result.id_map.cpu().numpy()
-        predicted = [{"id": s.id, "category_id": self._ids[s.category_index]} for s in result.segments]
-        true = [
+        predicted: list[SegmentRow] = [
+            {"id": s.id, "category_id": self._ids[s.category_index]} for s in result.segments
+        ]
+        true: list[TrueSegment] = [
             {"id": place, "category_id": s.category_id, "area": s.area, "iscrowd": s.iscrowd}
             for place, s in enumerate(photo.record.segments, start=1)
         ]
@@ -157,7 +160,7 @@ class ObjectScorer:
         if self._search is not None:
             add_instances(self._search, scores.cpu().numpy(), named, found, true)
 
-    def _true_instances(self, photo: ScoredPhoto) -> list[dict[str, Any]]:
+    def _true_instances(self, photo: ScoredPhoto) -> list[TrueInstance]:
         things = [n for n, segment in enumerate(photo.sample.segments) if self._things[segment.category]]
         at_once = _few(len(things), _at_once(photo))
         masks = [mask for few in at_once for mask in encode_masks(photo.masks_of(things[few]))]
@@ -190,10 +193,10 @@ class GroundingScorer:
         self._names = None if images.split.has_grounding else images.names
         self._all_sentences = all_sentences
 
-    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> Prompted | None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> PromptScore | None:
         """Count an image; what its longest sentence found, to be shown."""
         phrases = self._phrases(photo.sample)
-        example: Prompted | None = None
+        example: PromptScore | None = None
         rounds = max((len(texts) for _, texts in phrases), default=0)
         for number in range(rounds if self._all_sentences else min(rounds, 1)):
             asked = [(segment, texts[number]) for segment, texts in phrases if number < len(texts)]
@@ -207,7 +210,7 @@ class GroundingScorer:
                 ious = self._scores.update(found, photo.masks_of(segments[few]))
                 if number == 0 and few.start <= longest < few.stop:
                     there = longest - few.start
-                    example = Prompted(texts[longest], found[there].copy(), float(ious[there]))
+                    example = PromptScore(texts[longest], found[there].copy(), float(ious[there]))
                 if self._search is not None:
                     quality = postprocess.judge_masks(logits)[1] * chances[few]
                     self._search.update(quality.cpu().numpy(), ious >= RIGHT, len(ious))
@@ -277,7 +280,7 @@ class InteractiveScorer:
         self._seed = seed
         self._eligible = images.things if any(images.things) else [True] * len(images.things)
 
-    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> Prompted | None:
+    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> PromptScore | None:
         """Count an image; what the first click on one of its objects found, to be shown."""
         objects = [
             place
@@ -296,7 +299,7 @@ class InteractiveScorer:
         draws = SeededDraws(stream_seed(self._seed, photo.record.id))
         logits: Tensor | None = None
         ious: list[Tensor] = []
-        example: Prompted | None = None
+        example: PromptScore | None = None
         for click in range(self._scores.max_clicks):
             prompts = ImagePrompts((), positive, negative, logits)
             with self._runtime.autocast():
@@ -307,7 +310,7 @@ class InteractiveScorer:
             if click == 0 and positive[chosen].any():
                 where = _middle(positive[chosen], features.sizes[0], photo.size)
                 found = (masks.at(slice(chosen, chosen + 1))[0].sigmoid() > 0.5).cpu().numpy()
-                example = Prompted(where, found, float(ious[0][chosen]))
+                example = PromptScore(where, found, float(ious[0][chosen]))
             if bool((ious[-1] > CONTENT).all()):
                 break
             if click + 1 < self._scores.max_clicks:

@@ -19,7 +19,7 @@ FORMATS: tuple[Format, ...] = ("onnx", "pt2")
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What was written, and what its file or folder is used with."""
 
     out: Path
@@ -50,7 +50,7 @@ def export(
     categories: Sequence[CategoryLike] | str | None = None,
     size: int | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Exported:
+) -> ExportResult:
     """Write plain weights under the official names, or image encoder and prompt decoder as graphs.
 
     Args:
@@ -83,4 +83,4 @@ def export(
     else:
         checks = export_graphs(taken, target, habits.categories, habits.scale, format, progress)
     is_tuned = opened is not None and opened.folder is not None
-    return Exported(target, habits.categories, habits.scale.short, is_tuned, checks)
+    return ExportResult(target, habits.categories, habits.scale.short, is_tuned, checks)

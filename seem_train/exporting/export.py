@@ -99,13 +99,12 @@ def export_graphs(
     model = model.eval()
     checks = []
     side = _fixed_side(model, scale)
-    for name, graph, example, shapes, others in _graphs(model, side):
+    for graph in _graphs(model, side):
         if progress is not None:
-            progress(name)
-        path = folder / f"{name}.{kind}"
+            progress(graph.name)
         with torch.no_grad(), _quiet():
-            run = _written(graph, example, shapes, path, kind)
-            checks.append(_checked(name, graph, run, others))
+            run = _written(graph, folder / f"{graph.name}.{kind}", kind)
+            checks.append(_checked(graph, run))
     _describe(model, folder, categories, scale, side, kind)
     return checks
 
@@ -126,10 +125,16 @@ def _fixed_side(model: SEEM, scale: Scale) -> int | None:
 # Graphs: what each is traced with, and checked with. -----------------------------------------------------
 
 
-def _graphs(
-    model: SEEM, side: int | None
-) -> Iterator[tuple[str, Any, tuple[Tensor, ...], Any, list[tuple[Tensor, ...]]]]:
-    """Name, module, example inputs, dynamic shapes, and other inputs to check it with."""
+@dataclass(frozen=True)
+class _Graph:
+    name: str
+    module: ImageEncoder | PromptDecoder | TextEncoder
+    example: tuple[Tensor, ...]  #: inputs that it is traced with
+    shapes: dict[str, object]  #: of each input the sides that may change, as `torch.export` takes them
+    others: list[tuple[Tensor, ...]]  #: inputs that it is checked with
+
+
+def _graphs(model: SEEM, side: int | None) -> Iterator[_Graph]:
     divisor = model.config.size_divisor
     draws = torch.Generator().manual_seed(0)
     encoder = ImageEncoder(model)
@@ -138,7 +143,7 @@ def _graphs(
     photos = [torch.rand(1, 3, h, w, generator=draws) * 255 for h, w in sides]
     height, width = (Dim(side, min=_SMALLEST, max=_LARGEST) for side in "hw")
     free = {2: divisor * height, 3: divisor * width} if side is None else None
-    yield "image_encoder", encoder, (photos[0],), {"image": free}, [(photo,) for photo in photos[1:]]
+    yield _Graph("image_encoder", encoder, (photos[0],), {"image": free}, [(photo,) for photo in photos[1:]])
 
     with torch.no_grad():
         seen = [encoder(photo)[: 1 + len(LEVELS) + len(KEYS)] for photo in photos]
@@ -149,14 +154,15 @@ def _graphs(
         )
     ]
     auto = Dim.AUTO
-    shapes: dict[str, Any] = {name: {2: auto, 3: auto} for name in ("mask_features", *LEVELS, *KEYS)}
+    shapes: dict[str, object] = {name: {2: auto, 3: auto} for name in ("mask_features", *LEVELS, *KEYS)}
     shapes |= {"text_tokens": {1: auto}, "text_real": {1: auto}, "text_vectors": {0: auto}}
     shapes |= {"points": {1: auto}, "owners": {1: auto}, "positive": {1: auto}}
     shapes |= {"queries": {0: auto}, "previous": {1: auto, 2: auto, 3: auto}, "memories": None}
-    yield "prompt_decoder", PromptDecoder(model), examples[0], shapes, examples[1:]
+    yield _Graph("prompt_decoder", PromptDecoder(model), examples[0], shapes, examples[1:])
 
     ids = [_ids(model, count, longest, draws) for count, longest in ((2, 9), (1, 4), (5, 17))]
-    yield "text_encoder", TextEncoder(model), (ids[0],), {"ids": {0: auto, 1: auto}}, [(i,) for i in ids[1:]]
+    ids_free: dict[str, object] = {"ids": {0: auto, 1: auto}}
+    yield _Graph("text_encoder", TextEncoder(model), (ids[0],), ids_free, [(i,) for i in ids[1:]])
 
 
 def _prompts(
@@ -198,15 +204,16 @@ def _ids(model: SEEM, count: int, longest: int, draws: torch.Generator) -> Tenso
 Run = Callable[[Sequence[Tensor]], list[np.ndarray]]
 
 
-def _written(graph: Any, example: tuple[Tensor, ...], shapes: Any, path: Path, kind: Format) -> Run:
+def _written(graph: _Graph, path: Path, kind: Format) -> Run:
     """Export, save, and a way to run what was saved."""
     try:
-        program = torch.export.export(graph, example, dynamic_shapes=shapes)
+        program = torch.export.export(graph.module, graph.example, dynamic_shapes=graph.shapes)
         if kind == "pt2":
             with writing(path) as new:
                 torch.export.save(program, new)
             return _run_program(torch.export.load(path))
-        if isinstance(graph, ImageEncoder) and isinstance(graph.model.config.trunk, SamViTConfig):
+        module = graph.module
+        if isinstance(module, ImageEncoder) and isinstance(module.model.config.trunk, SamViTConfig):
             program = program.run_decompositions()  # its attention has 3 dimensions, the translation wants 4
         _save_onnx(program, graph, path)
     except OSError as error:
@@ -220,14 +227,14 @@ def _written(graph: Any, example: tuple[Tensor, ...], shapes: Any, path: Path, k
     return _run_onnx(path, graph)
 
 
-def _save_onnx(program: ExportedProgram, graph: Any, path: Path) -> None:
+def _save_onnx(program: ExportedProgram, graph: _Graph, path: Path) -> None:
     made = torch.onnx.export(
         program,
         dynamo=True,
         verbose=False,
         opset_version=_OPSET,
-        input_names=list(graph.INPUTS),
-        output_names=list(graph.OUTPUTS),
+        input_names=list(graph.module.INPUTS),
+        output_names=list(graph.module.OUTPUTS),
     )
     assert made is not None
     made.save(str(path), external_data=True)
@@ -238,34 +245,34 @@ def _run_program(program: ExportedProgram) -> Run:
     return lambda inputs: [output.numpy() for output in _listed(module(*inputs))]
 
 
-def _run_onnx(path: Path, graph: Any) -> Run:
+def _run_onnx(path: Path, graph: _Graph) -> Run:
     onnxruntime: Any = importlib.import_module("onnxruntime")  # of the extra `onnx`
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     taken = {entry.name for entry in session.get_inputs()}
 
     def run(inputs: Sequence[Tensor]) -> list[np.ndarray]:
-        fed = {n: t.numpy() for n, t in zip(graph.INPUTS, inputs, strict=True) if n in taken}
+        fed = {n: t.numpy() for n, t in zip(graph.module.INPUTS, inputs, strict=True) if n in taken}
         return [np.asarray(output) for output in session.run(None, fed)]
 
     return run
 
 
-def _checked(name: str, graph: Any, run: Run, others: Sequence[tuple[Tensor, ...]]) -> Check:
+def _checked(graph: _Graph, run: Run) -> Check:
     worst, flipped = 0.0, 0.0
-    for inputs in others:
-        for output, expected in zip(run(inputs), _listed(graph(*inputs)), strict=True):
+    for inputs in graph.others:
+        for output, expected in zip(run(inputs), _listed(graph.module(*inputs)), strict=True):
             wanted = expected.numpy()
             worst = max(worst, float(np.abs(output - wanted).max()))
             flipped = max(flipped, float(((output > 0) != (wanted > 0)).mean()))
     if not worst <= TOLERANCE:
         raise UserError(
-            f"{name}: the graph is {worst:.2g} away from the model (at most {TOLERANCE:g} is allowed)"
+            f"{graph.name}: the graph is {worst:.2g} away from the model (at most {TOLERANCE:g} is allowed)"
         )
-    return Check(name, worst, flipped)
+    return Check(graph.name, worst, flipped)
 
 
-def _listed(outputs: Any) -> tuple[Tensor, ...]:
-    return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
+def _listed(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def _describe(

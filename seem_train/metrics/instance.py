@@ -4,24 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from seem_data.layout import CategoryRow
+
 UNDEFINED = -1.0  #: what pycocotools says where there is no ground truth to find
 
 
-def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+def encode_masks(masks: np.ndarray) -> list[RunLengths]:
     """Masks [N, H, W] bool as COCO run-length encodings."""
     if not len(masks):
         return []
     encoded: Any = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
     return list(encoded)
+
+
+class RunLengths(TypedDict):
+    """COCO's compressed run lengths of one mask."""
+
+    size: list[int]  #: height, width
+    counts: str | bytes
+
+
+def counts_text(rle: RunLengths) -> str:
+    """The run lengths as JSON can hold them."""
+    counts = rle["counts"]
+    return counts if isinstance(counts, str) else counts.decode("ascii")
+
+
+class TrueInstance(TypedDict):
+    """A COCO instance annotation of the ground truth."""
+
+    category_id: int
+    segmentation: RunLengths
+    area: float
+    iscrowd: int
+
+
+@dataclass(frozen=True)
+class _Image:
+    size: tuple[int, int]  #: height, width
+    found: list[tuple[float, int, RunLengths]]  #: score, category id, mask
+    truth: list[TrueInstance]
 
 
 @dataclass(frozen=True)
@@ -49,18 +80,18 @@ class InstanceAP:
         categories: COCO categories, each with `id`; normally the things only.
     """
 
-    def __init__(self, categories: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, categories: Sequence[CategoryRow]) -> None:
         self._category_ids = [int(category["id"]) for category in categories]
-        self._images: dict[int, dict[str, Any]] = {}
+        self._images: dict[int, _Image] = {}
 
     def update(
         self,
         image_id: int,
         scores: np.ndarray,
         category_ids: np.ndarray,
-        masks: Sequence[Mapping[str, Any]],
+        masks: Sequence[RunLengths],
         size: tuple[int, int],
-        gt_annotations: Sequence[Mapping[str, Any]],
+        gt_annotations: Sequence[TrueInstance],
     ) -> None:
         """Add one image.
 
@@ -70,15 +101,12 @@ class InstanceAP:
             masks: N run-length encodings, as `encode_masks` makes them.
             size: (height, width) of masks and ground truth.
             gt_annotations: COCO instance annotations: `category_id`, `segmentation` (RLE or polygons),
-                `area`, and `iscrowd` where it applies.
+                `area`, `iscrowd`.
         """
         if image_id in self._images:
             raise ValueError(f"image {image_id} was given twice")
-        self._images[image_id] = {
-            "size": size,
-            "found": list(zip(scores.tolist(), category_ids.tolist(), masks, strict=True)),
-            "truth": [dict(annotation) for annotation in gt_annotations],
-        }
+        found = list(zip(scores.tolist(), category_ids.tolist(), masks, strict=True))
+        self._images[image_id] = _Image(size, found, list(gt_annotations))
 
     def merge(self, other: InstanceAP) -> None:
         """Add the images of another process."""
@@ -118,7 +146,7 @@ class InstanceAP:
         annotations = [
             {"iscrowd": 0, **annotation, "image_id": image_id}
             for image_id, image in sorted(self._images.items())
-            for annotation in image["truth"]
+            for annotation in image.truth
         ]
         return self._coco(annotations)
 
@@ -133,17 +161,17 @@ class InstanceAP:
                 "iscrowd": 0,
             }
             for image_id, image in sorted(self._images.items())
-            for score, category_id, mask in image["found"]
+            for score, category_id, mask in image.found
         ]
         return self._coco(annotations)
 
-    def _coco(self, annotations: list[dict[str, Any]]) -> COCO:
+    def _coco(self, annotations: list[dict[str, object]]) -> COCO:
         for number, annotation in enumerate(annotations, start=1):  # from 1: COCOeval reads 0 as unmatched
             annotation["id"] = number
         coco = COCO()
         dataset: Any = {
             "images": [
-                {"id": image_id, "height": image["size"][0], "width": image["size"][1]}
+                {"id": image_id, "height": image.size[0], "width": image.size[1]}
                 for image_id, image in sorted(self._images.items())
             ],
             "categories": [{"id": id_} for id_ in self._category_ids],

@@ -5,12 +5,13 @@ Straight from id maps in memory: no PNG, no sorting of pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from seem_data.layout import CategoryRow
 from seem_train.metrics.counting import (
     count_pairs,
     from_fixed_point,
@@ -53,6 +54,20 @@ class PanopticScores:
         return asdict(self)
 
 
+class SegmentRow(TypedDict):
+    """A segment of a panoptic id map, as COCO calls its fields."""
+
+    id: int
+    category_id: int
+
+
+class TrueSegment(SegmentRow, total=False):
+    """Of the ground truth; left out where it is not known."""
+
+    iscrowd: int
+    area: int
+
+
 class PanopticQuality:
     """Counts matches image by image.
 
@@ -60,7 +75,7 @@ class PanopticQuality:
         categories: COCO panoptic categories, each with `id` and `isthing`.
     """
 
-    def __init__(self, categories: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, categories: Sequence[CategoryRow]) -> None:
         self._ids = [int(category["id"]) for category in categories]
         self._index = {id_: index for index, id_ in enumerate(self._ids)}
         self._isthing = np.array([bool(category["isthing"]) for category in categories], bool)
@@ -71,9 +86,9 @@ class PanopticQuality:
     def update(
         self,
         pred_id_map: np.ndarray,
-        pred_segments: Sequence[Mapping[str, Any]],
+        pred_segments: Sequence[SegmentRow],
         gt_id_map: np.ndarray,
-        gt_segments: Sequence[Mapping[str, Any]],
+        gt_segments: Sequence[TrueSegment],
     ) -> np.ndarray:
         """Count one image.
 
@@ -156,7 +171,7 @@ class PanopticQuality:
             images=self.images,
         )
 
-    def _category_indices(self, segments: list[Mapping[str, Any]]) -> np.ndarray:
+    def _category_indices(self, segments: Sequence[SegmentRow]) -> np.ndarray:
         indices = [self._index.get(segment["category_id"], -1) for segment in segments]
         if -1 in indices:
             unknown = {segment["category_id"] for segment in segments} - self._index.keys()

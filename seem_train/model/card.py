@@ -16,7 +16,7 @@ class _Named(TypedDict):
     name: str
 
 
-class CategoryRow(_Named, total=False):
+class CardCategory(_Named, total=False):
     """A category as COCO's panoptic files write it."""
 
     color: list[int]
@@ -49,7 +49,7 @@ class Card:
     strategy: str
     placement: Placement
     base: Base
-    categories: tuple[CategoryRow, ...] = ()
+    categories: tuple[CardCategory, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     step: int = 0

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ from seem_train.model.text_store import TextStore, key_of, store_folder
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
+
+Kept = TypeVar("Kept")
 
 ROWS = 8  #: texts encoded at once
 CHUNK = 512  #: texts whose tokens are held at once where only their vectors are wanted
@@ -324,7 +326,7 @@ class LanguageEncoder(nn.Module):
         return not self._learning()
 
 
-def _forget_oldest(kept: dict[str, Any]) -> None:
+def _forget_oldest(kept: dict[str, Kept]) -> None:
     while len(kept) > CACHED_TEXTS:
         del kept[next(iter(kept))]
 

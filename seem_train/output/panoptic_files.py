@@ -6,14 +6,29 @@ import json
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
-from seem_data.layout import ImageRecord
+from seem_data.layout import Category, ImageRecord
 from seem_train.files import make_folder, write_image, write_text
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output.draw import shade
+
+
+class PhotoResult(TypedDict):
+    width: int
+    height: int
+    file_name: str
+
+
+class PanopticAnnotation(TypedDict):
+    """The annotation of one image, and what is told of the image itself."""
+
+    image_id: int
+    file_name: str
+    segments_info: list[dict[str, object]]
+    image: PhotoResult
 
 
 class PanopticFiles:
@@ -21,17 +36,17 @@ class PanopticFiles:
 
     Args:
         folder: made if it is not there.
-        categories: those of the dataset, a sequence of things with `id`, `isthing` and `color`.
+        categories: those of the dataset.
     """
 
-    def __init__(self, folder: Path, categories: Sequence[Any]) -> None:
+    def __init__(self, folder: Path, categories: Sequence[Category]) -> None:
         self._folder = folder
         self._categories = categories
         make_folder(folder / "panoptic")
 
     def write(
         self, record: ImageRecord, id_map: np.ndarray, segments: Sequence[PanopticSegment]
-    ) -> dict[str, Any]:
+    ) -> PanopticAnnotation:
         """One image.
 
         Args:
@@ -45,7 +60,7 @@ class PanopticFiles:
         path = self._folder / "panoptic" / record.panoptic_name
         coded = np.stack([values & 255, values >> 8 & 255, values >> 16], axis=-1).astype(np.uint8)
         write_image(path, coded)
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "id": id_,
                 "category_id": self._categories[segment.category_index].id,
@@ -56,7 +71,7 @@ class PanopticFiles:
             }
             for id_, segment in zip(ids, segments, strict=True)
         ]
-        image = {"width": record.width, "height": record.height, "file_name": record.file_name}
+        image: PhotoResult = {"width": record.width, "height": record.height, "file_name": record.file_name}
         return {
             "image_id": record.id,
             "file_name": record.panoptic_name,
@@ -64,13 +79,18 @@ class PanopticFiles:
             "image": image,
         }
 
-    def finish(self, rows: Sequence[dict[str, Any]]) -> None:
+    def finish(self, rows: Sequence[PanopticAnnotation]) -> None:
         """Write panoptic.json from the rows of all images."""
         rows = sorted(rows, key=lambda row: row["image_id"])
         document = {
             "images": [{"id": row["image_id"], **row["image"]} for row in rows],
             "annotations": [
-                {key: row[key] for key in ("image_id", "file_name", "segments_info")} for row in rows
+                {
+                    "image_id": row["image_id"],
+                    "file_name": row["file_name"],
+                    "segments_info": row["segments_info"],
+                }
+                for row in rows
             ],
             "categories": [category.as_coco() for category in self._categories],
         }

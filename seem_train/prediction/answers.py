@@ -6,12 +6,11 @@ Photos are RGB [H, W, 3] uint8; coordinates are (x, y) pixels of the photo from 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from pycocotools import mask as coco_mask
 from seem_data.layout import ImageRecord, clean_name
 from seem_train.errors import UserError
 from seem_train.files import make_folder, write_image, write_text
-from seem_train.metrics.instance import encode_masks
+from seem_train.metrics.instance import RunLengths, counts_text, encode_masks
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticFiles
@@ -163,7 +162,7 @@ class Semantic(Prediction):
 class Objects(Prediction):
     """N masks, each with a category and a score; they may overlap."""
 
-    encoded: list[dict[str, Any]] = field(kw_only=True, repr=False)  #: N compressed COCO RLEs, exact
+    encoded: list[RunLengths] = field(kw_only=True, repr=False)  #: N compressed COCO RLEs, exact
     category_index: np.ndarray = field(kw_only=True)  #: [N] int
     scores: np.ndarray = field(kw_only=True)  #: [N] float32, 0 to 1
 
@@ -184,27 +183,25 @@ class Objects(Prediction):
 
     def mask(self, index: int) -> np.ndarray:
         """[H, W] bool."""
-        encoded: Any = self.encoded[index]
-        return coco_mask.decode(encoded).astype(bool)
+        return coco_mask.decode(self.encoded[index]).astype(bool)
 
     @cached_property
     def areas(self) -> np.ndarray:
         """[N] pixels."""
-        encoded: Any = self.encoded  # one by one: pycocotools counts those of a list in a byte
-        return np.array([coco_mask.area(one) for one in encoded], np.int64)
+        # One by one: pycocotools counts those of a list in a byte.
+        return np.array([coco_mask.area(one) for one in self.encoded], np.int64)
 
     @cached_property
     def boxes(self) -> np.ndarray:
         """[N, 4] left, top, right, bottom; the right and bottom edge are outside."""
-        encoded: Any = self.encoded
-        boxes = np.asarray(coco_mask.toBbox(encoded) if self.encoded else np.zeros((0, 4)), np.float64)
+        boxes = np.array([coco_mask.toBbox(one) for one in self.encoded], np.float64).reshape(-1, 4)
         return np.concatenate((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), axis=1)
 
     def polygons(self, index: int) -> list[list[list[int]]]:
         """Outlines of one mask, each [[x, y], …] along pixel edges; holes are filled (`encoded` is exact)."""
         return outlines(self.mask(index))
 
-    def as_coco(self, image_id: int = 1) -> list[dict[str, Any]]:
+    def as_coco(self, image_id: int = 1) -> list[dict[str, object]]:
         """COCO annotations without `id`, with `score`."""
         rows = []
         for index, encoded in enumerate(self.encoded):
@@ -213,7 +210,7 @@ class Objects(Prediction):
                 {
                     "image_id": image_id,
                     "category_id": self.categories[self.category_index[index]].id,
-                    "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")},
+                    "segmentation": {"size": encoded["size"], "counts": counts_text(encoded)},
                     "area": int(self.areas[index]),
                     "bbox": [left, top, right - left, bottom - top],
                     "iscrowd": 0,
@@ -275,14 +272,14 @@ class Objects(Prediction):
 def write_objects(path: Path, answers: Sequence[tuple[ImageRecord, Objects]]) -> None:
     """A COCO file of the objects of many photos; a category is known by its name."""
     categories: dict[str, Category] = {}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for record, objects in answers:
         for index in set(objects.category_index.tolist()):
             categories.setdefault(objects.categories[index].name, objects.categories[index])
         rows += objects.as_coco(record.id)
     for number, row in enumerate(rows, start=1):
         row["id"] = number
-    document: Mapping[str, Any] = {
+    document: dict[str, object] = {
         "images": [
             {"id": r.id, "file_name": r.file_name, "width": r.width, "height": r.height} for r, _ in answers
         ],

@@ -28,7 +28,7 @@ from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.files import make_folder, write_text
 from seem_train.output import draw
-from seem_train.output.panoptic_files import PanopticFiles
+from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
 from seem_train.prediction.answers import (
     Objects,
     Panoptic,
@@ -44,7 +44,7 @@ from seem_train.prediction.photo import open_photo
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals.writing import Proposals
-from seem_train.prediction.review import Reviewed, how_unsure
+from seem_train.prediction.review import ReviewPhoto, how_unsure
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.ranges import MAX_PIXELS
 
@@ -55,7 +55,7 @@ SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their 
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PredictRequest:
     """What to answer for each photo."""
 
     panoptic: bool = False
@@ -75,7 +75,7 @@ class Wanted:
 class Outcome:
     rows: list[dict[str, Any]] = field(default_factory=list)  #: one for each photo that was answered
     problems: list[str] = field(default_factory=list)  #: a sentence for each that was not
-    reviewed: list[Reviewed] = field(default_factory=list)  #: those with a panoptic answer
+    reviewed: list[ReviewPhoto] = field(default_factory=list)  #: those with a panoptic answer
 
     def never_found(self) -> list[str]:
         """Prompts that no photo answers."""
@@ -86,7 +86,7 @@ class Outcome:
 def predict(
     predictor: Predictor,
     photos: Sequence[Path],
-    wanted: Wanted,
+    wanted: PredictRequest,
     out: Path,
     batch: int = 1,
     progress: Callable[[int], None] | None = None,
@@ -121,7 +121,7 @@ def predict(
                 writer.propose(photos[place], names[place][0], answers)
                 if isinstance(answer := answers.get("panoptic"), Panoptic):
                     picture = writer.picture(names[place], "panoptic")
-                    outcome.reviewed.append(Reviewed(names[place][0], how_unsure(answer), picture))
+                    outcome.reviewed.append(ReviewPhoto(names[place][0], how_unsure(answer), picture))
                 row = writer.write(place + 1, names[place], answers, wanted.prompts)
                 outcome.rows.append(row | ({"not_found": [vars(one) for one in missed]} if missed else {}))
             done += len(chunk)
@@ -131,7 +131,7 @@ def predict(
 
 
 def _answer(
-    predictor: Predictor, embedded: EmbeddedPhoto, wanted: Wanted
+    predictor: Predictor, embedded: EmbeddedPhoto, wanted: PredictRequest
 ) -> tuple[dict[str, Prediction], list[NotFound]]:
     missed: list[NotFound] = []
     predictor.set_image(embedded)
@@ -156,12 +156,12 @@ def _answer(
 class _Writer:
     """Files of one run; lists that span photos are written when it closes, also after an error."""
 
-    def __init__(self, out: Path, predictor: Predictor, photos: int, wanted: Wanted) -> None:
+    def __init__(self, out: Path, predictor: Predictor, photos: int, wanted: PredictRequest) -> None:
         self._out, self._categories, self._photos = out, predictor.categories, photos
         self._proposals: Proposals | None = None
         if form := wanted.annotations:
             self._proposals = Proposals(form, out / form, predictor.categories, wanted.prompts)
-        self._panoptic: tuple[PanopticFiles, list[dict[str, Any]]] | None = None
+        self._panoptic: tuple[PanopticFiles, list[PanopticAnnotation]] | None = None
         self._objects: dict[str, list[tuple[ImageRecord, Objects]]] = {}
         self._is_semantic = False
         self._sheet: list[tuple[np.ndarray, str]] = []
@@ -272,7 +272,7 @@ def _with_marks(picture: np.ndarray, asked: Sequence[UserPrompt], scale: float) 
     return draw.draw_marks(picture, points, boxes, lines)
 
 
-def _read(photos: Sequence[Path], wanted: Wanted) -> Iterator[tuple[int, np.ndarray | UserError]]:
+def _read(photos: Sequence[Path], wanted: PredictRequest) -> Iterator[tuple[int, np.ndarray | UserError]]:
     """The photos in order, read ahead; or what is wrong with one, or with the prompts on one of its size."""
 
     def read(place: int) -> np.ndarray:

@@ -23,7 +23,7 @@ MEASURE = "share of the photo that no segment covers, and of the rest what its s
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class ReviewPhoto:
     file: str  #: the photo
     unsure: float  #: 0: every pixel belongs to a segment of score 1; 1: nothing was found
     picture: Path  #: what was found, drawn
@@ -35,7 +35,7 @@ def how_unsure(answer: Panoptic) -> float:
     return 1 - sure / (answer.size[0] * answer.size[1])
 
 
-def write_review(folder: Path, found: Sequence[Reviewed]) -> list[Reviewed]:
+def write_review(folder: Path, found: Sequence[ReviewPhoto]) -> list[ReviewPhoto]:
     """Write table and pictures.
 
     Returns:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from seem_train.adapters import strategies
-from seem_train.data.batch import Batch, Example, Spoken, collate
+from seem_train.data.batch import Batch, Example, StepPhrase, collate
 from seem_train.data.strokes import StrokeConfig, draw_strokes
 from seem_train.formatting import size_text, table
 from seem_train.losses.criterion import Criterion
@@ -50,7 +50,7 @@ Build = Callable[[SEEM, Sequence[str], Runtime], tuple[TrainingStep, torch.optim
 
 
 @dataclass(frozen=True)
-class Measured:
+class BenchFigures:
     """Seconds and bytes. The parts come from steps that wait for the device after each."""
 
     seconds: float  #: of the median step
@@ -97,13 +97,13 @@ class Bench:
         self.times.append(time.perf_counter() - begin)
         return self.times[-1]
 
-    def end(self) -> Measured:
+    def end(self) -> BenchFigures:
         peak = self.runtime.peak_memory()
         with _Waits(self.runtime.device) as waits:
             take(self.taken, self.optimizer, self.batches[0], 0)
         parts = _parts(self.taken, self.optimizer, self.batches[-2:], self.runtime)
         median = float(np.median(self.times[1:]))
-        return Measured(
+        return BenchFigures(
             seconds=median,
             fastest=min(self.times[1:]),
             img_s=self.setting.batch / median,
@@ -122,7 +122,7 @@ def ours(model: SEEM, names: Sequence[str], runtime: Runtime) -> tuple[TrainingS
     return step, optim.build_optimizer(optim.parameter_groups(model, 1e-4, 0.05, {"backbone": 0.1}))
 
 
-def measure(setting: Setting) -> Measured:
+def measure(setting: Setting) -> BenchFigures:
     """How a training step does on this machine."""
     bench = Bench(setting, ours)
     for _ in range(setting.steps + 1):
@@ -176,7 +176,7 @@ def synthetic_batch(setting: Setting, seed: int) -> Batch:
             ids[ids == number] = place
         categories = tuple(int(c) for c in rng.integers(0, setting.categories, len(there)))
         phrases = tuple(
-            Spoken(f"the {SYLLABLES[int(rng.integers(12))]} thing on the left of number {n}", n, n)
+            StepPhrase(f"the {SYLLABLES[int(rng.integers(12))]} thing on the left of number {n}", n, n)
             for n in range(min(4, len(there)))
         )
         places = np.arange(1, len(there) + 1)
@@ -207,9 +207,15 @@ class _Waits(TorchFunctionMode):
         self.device = device
         self.count = 0
 
-    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in self.WAITING and isinstance(args[0], Tensor):
-            self.count += args[0].device.type == self.device.type
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        _types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        if getattr(func, "__name__", "") in self.WAITING and isinstance(tensor := args[0], Tensor):
+            self.count += tensor.device.type == self.device.type
         return func(*args, **(kwargs or {}))
 
 
@@ -253,8 +259,10 @@ def _parts(
     return mean
 
 
-def _watch(module: nn.Module, name: str, timed: Any) -> list[Any]:
-    running: list[Any] = []
+def _watch(
+    module: nn.Module, name: str, timed: Callable[[str], AbstractContextManager[None]]
+) -> list[RemovableHandle]:
+    running: list[AbstractContextManager[None]] = []
 
     def before(*_: object) -> None:
         running.append(timed(name))
@@ -266,7 +274,7 @@ def _watch(module: nn.Module, name: str, timed: Any) -> list[Any]:
     return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
 
-def text(setting: Setting, found: Measured) -> str:
+def text(setting: Setting, found: BenchFigures) -> str:
     """The figures for people."""
     rows = [
         ("images/s", f"{found.img_s:.3f}"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from seem_train.config import EvalTask, Metric, Part, Task
+from seem_train.config import EvalTask, Metric, ModelPart, Task
 
 
 class FinetuneOptions(TypedDict, total=False):
@@ -38,8 +38,8 @@ class FinetuneOptions(TypedDict, total=False):
     strategy: str
     rank: int | None
     backbone_stages: Sequence[int]
-    freeze: Sequence[Part]
-    unfreeze: Sequence[Part]
+    freeze: Sequence[ModelPart]
+    unfreeze: Sequence[ModelPart]
     lr: float
     weight_decay: float
     backbone_lr: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,23 @@ from seem_train.adapters.layers import is_adapter_name
 DecayRule = Literal["matrices", "original"]
 
 
+class ParameterGroup(TypedDict):
+    """As torch's optimizers take them; `base_lr` is the rate before the schedule."""
+
+    params: list[nn.Parameter]
+    names: list[str]
+    lr: float
+    base_lr: float
+    weight_decay: float
+
+
 def parameter_groups(
     model: nn.Module,
     lr: float,
     weight_decay: float,
     multipliers: Mapping[str, float],
     rule: DecayRule = "matrices",
-) -> list[dict[str, Any]]:
+) -> list[ParameterGroup]:
     """The trainable parameters in as few groups as there are pairs of learning rate and decay.
 
     The original makes one group for each tensor, hundreds of small kernels at every step; the numbers are the
@@ -34,19 +44,18 @@ def parameter_groups(
             at the wrong name) and whatever norms its text encoder writes by itself.
     """
     exempt = _exempt(model, rule)
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float], ParameterGroup] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         rate = lr * (1.0 if is_adapter_name(name) else multipliers.get(name.partition(".")[0], 1.0))
         decay = 0.0 if id(parameter) in exempt else weight_decay
         group = groups.setdefault(
-            (rate, decay), {"params": [], "names": [], "lr": rate, "weight_decay": decay}
+            (rate, decay),
+            {"params": [], "names": [], "lr": rate, "base_lr": rate, "weight_decay": decay},
         )
         group["params"].append(parameter)
         group["names"].append(name)
-    for group in groups.values():
-        group["base_lr"] = group["lr"]
     return list(groups.values())
 
 
@@ -74,7 +83,7 @@ def _exempt(model: nn.Module, rule: DecayRule) -> set[int]:
 
 
 def build_optimizer(
-    groups: list[dict[str, Any]], betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
+    groups: list[ParameterGroup], betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
 ) -> torch.optim.AdamW:
     """AdamW; one fused kernel for each tensor list, where the device has it (CUDA, CPU).
 
@@ -83,7 +92,9 @@ def build_optimizer(
     that does not suffice fails before any work is done.
     """
     fused = all(p.device.type in ("cuda", "cpu") for group in groups for p in group["params"])
-    optimizer = torch.optim.AdamW(groups, betas=(betas[0], betas[1]), eps=eps, fused=fused)
+    optimizer = torch.optim.AdamW(
+        [dict(group) for group in groups], betas=(betas[0], betas[1]), eps=eps, fused=fused
+    )
     for parameter in (p for group in optimizer.param_groups for p in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.zeros((), device=parameter.device if fused else None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from seem_data.version import __version__
 from seem_train import files
@@ -17,7 +17,7 @@ from seem_train.evaluation.memory import estimate
 from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
 from seem_train.formatting import table, time_text
-from seem_train.model.card import Base, Card, CategoryRow
+from seem_train.model.card import Base, Card, CardCategory
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop
 from seem_train.training import checkpoint, run_folder
@@ -157,7 +157,7 @@ class RunEvaluation:
             strategy=session.strategy.name,
             placement=session.placement,
             base=base,
-            categories=cast("tuple[CategoryRow, ...]", tuple(session.train_set.categories.as_coco())),
+            categories=tuple(CardCategory(**row) for row in session.train_set.categories.as_coco()),
             preprocessing={
                 "size": self.config.data.size,
                 "eval_size": self.size,

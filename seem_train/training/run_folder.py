@@ -149,7 +149,7 @@ def _same_settings(start: Path, config: Config, elsewhere: bool) -> None:
         )
 
 
-def _settings_of(start: Path) -> dict[str, Any]:
+def _settings_of(start: Path) -> dict[str, object]:
     """The settings a checkpoint was made with: those it says itself, else those of config.yaml beside it."""
     file = start.parent / CONFIG
     own = json.loads((start / checkpoint.MANIFEST).read_text(encoding="utf-8")).get("settings")
@@ -165,11 +165,11 @@ def _settings_of(start: Path) -> dict[str, Any]:
     return own or flat
 
 
-def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(tree: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     return {f"{s}.{k}": v for s, part in tree.items() for k, v in part.items()}
 
 
-def environment(device: torch.device, world: int, extra: Mapping[str, Any]) -> dict[str, Any]:
+def environment(device: torch.device, world: int, extra: Mapping[str, object]) -> dict[str, object]:
     """Versions, machine and command, for whoever wants the same numbers again."""
     versions = {}
     for package in ("seem-tools", "torch", "timm", "numpy", "opencv-python", "scipy", "safetensors"):

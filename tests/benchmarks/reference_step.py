@@ -293,7 +293,7 @@ def compare(setting: bench.Setting) -> dict[str, Any]:
         for _ in range(setting.steps + 1):  # the first step warms up
             for path in PATHS:
                 _ask(processes[path], path)
-        found = {path: bench.Measured(**json.loads(_ask(processes[path], path, "end"))) for path in PATHS}
+        found = {path: bench.BenchFigures(**json.loads(_ask(processes[path], path, "end"))) for path in PATHS}
     finally:
         for process in processes.values():
             process.kill()

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from seem_data.annotations import Polygon, Region
 from seem_data.drawing.keyholes import keyhole
-from seem_data.drawing.outlines import Part, trace, trace_all
+from seem_data.drawing.outlines import Piece, trace, trace_all
 from seem_data.drawing.runs import runs_of
 
 label_maps = st.tuples(st.integers(1, 18), st.integers(1, 18)).flatmap(
@@ -18,7 +18,7 @@ label_maps = st.tuples(st.integers(1, 18), st.integers(1, 18)).flatmap(
 )
 
 
-def fill(parts: list[Part], width: int, height: int) -> np.ndarray:
+def fill(parts: list[Piece], width: int, height: int) -> np.ndarray:
     return decode([part.polygon().ravel().tolist() for part in parts], width, height)
 
 
@@ -104,7 +104,7 @@ def test_straight_edges_make_outlines_short_where_objects_cover_each_other():
         found.append(Region("cup", (Polygon(ring),)))
     drawing = draw(found, (320, 320))
 
-    def points(outlines: list[list[Part]]) -> int:
+    def points(outlines: list[list[Piece]]) -> int:
         return sum(len(part.polygon()) for parts in outlines for part in parts)
 
     assert points(trace(drawing.runs, drawing.layers)) * 3 < points(trace(drawing.runs))

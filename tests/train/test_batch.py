@@ -17,7 +17,7 @@ from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import (
     Batch,
     Example,
-    Spoken,
+    StepPhrase,
     TrainingSet,
     choose_phrases,
     collate,
@@ -187,7 +187,7 @@ def test_sentences_are_asked_where_there_are_some_and_categories_elsewhere(tmp_p
 
 
 def test_equal_sentences_share_a_group_and_are_said_once() -> None:
-    phrases = (Spoken("the mug", 0, 0), Spoken("the cat", 2, 1), Spoken("the mug", 1, 0))
+    phrases = (StepPhrase("the mug", 0, 0), StepPhrase("the cat", 2, 1), StepPhrase("the mug", 1, 0))
     nothing = torch.empty(0)
     example = Example(nothing, nothing, (0, 0, 3), "text", phrases, (), nothing, "a.jpg")
     batch = Batch(nothing, nothing, (example,))

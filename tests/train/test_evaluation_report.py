@@ -20,7 +20,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.report import write_report
-from seem_train.evaluation.result import EvaluationResult, Prompted, Shown
+from seem_train.evaluation.result import EvaluationResult, PromptScore, ReportImage
 from seem_train.metrics import GroundingScores, InstanceAP, InteractiveScores, PanopticQuality, SemanticScores
 from seem_train.model.postprocess import PanopticSegment
 
@@ -76,8 +76,12 @@ def _result(images: SegmentationSet, tasks: set[str], categories: list[dict[str,
         added = panoptic.update(id_map, gt if not index else [], sample.id_map.numpy(), gt)
         semantic.update(labels if not index else np.zeros_like(labels), labels)
         found = sample.id_map.numpy() == 1
-        prompted = [Prompted("the <b>cup", found, 0.5), Prompted((4.0, 5.0), found, 0.25)] if index else []
-        shown.append(Shown(index, record.file_name, panoptic.quality(added).pq, id_map, segments, prompted))
+        prompted = (
+            [PromptScore("the <b>cup", found, 0.5), PromptScore((4.0, 5.0), found, 0.25)] if index else []
+        )
+        shown.append(
+            ReportImage(index, record.file_name, panoptic.quality(added).pq, id_map, segments, prompted)
+        )
         grounding.update(id_map[None] == 1, sample.id_map.numpy()[None] == 1)
         interactive.update(np.array([[0.2, 0.6, 0.86]]))
     scores = {

@@ -23,7 +23,7 @@ from seem_train.demo.objects import DemoObject
 from seem_train.demo.photos import SHOWN
 from seem_train.demo.seats import Seat
 from seem_train.demo.session import DemoSession
-from seem_train.demo.work_queue import Done
+from seem_train.demo.work_queue import WorkResult
 from seem_train.demo.workplace import Workplace
 
 _LONGEST_WAIT = 20  #: seconds that a request for a session's status may wait for news
@@ -288,7 +288,7 @@ async def _by_hand(request: Request, work: Callable[[DemoSession], Any]) -> Resp
     return answer(table)
 
 
-def _timing(done: Done[Any], start: float) -> wire.Timing:
+def _timing(done: WorkResult[Any], start: float) -> wire.Timing:
     total = (time.perf_counter() - start) * 1000
     return wire.Timing(round(done.waited, 2), round(done.worked, 2), round(total, 2))
 

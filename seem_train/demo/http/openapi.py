@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -25,7 +24,7 @@ _REFUSED = {
 }
 
 
-def document(operations: Sequence[Operation], limits: Limits) -> dict[str, Any]:
+def document(operations: Sequence[Operation], limits: Limits) -> dict[str, object]:
     """
     Args:
         limits: told in the description.
@@ -33,8 +32,8 @@ def document(operations: Sequence[Operation], limits: Limits) -> dict[str, Any]:
     types = {t for o in operations for t in (o.body, o.reply) if isinstance(t, type)}
     kinds = sorted({*types, wire.ProblemReply}, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    schema_of = dict(zip(kinds, schemas, strict=True))
-    paths: dict[str, dict[str, Any]] = {}
+    schema_of = dict[object, object](zip(kinds, schemas, strict=True))
+    paths: dict[str, dict[str, object]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schema_of)
     return {
@@ -58,12 +57,12 @@ def document(operations: Sequence[Operation], limits: Limits) -> dict[str, Any]:
     }
 
 
-def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
+def _described(operation: Operation, schema_of: Mapping[object, object]) -> dict[str, object]:
     refused = {
         str(status): _content(reason, "application/json", schema_of[wire.ProblemReply])
         for status, reason in _REFUSED.items()
     }
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "summary": operation.summary,
         "operationId": operation.handler.__name__,
         "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
@@ -78,7 +77,7 @@ def _described(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
     return described
 
 
-def _reply(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
+def _reply(operation: Operation, schema_of: Mapping[object, object]) -> dict[str, object]:
     if operation.reply is None:
         return {"description": operation.summary}
     if isinstance(operation.reply, str):
@@ -86,12 +85,12 @@ def _reply(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any]:
     return _content(operation.summary, "application/json", schema_of[operation.reply])
 
 
-def _content(description: str, media: str, schema: Any) -> dict[str, Any]:
+def _content(description: str, media: str, schema: object) -> dict[str, object]:
     return {"description": description, "content": {media: {"schema": schema}}}
 
 
-def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
-    schemas: dict[str, Any] = {
+def _path_parameters(operation: Operation) -> list[dict[str, object]]:
+    schemas: dict[str, object] = {
         "session": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$"},
         "object": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
         "form": {"type": "string", "enum": list(saving.FORMS)},
@@ -100,10 +99,10 @@ def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [{"name": n, "in": "path", "required": True, "schema": schemas[n]} for n in names]
 
 
-def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+def _query_parameters(operation: Operation) -> list[dict[str, object]]:
     found = []
     for name, bounds in operation.query:
-        schema: dict[str, Any] = {"type": "string", "maxLength": 200}
+        schema: dict[str, object] = {"type": "string", "maxLength": 200}
         if bounds is not None:
             schema = {"type": "integer", "minimum": bounds[0], "maximum": bounds[1]}
         found.append({"name": name, "in": "query", "required": False, "schema": schema})

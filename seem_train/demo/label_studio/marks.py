@@ -12,12 +12,12 @@ from seem_data.writers.labelstudio import decode_brush
 from seem_train.demo.wire import Click, Prompt, Stroke
 from seem_train.errors import UserError
 
-Result: TypeAlias = Mapping[str, Any]
+Result: TypeAlias = Mapping[str, Any]  #: of JSON
 Size: TypeAlias = tuple[int, int]  #: (height, width)
 _ROWS = 24  #: a brush is told to the model as so many lines at most
 
 
-def prompt_of(results: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> tuple[Prompt, str]:
+def prompt_of(results: Sequence[Result], size: tuple[int, int]) -> tuple[Prompt, str]:
     """
     Args:
         results: of the request's ``context``, all of one object.

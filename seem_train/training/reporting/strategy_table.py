@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -15,14 +15,33 @@ from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import read_tensors
 
 
+class PartRow(TypedDict):
+    """What a strategy does to a part; parameters are counted."""
+
+    treatment: str
+    frozen: int
+    adapters: int
+    trained: int
+
+
+class StrategyRow(TypedDict):
+    strategy: str
+    about: str
+    model: str
+    total: int
+    trainable: int
+    share: float
+    parts: dict[str, PartRow]
+
+
 def count_all(
     preset: str, weights: str | None, rank: int | None, stages: tuple[int, ...]
-) -> list[dict[str, Any]]:
+) -> list[StrategyRow]:
     """One row for each strategy: parameters frozen, adapted and trained per part."""
     if weights is not None:
         file = find_weights(weights)
         preset = recognise(read_tensors(file), file.name) or preset
-    rows = []
+    rows: list[StrategyRow] = []
     for strategy in STRATEGIES.values():
         with torch.device("meta"):
             model = SEEM(get_preset(preset).config)
@@ -50,7 +69,7 @@ def count_all(
     return rows
 
 
-def text(rows: list[dict[str, Any]]) -> str:
+def text(rows: list[StrategyRow]) -> str:
     """The table for people."""
     lines: list[tuple[str, ...]] = [
         ("strategy", "backbone", "pixel decoder", "text", "decoder", "trainable", "")
@@ -63,7 +82,7 @@ def text(rows: list[dict[str, Any]]) -> str:
     return f"{model}\n\n{table(lines, left=(0, 1, 2, 3, 4))}\n\n{about}"
 
 
-def _cell(part: dict[str, Any]) -> str:
+def _cell(part: PartRow) -> str:
     if part["adapters"]:
         return f"{'LoRA' if part['treatment'] == 'lora' else 'adapters'} {count_text(part['adapters'])}"
     return f"trained {count_text(part['trained'])}" if part["trained"] else "frozen"
