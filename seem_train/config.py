@@ -27,7 +27,7 @@ Metric = Literal[
 ]  # fmt: skip
 
 #: what weights can be compared by ─▶ what an evaluation must measure for it
-METRICS: dict[str, EvalTask] = {
+METRICS: dict[Metric, EvalTask] = {
     **dict.fromkeys(("PQ", "SQ", "RQ", "PQ things", "PQ stuff"), "panoptic"),
     **dict.fromkeys(("mIoU", "fwIoU", "pixel acc", "mean acc"), "semantic"),
     **dict.fromkeys(("AP", "AP50", "AP75"), "instance"),

@@ -213,7 +213,17 @@ class Split:
 
 
 class Dataset:
-    """A dataset folder: its categories and its splits."""
+    """A dataset folder: its categories and its splits.
+
+    Example:
+        >>> import seem_data
+        >>> dataset = seem_data.Dataset("dataset")
+        >>> dataset.split_names
+        ['train', 'val']
+        >>> image = dataset.split("val").images[0]
+        >>> dataset.split("val").id_map(image).shape == (image.height, image.width)
+        True
+    """
 
     def __init__(self, root: Path | str) -> None:
         """

@@ -83,7 +83,9 @@ class DemoObject:
             edited=self.edited,
             score=None if self.score is None else round(self.score, 4),
             prompt=", ".join(self.sentences),
-            mask=None if shown is None else wire.Rle(tuple(shown["size"]), counts_text(shown)),
+            mask=None
+            if shown is None
+            else wire.Rle((shown["size"][0], shown["size"][1]), counts_text(shown)),
         )
 
 

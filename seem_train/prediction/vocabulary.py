@@ -14,7 +14,7 @@ from seem_train.errors import UserError
 from seem_train.output.draw import distinct_colors
 
 #: a name; or a row with `name` and, as far as known, `id`, `isthing` and `color`; or a category
-CategoryLike: TypeAlias = "str | Mapping[str, Any] | Category"
+CategoryLike: TypeAlias = "str | Mapping[str, object] | Category"
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seem_data.version import __version__
 from seem_train import files
-from seem_train.config import METRICS, Config, EvalTask, measured
+from seem_train.config import METRICS, Config, EvalTask, Metric, measured
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.comparison import Findings
@@ -47,9 +47,9 @@ class RunEvaluation:
         self.val_set = val_set
         self.size = config.run.eval_size or max(32, round(config.data.size * 800 / 1024))
         self.shown = chosen(len(val_set or ()), config.run.previews)
-        self.metric = self._metric()
+        self.metric: Metric = self._metric()
 
-    def _metric(self) -> str:
+    def _metric(self) -> Metric:
         """What weights are compared by: the chosen number, or the first of what is measured at all."""
         if METRICS[self.config.run.best] in self._measured():
             return self.config.run.best

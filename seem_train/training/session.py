@@ -90,19 +90,8 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     val_set = val_set_of(config)
     if data.limit is not None:
         train_set.images = train_set.images[: data.limit]
-    source = open_start(
-        config.model.preset,
-        config.model.weights,
-        config.run.seed,
-        config.model.trunk,
-        config.model.trunk_weights,
-    )
+    source = _open(config, place)
     model = source.model
-    if model.config.decoder.mode != "v1":
-        raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
-    kept = place.folder / run_folder.BASE
-    if source.base is None and place.resume is not None and kept.is_file():
-        load_official(model, read_tensors(kept), str(kept))  # another version may draw other random weights
     if runtime.is_main and source.base is None and log.folder is not None:
         run_folder.keep_base(log.folder, model)  # before adapters are part of it
     name = "full" if source.whole else config.strategy.name
@@ -154,6 +143,19 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
         ema=optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
         data_sha256=fingerprints(train_set, val_set) if runtime.is_main and log.folder is not None else {},
     )
+
+
+def _open(config: Config, place: Place) -> StartingWeights:
+    """The weights a run starts from; where they are random, those that it started from before."""
+    chosen = config.model
+    source = open_start(chosen.preset, chosen.weights, config.run.seed, chosen.trunk, chosen.trunk_weights)
+    if source.model.config.decoder.mode != "v1":
+        raise UserError(f"{source.preset}: the demo model cannot be trained; use focal-l or another v1 model")
+    kept = place.folder / run_folder.BASE
+    if source.base is None and place.resume is not None and kept.is_file():
+        # Another version may draw other random weights.
+        load_official(source.model, read_tensors(kept), str(kept))
+    return source
 
 
 def steps_of(config: Config, per_epoch: float) -> int:

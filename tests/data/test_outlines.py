@@ -62,7 +62,7 @@ def test_maps_traced_together_have_the_outlines_that_each_has_alone(found):
         assert _points(parts) == _points(trace(drawing.runs, drawing.layers))
 
 
-def _points(segments: list[list[Part]]) -> list[list[tuple[int, list[list[list[float]]]]]]:
+def _points(segments: list[list[Piece]]) -> list[list[tuple[int, list[list[list[float]]]]]]:
     return [
         [(part.area, [ring.tolist() for ring in (part.outer, *part.holes)]) for part in parts]
         for parts in segments

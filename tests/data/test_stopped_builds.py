@@ -22,6 +22,9 @@ from seem_data.problems import DataError
 from tests.data.scenes import box, shapes_of, tree, write_annotation, write_colors, write_image, write_scenes
 
 
+RECORDED = Path(__file__).parents[1] / "recorded"
+
+
 @pytest.fixture
 def colors(tmp_path: Path) -> Path:
     return write_colors(tmp_path)
@@ -227,3 +230,14 @@ def test_an_input_changed_back_and_forth_between_kills_gives_the_right_files(
 
 def _die(*_: Any) -> None:
     raise SystemExit
+
+
+def test_a_build_that_an_earlier_version_was_stopped_in_goes_on(tmp_path: Path) -> None:
+    """Recorded by the version before the house was built (61cf733), stopped after three of six images."""
+    half = Path(shutil.copytree(RECORDED / "half_built", tmp_path / "half"))
+    (half / "out" / ".build" / "lock").touch()
+    assert counts(build(half / "cats.json", half / "ann", half / "out")) == (3, 3, 0)
+    build(half / "cats.json", half / "ann", half / "fresh")
+    told = "problems.json"  # of kept images in the words of then
+    kept, fresh = ({k: v for k, v in tree(half / name).items() if k != told} for name in ("out", "fresh"))
+    assert kept == fresh

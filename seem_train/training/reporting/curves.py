@@ -9,7 +9,7 @@ from typing import Any
 from seem_train.files import writing
 
 LOSSES = ("loss_mask_ce", "loss_mask_bce", "loss_mask_dice", "loss_grounding_ce", "loss_spatial_ce")
-METRICS = ("PQ", "mIoU", "AP", "cIoU", "IoU@1")  #: one of each task, all in percent
+PLOTTED = ("PQ", "mIoU", "AP", "cIoU", "IoU@1")  #: one of each task, all in percent
 _SMOOTH = 0.9  #: how much of the smoothed line stays at a row
 
 
@@ -32,7 +32,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
     parts.set(title="its parts, of the last layer, smoothed")
     rate.plot(*_line(train, "lr"), linewidth=1.2, label="learning rate")
     rate.set(title="learning rate")
-    for name in METRICS:
+    for name in PLOTTED:
         steps, values = _line(held_out, name)
         if steps:
             metrics.plot(steps, values, label=name, marker="o", markersize=3)
