@@ -21,7 +21,6 @@ from seem_data.checking.validate import validate
 from seem_data.problems import DataError
 from tests.data.scenes import box, shapes_of, tree, write_annotation, write_colors, write_image, write_scenes
 
-
 RECORDED = Path(__file__).parents[1] / "recorded"
 
 
