@@ -162,7 +162,10 @@ def steps_of(config: Config, per_epoch: float) -> int:
     """How many optimizer steps a run has, `per_epoch` of them in an epoch.
 
     Where nobody says, the original's 50 epochs, but not fewer than `run.least_steps`: 50 epochs of 5 photos
-    are 16 steps, in which nothing is learned.
+    are 16 steps, in which nothing is learned. Measured with two images a step: adapters on 6 photographs know
+    them after 100, 300, 1,000 steps with PQ 1, 4, 13 (2,000: 21, twice the time for it); a model that is
+    trained whole on 20 rendered scenes finds others after 100, 300, 700 steps with PQ 33, 45, 49, and hardly
+    gains after 400.
     """
     run = config.run
     if run.steps is not None:

@@ -47,7 +47,8 @@ def test_a_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.slow
-def test_it_is_learned_as_well_as_under_another_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_it_is_learned_as_well_as_under_another_name(tmp_path: Path, seed: int) -> None:
     toy.register_micro()
     found = {}
     for name in ("table", BACKGROUND):
@@ -59,6 +60,7 @@ def test_it_is_learned_as_well_as_under_another_name(tmp_path: Path) -> None:
             data__tasks="panoptic",
             optim__lr=3e-3,
             run__steps=300,
+            run__seed=seed,
         )
         run = trainer.run(config)
         rows = json.loads((run.folder / "summary.json").read_text())["per_class"]

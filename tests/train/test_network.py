@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ast
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import toy
+
+import seem_train
+from seem_train.training import trainer
 
 ROOT = Path(__file__).parents[2]
 #: libraries that open connections; `requests` and the like are no dependency, but might become one
@@ -46,6 +52,25 @@ def test_only_the_fetching_of_weights_imports_what_opens_connections() -> None:
     }
     assert {file for file in found if not file.startswith(SERVING)} <= set(ALLOWED)
     assert "seem_train/weights/checkpoints.py" in found, "the test looks at nothing"
+
+
+def test_training_evaluating_and_exporting_connect_to_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process does; several speak with each other, on this machine."""
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("a connection was opened")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refused)
+    monkeypatch.setattr(socket, "create_connection", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    toy.register_micro()
+    dataset = toy.toy_dataset(tmp_path / "kitchen", train=2, val=1)
+    run = trainer.run(toy.settings(dataset, tmp_path / "run", run__steps=1, strategy__name="lora"))
+    seem_train.evaluate(str(run.folder), dataset, tasks=["panoptic"], size=64)
+    seem_train.export(str(run.folder), tmp_path / "plain.safetensors", merge=True)
 
 
 @pytest.mark.slow
