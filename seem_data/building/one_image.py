@@ -36,7 +36,6 @@ from seem_data.sentences.file import add_sentences
 
 #: Runs of the images whose outlines are traced together: some few images of usual sizes, or a large one.
 _RUNS_AT_ONCE = 20_000
-STAGES = ("hash", "read", "raster", "encode", "sentences", "photo", "write")
 
 
 class _Stopwatch:

@@ -65,10 +65,10 @@ def export(chosen: ExportOptions) -> None:
         told = {"checks": [vars(check) for check in exported.checks]}
         tell(json.dumps({"out": str(out)} | ({"bytes": out.stat().st_size} if out.suffix else told)))
     else:
-        tell(_told(exported))
+        tell(_sentences(exported))
 
 
-def _told(exported: ExportResult) -> str:
+def _sentences(exported: ExportResult) -> str:
     out = exported.out
     if not out.suffix:
         lines = [

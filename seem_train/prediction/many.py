@@ -199,7 +199,7 @@ class _Writer:
         for task, answer in answers.items():
             height, width = answer.size
             record = ImageRecord(image_id, file_name, width, height, f"{stem}.png", ())
-            row |= {"width": width, "height": height, task: _told(answer)}
+            row |= {"width": width, "height": height, task: _rows(answer)}
             unsure = isinstance(answer, Panoptic) and answer.best_score <= answer.object_threshold
             if isinstance(answer, Panoptic) and unsure and not answer.segments:
                 sure = answer.object_threshold
@@ -242,7 +242,7 @@ class _Writer:
             self._objects.setdefault(task, []).append((record, answer.without_photo()))
 
 
-def _told(answer: Prediction) -> list[dict[str, Any]]:
+def _rows(answer: Prediction) -> list[dict[str, Any]]:
     """What was found, for the screen and for JSON."""
     if isinstance(answer, Panoptic):
         return [

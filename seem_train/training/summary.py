@@ -12,12 +12,16 @@ import torch
 
 from seem_data.version import __version__
 from seem_train.adapters import strategies
+from seem_train.adapters.layers import Placement
+from seem_train.adapters.strategies import Strategy
 from seem_train.config import EPOCHS, Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.result import fewer_is_better
 from seem_train.formatting import count_text, size_text, table
+from seem_train.model.card import Base
 from seem_train.model.language import BACKGROUND, spoken_names
-from seem_train.runtime import allocator_error
+from seem_train.model.seem import SEEM
+from seem_train.runtime import Runtime, allocator_error
 from seem_train.training import run_folder, starts
 from seem_train.training.memory import estimate
 from seem_train.weights.adapter_folder import fingerprint
@@ -46,16 +50,15 @@ def score_of(headline: Mapping[str, float | None], metric: str) -> float | None:
     return -value if fewer_is_better(metric) else value
 
 
-def environment(session: Session) -> dict[str, Any]:
-    base = session.source.base
-    data = session.train_set.split.root.parent / "dataset.json"
+def environment(base: Base | None, train_set: SegmentationSet, runtime: Runtime) -> dict[str, object]:
+    data = train_set.split.root.parent / "dataset.json"
     extra = {
         "seem-tools": __version__,
-        "precision": session.runtime.precision,
+        "precision": runtime.precision,
         "weights": {"path": base.path, "sha256": base.sha256} if base else "random",
         "data": {"path": str(data.parent), "sha256": fingerprint(data) if data.is_file() else None},
     }
-    return run_folder.environment(session.runtime.device, session.runtime.world, extra)
+    return run_folder.environment(runtime.device, runtime.world, extra)
 
 
 def _renamed(names: Sequence[str]) -> list[str]:
@@ -88,7 +91,13 @@ def opening(session: Session, evaluation_bytes: int) -> str:
         f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
         *_renamed(session.train_set.names),
         f"Strategy {session.strategy.name} · {session.strategy.about}",
-        freeze_table(session),
+        freeze_table(
+            session.model,
+            session.strategy,
+            session.placement,
+            session.optimizer.param_groups,
+            session.config.optim.lr,
+        ),
         _plan(session, evaluation_bytes),
         f"Run      {session.place.folder}     (the same command continues it)",
         "",
@@ -148,12 +157,18 @@ def _listed(names: list[str], most: int = 5) -> str:
 _PART_NAMES = {"pixel-decoder": "pixel decoder", "language": "text encoder"}
 
 
-def freeze_table(session: Session) -> str:
+def freeze_table(
+    model: SEEM,
+    strategy: Strategy,
+    placement: Placement,
+    groups: Sequence[Mapping[str, Any]],
+    adapter_rate: float,
+) -> str:
     """Parts of the model, counted on the model itself."""
-    counts = strategies.count(session.model, session.strategy)
+    counts = strategies.count(model, strategy)
     rates = {
         name: group["base_lr"]
-        for group in session.optimizer.param_groups
+        for group in groups
         for name in group["names"]
         if not strategies.is_adapter_name(name)
     }
@@ -168,8 +183,8 @@ def freeze_table(session: Session) -> str:
         if row.adapters:
             kind = "LoRA" if row.treatment == "lora" else "adapters"
             where = f"{name} {kind}"
-            rank = f"yes (rank {session.placement.rank})"
-            rows.append((where, count_text(row.adapters), rank, f"{session.config.optim.lr:.3g}"))
+            rank = f"yes (rank {placement.rank})"
+            rows.append((where, count_text(row.adapters), rank, f"{adapter_rate:.3g}"))
     trained = sum(row.trained for row in counts)
     text = table(rows, left=(0, 2), indent="         ")
     return (
@@ -203,11 +218,11 @@ def _plan(session: Session, evaluation_bytes: int) -> str:
     )
 
 
-def explain(session: Session, error: Exception) -> str | None:
+def explain(error: Exception, config: Config, micro_batch: int) -> str | None:
     """What a user can do about an error that torch raised in a step; None where it is a fault of ours."""
-    config, detail = session.config, allocator_error(error)
+    detail = allocator_error(error)
     if detail is not None:
-        return out_of_memory(config, session.micro_batch, detail)
+        return out_of_memory(config, micro_batch, detail)
     if isinstance(error, torch.distributed.DistError) or "closed by peer" in str(error):
         return "another process of this run has ended; what it said, or its launcher, tells why"
     if "deterministic implementation" in str(error):

@@ -143,7 +143,8 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     log.resume(session.progress.step, session.progress.evaluated)
     if runtime.is_main:
         files.write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
-        files.write_json(place.folder / "environment.json", summary.environment(session))
+        environment = summary.environment(session.source.base, session.train_set, runtime)
+        files.write_json(place.folder / "environment.json", environment)
     progress = session.progress
     if session.finished and (evaluation.val_set is None or progress.evaluated == progress.step):
         log.say(f"{place.folder} is finished; raise --epochs or --steps to go on, or choose another --out")
@@ -155,7 +156,7 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     except Interrupted:
         log.say(f"Interrupted in the evaluation at step {progress.step:,}; what was learned is saved")
     except (RuntimeError, MemoryError) as error:
-        reason = summary.explain(session, error)
+        reason = summary.explain(error, config, session.micro_batch)
         if reason is None:
             raise
         raise UserError(reason) from None

@@ -123,10 +123,10 @@ async def _answer(
             return []
 
     done = await place.queue.run(ask, "label-studio")
-    return await place.apart(partial(_told, session, interface, done.result, place.offer.model.name))
+    return await place.apart(partial(_prediction, session, interface, done.result, place.offer.model.name))
 
 
-def _told(session: DemoSession, interface: Interface, found: list[DemoObject], version: str) -> Fields:
+def _prediction(session: DemoSession, interface: Interface, found: list[DemoObject], version: str) -> Fields:
     segments = [MarkedSegment(o.name, masks.decode(o.mask), score=o.score).cropped() for o in found]
     photo = WrittenPhoto(session.name, (session.size[1], session.size[0]))
     results = labelstudio.encode(photo, segments, shapes=tuple(interface.controls))

@@ -52,13 +52,13 @@ class Proposals:
             UserError: the photo cannot be read again, or nothing be written.
         """
         height, width = answer.size
-        with _told():
+        with _as_user_errors():
             asked = read_prompts(answer.size, self._prompts) if asked_for else []
             segments = marked_segments(answer, self._categories, asked)
             self._writer.add(WrittenPhoto(name, (width, height), photo), segments)
 
     def close(self) -> None:
-        with _told():
+        with _as_user_errors():
             self._writer.close()
 
 
@@ -112,7 +112,7 @@ def _spelled(prompt: UserPrompt) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_user_errors() -> Iterator[None]:
     try:
         yield
     except DataError as error:
