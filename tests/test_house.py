@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def test_no_room_but_that_of_the_readers_holds_more_than_16_modules() -> None:
         and (count := len([f for f in room.glob("*.py") if f.stem != "__init__"])) > 16
     }
     assert not full
+
+
+def test_the_tables_of_contributing_name_every_room_and_none_that_is_not_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tables = [part.split("\n\n")[0] for part in re.split(r"\| room[^|]*\| idea \|\n", text)[1:]]
+    assert len(tables) == len(PACKAGES)
+    for package, table in zip(PACKAGES, tables, strict=True):
+        first = "".join(row.split("|")[1] for row in table.splitlines() if row.startswith("|"))
+        named = {name.rstrip("/") for name in re.findall(r"`([^`]+)`", first)}
+        there = {path.stem for path in (ROOT / package).iterdir() if path.is_dir() or path.suffix == ".py"}
+        there = {name for name in there if not name.startswith("__")} - {"version"}
+        assert named == there, package
 
 
 def test_imports_are_absolute() -> None:
