@@ -1,5 +1,8 @@
 """Files written whole or not at all: a temporary name beside the target, then one rename.
 
+They are not synced to the disk one by one. A process that is killed leaves nothing half written; after a
+power cut the same build makes again what has another size or, of PNGs, another content than its journal says.
+
 Several of them are written for every image, so paths are text here: `pathlib` would double what they cost.
 """
 # ruff: noqa: PTH105, PTH108, PTH118, PTH120, PTH123
