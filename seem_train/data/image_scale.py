@@ -53,7 +53,8 @@ class Scale:
         scaled = photo
         if (height, width) != photo.shape[:2]:
             scaled = np.array(Image.fromarray(photo).resize((width, height), _RESAMPLING[self.interpolation]))
-        return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)
+        own = np.require(scaled, requirements=("C", "W"))  # torch knows no arrays that are only read
+        return torch.from_numpy(own).permute(2, 0, 1)
 
 
 def scaled_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

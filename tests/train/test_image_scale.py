@@ -53,3 +53,11 @@ def test_phrases_see_photos_bilinearly_as_detectron2_scales_them(height: int, wi
     rows, columns = shortest_edge(height, width, 512, 1024)
     expected = np.asarray(Image.fromarray(photo).resize((columns, rows), Image.Resampling.BILINEAR))
     assert np.array_equal(GROUNDING.apply(photo).permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_photo_that_is_only_read_and_has_the_size_already_is_copied() -> None:
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo.flags.writeable = False
+    Scale.of(64).apply(photo)[:] = 1
+    assert not photo.any()
