@@ -31,13 +31,13 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-DatasetFolder = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+DatasetFolder = Annotated[Path, typer.Argument(help="the dataset's folder", show_default=False)]
 
 
 @app.callback()
 def seem_data(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="show the version")] = False,
 ) -> None:
     """Turn labelled polygons and painted masks into panoptic, semantic and grounding datasets."""
     if version:
@@ -95,10 +95,10 @@ def _count(number: int, noun: str) -> str:
 @app.command()
 def init(
     polys: Annotated[
-        Path, typer.Argument(help="Annotations or masks: a folder or a file.", show_default=False)
+        Path, typer.Argument(help="annotations or masks: a folder or a file", show_default=False)
     ],
-    images: Annotated[Path | None, typer.Option(help="Photos, where they lie apart.")] = None,
-    format: Annotated[str, typer.Option(help="Of the annotations, see 'seem-data formats'.")] = "auto",
+    images: Annotated[Path | None, typer.Option(help="photos, where they lie apart")] = None,
+    format: Annotated[str, typer.Option(help="of the annotations, see 'seem-data formats'")] = "auto",
     json: Json = False,
 ) -> None:
     """Print a colour map of the labels found, to look over and keep: seem-data init ann/ > cats.json
@@ -132,7 +132,7 @@ def _row(row: Mapping[str, object]) -> str:
 @app.command()
 def validate(
     dataset: DatasetFolder,
-    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired without guessing.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="repair what can be repaired without guessing")] = False,
     max_megapixels: MaxMegapixels = 100.0,
     workers: Workers = None,
     json: Json = False,
@@ -186,7 +186,7 @@ def report(
     dataset: DatasetFolder,
     out: Annotated[
         Path | None,
-        typer.Option(help="The page. [default: report.html in the dataset]", show_default=False),
+        typer.Option(help="the page [default: report.html in the dataset]", show_default=False),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -207,17 +207,15 @@ def report(
 @app.command()
 def export(
     dataset: DatasetFolder,
-    to: Annotated[str, typer.Option(help="seem, detectron2, coco, yolo or labelme.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="A folder of its own.", show_default=False)],
+    to: Annotated[str, typer.Option(help="seem, detectron2, coco, yolo or labelme", show_default=False)],
+    out: Annotated[Path, typer.Option(help="a folder of its own", show_default=False)],
     link: Annotated[
         bool,
-        typer.Option("--link", help="Hard links in place of copies: who changes one changes the dataset."),
+        typer.Option("--link", help="hard links in place of copies: who changes one changes the dataset"),
     ] = False,
     tolerance: Annotated[
         float,
-        typer.Option(
-            help="Of polygons (yolo, labelme): pixels off a mask's edge for fewer points; 0: exact."
-        ),
+        typer.Option(help="of polygons (yolo, labelme): pixels off a mask's edge for fewer points; 0: exact"),
     ] = 0.0,
     json: Json = False,
 ) -> None:

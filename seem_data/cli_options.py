@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar, get_type_hints
 import typer
 
 Workers = Annotated[
-    int | None, typer.Option(help="Processes. [default: one for each core]", show_default=False)
+    int | None, typer.Option(help="processes [default: one for each core]", show_default=False)
 ]
 MaxMegapixels = Annotated[
-    float, typer.Option(help="Photos with more are not decoded; memory grows by them. At most 178.")
+    float, typer.Option(help="photos with more are not decoded; memory grows by them; at most 178")
 ]
 
 
@@ -36,59 +36,57 @@ class BuildChoices:
     """What ``seem-data build`` is asked; `building.options.Options` and `building.order.Manner` check it."""
 
     colors: Annotated[
-        Path, typer.Option(help="Colour map: categories with colour and isthing.", show_default=False)
+        Path, typer.Option(help="colour map: categories with colour and isthing", show_default=False)
     ]
-    polys: Annotated[Path | None, typer.Option(help="Polygon annotations: a folder or a file.")] = None
-    masks: Annotated[Path | None, typer.Option(help="Painted masks, the ground under the polygons.")] = None
-    images: Annotated[Path | None, typer.Option(help="Photos, where they lie apart.")] = None
-    out: Annotated[Path, typer.Option(help="The dataset's folder.")] = Path("dataset")
+    polys: Annotated[Path | None, typer.Option(help="polygon annotations: a folder or a file")] = None
+    masks: Annotated[Path | None, typer.Option(help="painted masks, the ground under the polygons")] = None
+    images: Annotated[Path | None, typer.Option(help="photos, where they lie apart")] = None
+    out: Annotated[Path, typer.Option(help="the dataset's folder")] = Path("dataset")
     split: Annotated[
         str,
         typer.Option(
-            help="Shares (train=0.8,val=0.2), lists (train=train.txt,val=val.txt), 'folders', or 'auto': "
-            "as the input says, else train=0.8,val=0.2."
+            help="shares (train=0.8,val=0.2), lists (train=train.txt,val=val.txt), 'folders', or 'auto': "
+            "as the input says, else train=0.8,val=0.2"
         ),
     ] = "auto"
     group_by: Annotated[
         str | None,
-        typer.Option(help=r"Regular expression: images in whose names it finds the same stay together."),
+        typer.Option(help=r"regular expression: images in whose names it finds the same stay together"),
     ] = None
-    format: Annotated[str, typer.Option(help="Of the annotations, see 'seem-data formats'.")] = "auto"
-    unknown: Annotated[str, typer.Option(help="Labels without category: skip, error, or a category.")] = (
-        "skip"
-    )
+    format: Annotated[str, typer.Option(help="of the annotations, see 'seem-data formats'")] = "auto"
+    unknown: Annotated[str, typer.Option(help="labels without category: skip, error, or a category")] = "skip"
     overlap: Annotated[
-        str, typer.Option(help="Who is on top: format, small-on-top, category-priority, error.")
+        str, typer.Option(help="who is on top: format, small-on-top, category-priority, error")
     ] = "format"
     unlabeled: Annotated[
-        str, typer.Option(help="What nobody labelled becomes: void, nearest, or a stuff category.")
+        str, typer.Option(help="what nobody labelled becomes: void, nearest, or a stuff category")
     ] = "void"
-    min_area: Annotated[int, typer.Option(help="Drop objects that show fewer pixels.")] = 0
-    min_coverage: Annotated[float, typer.Option(help="Warn where less of an image is labelled.")] = 0.5
+    min_area: Annotated[int, typer.Option(help="drop objects that show fewer pixels")] = 0
+    min_coverage: Annotated[float, typer.Option(help="warn where less of an image is labelled")] = 0.5
     instances: Annotated[
-        str, typer.Option(help="Things in painted masks: one a category, or connected components.")
+        str, typer.Option(help="things in painted masks: one a category, or connected components")
     ] = "one"
-    sentences: Annotated[Path | None, typer.Option(help="JSON or CSV of sentences by image and object.")] = (
+    sentences: Annotated[Path | None, typer.Option(help="JSON or CSV of sentences by image and object")] = (
         None
     )
     annotator: Annotated[
         str | None,
-        typer.Option(help="Whose work is read where several annotated a photo. [default: the newest]"),
+        typer.Option(help="whose work is read where several annotated a photo [default: the newest]"),
     ] = None
-    sentences_per_segment: Annotated[int, typer.Option(help="Most generated sentences of a segment.")] = 4
-    generated: Annotated[bool, typer.Option(help="Generate sentences.")] = True
-    seed: Annotated[int, typer.Option(help="Of the split and the choice of sentences.")] = 0
-    strict: Annotated[bool, typer.Option(help="Build nothing if anything would be left out.")] = False
+    sentences_per_segment: Annotated[int, typer.Option(help="most generated sentences of a segment")] = 4
+    generated: Annotated[bool, typer.Option(help="generate sentences")] = True
+    seed: Annotated[int, typer.Option(help="of the split and the choice of sentences")] = 0
+    strict: Annotated[bool, typer.Option(help="build nothing if anything would be left out")] = False
     verify: Annotated[
-        bool, typer.Option("--verify", help="Tell changed files by their content, not by size and time.")
+        bool, typer.Option("--verify", help="tell changed files by their content, not by size and time")
     ] = False
     link: Annotated[
-        bool, typer.Option("--link", help="Hard links to the photos: who changes one changes the other.")
+        bool, typer.Option("--link", help="hard links to the photos: who changes one changes the other")
     ] = False
     max_megapixels: MaxMegapixels = 100.0
     workers: Workers = None
-    engine: Annotated[str, typer.Option(help="auto, local, pool or ray.")] = "auto"
-    ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster.")] = None
+    engine: Annotated[str, typer.Option(help="auto, local, pool or ray")] = "auto"
+    ray_address: Annotated[str | None, typer.Option(help="a running Ray cluster")] = None
 
 
 def taking(kind: type[Choices]) -> Callable[[Callable[[Choices, bool], None]], Callable[..., None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
@@ -112,3 +113,23 @@ def test_public_names_keep_to_the_glossary(package) -> None:
             names += [attribute for attribute in vars(member) if not attribute.startswith("_")]
         wrong += [f"{name}.{each}" for each in names if found(each.replace("_", " "))]
     assert not wrong
+
+
+def options(command: click.Command) -> Iterator[tuple[str, str]]:
+    """Every option and argument of a command and those below it, and what its help says."""
+    for parameter in command.params:
+        words = str(getattr(parameter, "help", "") or "")
+        if words and not str(parameter.name).endswith("_completion"):  # typer's own
+            yield f"{command.name} {parameter.name}", words
+    for child in getattr(command, "commands", {}).values():
+        yield from options(child)
+
+
+@pytest.mark.parametrize("package", ["seem_data.cli", "seem_train.cli.app"])
+def test_help_of_options_begins_small_and_has_no_full_stop(package: str) -> None:
+    """They are no sentences; what is said of commands is."""
+    app = importlib.import_module(package).app
+    for place, words in options(typer.main.get_command(app)):
+        first = re.split(r"[\s:,]", words)[0]
+        assert not (first[0].isupper() and first[1:].islower()), f"{place}: {words}"
+        assert not words.endswith("."), f"{place}: {words}"

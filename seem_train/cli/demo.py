@@ -59,7 +59,7 @@ class DemoOptions:
     )
     label_studio: str | None = option(
         None,
-        f"Label Studio's address, to be its ML backend; its token stands in ${_STUDIO_TOKEN}",
+        f"address of Label Studio, to be its ML backend; its token stands in ${_STUDIO_TOKEN}",
         None,
         _SERVER,
         metavar="URL",
