@@ -19,15 +19,13 @@ from seem_train.model.seem import SEEM
 from seem_train.weights.presets import get_preset
 
 MEASURE = """
-import resource, sys, torch
+import sys, torch
 torch.set_num_threads(1)
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.model.cost.footprint import weight_bytes
 from seem_train.model.seem import SEEM
+from seem_train.runtime import process_peak as peak
 from seem_train.weights.presets import get_preset
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 torch.manual_seed(0)
 model = SEEM(get_preset("tiny").config).eval()
@@ -82,3 +80,13 @@ def test_the_estimate_holds_and_twelve_megapixels_stay_below_two_gigabytes(
     told = estimate(SEEM(get_preset("tiny").config).eval(), SegmentationSet(dataset, "val"), asked, 256)
     assert taken < 2e9
     assert told / 1.5 < taken < told * 1.5, f"{taken / 1e6:.0f} MB taken, {told / 1e6:.0f} MB told"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no getrusage")
+def test_the_peak_of_a_process_is_its_own_whatever_started_it() -> None:
+    child = "from seem_train.runtime import process_peak; print(process_peak())"
+    run = f"subprocess.run([sys.executable, '-c', {child!r}])"
+    starter = f"import subprocess, sys; large = b'x' * 3_000_000_000; {run}"
+    told = subprocess.run([sys.executable, "-c", starter], check=True, capture_output=True, text=True).stdout
+    assert int(told) < 2e9
