@@ -7,7 +7,7 @@ import inspect
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
@@ -17,7 +17,7 @@ import typer
 from seem_train import settings
 from seem_train.cli.early import check_all, check_dataset, check_model
 from seem_train.cli.progress import say
-from seem_train.config import choices, fields
+from seem_train.config import Config, choices, fields
 from seem_train.errors import UserError
 from seem_train.files import write_text
 from seem_train.terminal import tell
@@ -97,13 +97,7 @@ def run(
     chosen = {name.replace("__", ".", 1): value for name, value in flags.items()}
     if dataset is not None:
         chosen["data.dataset"] = dataset
-    given = settings.resolve(config, assignments or (), chosen)
-    weights = given.model.weights
-    check_all(
-        partial(check_dataset, Path(given.data.dataset), given.data.train_split),
-        partial(starts.beneath, given) if weights in (None, RANDOM) else partial(check_model, weights),
-    )
-    resolved = settings.resolve(config, assignments or (), chosen, starts.beneath)
+    resolved = settings.resolve(config, assignments or (), chosen, _start)
     say("loading …", as_json)
     from seem_train.runtime import launch, world_size
 
@@ -113,6 +107,16 @@ def run(
     from seem_train.training import trainer
 
     raise typer.Exit(trainer.run(resolved, as_json=as_json, dry_run=dry_run).status)
+
+
+def _start(given: Config) -> Mapping[str, object]:
+    """What the start asks for, once all that can be told before torch is imported is in order."""
+    weights = given.model.weights
+    check_all(
+        partial(check_dataset, Path(given.data.dataset), given.data.train_split),
+        partial(starts.beneath, given) if weights in (None, RANDOM) else partial(check_model, weights),
+    )
+    return starts.beneath(given)
 
 
 def init(

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,19 @@ def test_strategies_counts_what_each_trains() -> None:
     assert rows["head"]["trainable"] == 39_812_608
     text = cli.invoke(app, ["strategies", "--model", "tiny"]).stdout
     assert "backbone-adapter+head-adapter" in text and "frozen" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_settings_from_a_pipe_are_read_once(dataset: Path, tmp_path: Path) -> None:
+    """`--config <(…)`: what is read twice is empty the second time."""
+    pipe = tmp_path / "settings"
+    os.mkfifo(pipe)
+    text = to_yaml(toy.settings(dataset, tmp_path / "run", run__steps=7))
+    threading.Thread(target=pipe.write_text, args=(text,), daemon=True).start()
+    command = [sys.executable, toy.__file__, "run", "--config", str(pipe), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert " 7 steps" in done.stdout
 
 
 @pytest.mark.slow
