@@ -227,7 +227,7 @@ class _Scoring:
             return encoded[scale]
 
         prompted = [
-            part[1].score(photo, seen_at(part[0]))
+            part[1].score(photo, seen_at(part[0]), show > 0)
             for part in (self._grounding, self._interactive)
             if part is not None
         ]

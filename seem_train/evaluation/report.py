@@ -27,7 +27,6 @@ _MATRIX = 40  #: categories up to which the whole confusion matrix is shown
 _CONFUSIONS = 15
 _PICTURE_HEIGHT = 300
 _JPEG_QUALITY = 82
-_FOUND = (46, 134, 222)  #: what a prompt found
 _CARDS = ("PQ", "mIoU", "AP", "cIoU", "NoC@0.85", "NoC@0.9")
 
 
@@ -229,7 +228,7 @@ def _figure(shown: ReportImage, images: SegmentationSet) -> str:
         (_overlay(photo, shown.id_map, predicted, images), "prediction"),
     ]
     for prompted in shown.prompted:
-        picture, said = draw.overlay(photo, [draw.Tinted(prompted.mask, _FOUND)]), "one click"
+        picture, said = draw.overlay(photo, [draw.Tinted(prompted.mask, draw.FOUND)]), "one click"
         if isinstance(prompted.prompt, str):
             said = f"“{prompted.prompt}”"
         else:

@@ -193,8 +193,8 @@ class GroundingScorer:
         self._names = None if images.split.has_grounding else images.names
         self._all_sentences = all_sentences
 
-    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> PromptScore | None:
-        """Count an image; what its longest sentence found, to be shown."""
+    def score(self, photo: ScoredPhoto, features: ImageFeatures, show: bool = False) -> PromptScore | None:
+        """Count an image; with `show`, what its longest sentence found."""
         phrases = self._phrases(photo.sample)
         example: PromptScore | None = None
         rounds = max((len(texts) for _, texts in phrases), default=0)
@@ -208,7 +208,7 @@ class GroundingScorer:
                 logits = masks.at(best[few])
                 found = (logits.sigmoid() > 0.5).cpu().numpy()
                 ious = self._scores.update(found, photo.masks_of(segments[few]))
-                if number == 0 and few.start <= longest < few.stop:
+                if show and number == 0 and few.start <= longest < few.stop:
                     there = longest - few.start
                     example = PromptScore(texts[longest], found[there].copy(), float(ious[there]))
                 if self._search is not None:
@@ -280,8 +280,8 @@ class InteractiveScorer:
         self._seed = seed
         self._eligible = images.things if any(images.things) else [True] * len(images.things)
 
-    def score(self, photo: ScoredPhoto, features: ImageFeatures) -> PromptScore | None:
-        """Count an image; what the first click on one of its objects found, to be shown."""
+    def score(self, photo: ScoredPhoto, features: ImageFeatures, show: bool = False) -> PromptScore | None:
+        """Count an image; with `show`, what the first click on the middle one of its objects found."""
         objects = [
             place
             for place, segment in enumerate(photo.sample.segments)
@@ -299,15 +299,14 @@ class InteractiveScorer:
         draws = SeededDraws(stream_seed(self._seed, photo.record.id))
         logits: Tensor | None = None
         ious: list[Tensor] = []
-        example: PromptScore | None = None
+        example, chosen = None, len(objects) // 2
         for click in range(self._scores.max_clicks):
             prompts = ImagePrompts((), positive, negative, logits)
             with self._runtime.autocast():
                 logits = self._model.refine(features, prompts, draws)[0].float()
             masks = _masks(logits, features, photo, mode="bilinear")
             ious.append(_iou(masks, photo, objects))
-            chosen = len(objects) // 2
-            if click == 0 and positive[chosen].any():
+            if show and click == 0 and positive[chosen].any():
                 where = _middle(positive[chosen], features.sizes[0], photo.size)
                 found = (masks.at(slice(chosen, chosen + 1))[0].sigmoid() > 0.5).cpu().numpy()
                 example = PromptScore(where, found, float(ious[0][chosen]))

@@ -20,6 +20,7 @@ Color = tuple[int, int, int]
 FILL = 0.38  #: opacity of a region's fill
 _WHITE, _INK = (255, 255, 255), (32, 33, 36)
 _FOR, _AGAINST = (46, 174, 82), (221, 59, 59)  #: marks for and against an object
+FOUND = (46, 134, 222)  #: what a prompt found
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.output import draw
 
 HEIGHT = 240  #: of each picture of a sheet, pixels
-_FOUND = (46, 134, 222)
 
 
 def chosen(images: int, count: int) -> list[int]:
@@ -64,7 +63,7 @@ def _row(
     sentence = telling_sentence(sample, images.things)
     if sentence:
         mask = _answer_text(model, features, sentence, photo.shape[:2])
-        pictures.append(draw.overlay(photo, [draw.Tinted(mask, _FOUND)]))
+        pictures.append(draw.overlay(photo, [draw.Tinted(mask, draw.FOUND)]))
         captions.append(f"“{sentence}”")
     target = _target(sample)
     if target is not None:
@@ -146,7 +145,7 @@ def _answer_box(model: SEEM, features: ImageFeatures, target: np.ndarray, photo:
 def _answer_marks(model: SEEM, features: ImageFeatures, marks: Marks, photo: np.ndarray) -> np.ndarray:
     answer = model.refine(features, ImagePrompts.of([ObjectPrompt(marks)], features.sizes[0]), SeededDraws(0))
     mask = _at_full_size(answer[0], features, photo.shape[:2])[0].gt(0).cpu().numpy()
-    return draw.overlay(photo, [draw.Tinted(mask, _FOUND)])
+    return draw.overlay(photo, [draw.Tinted(mask, draw.FOUND)])
 
 
 def _scaled(features: ImageFeatures, photo: np.ndarray, x: float, y: float) -> tuple[float, float]:
