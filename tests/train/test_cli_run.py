@@ -28,14 +28,7 @@ from seem_train.training.step import TrainingStep
 cli = CliRunner()
 
 
-@pytest.fixture(autouse=True)
-def _micro() -> None:
-    toy.register_micro()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 def arguments(dataset: Path, tmp_path: Path, **changes: object) -> list[str]:

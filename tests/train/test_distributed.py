@@ -102,11 +102,6 @@ def settings(dataset: Path, **changes: object) -> Config:
     return toy.settings(dataset, dataset.parent / "unused", **plain | changes)
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
-
-
 def assert_close(one: Path, other: Path) -> None:
     first, second = torch.load(one), torch.load(other)
     assert set(first) == set(second)

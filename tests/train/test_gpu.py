@@ -34,11 +34,6 @@ def on_gpu(*arguments: object) -> tuple[str, Counter[str]]:
     return "\n".join(said), waits
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
-
-
 def test_the_pretended_gpu_refuses_what_a_gpu_refuses() -> None:
     code = """
 import torch, pretended_gpu

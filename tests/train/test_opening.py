@@ -29,10 +29,7 @@ from seem_train.weights.official import official_state_dict
 from seem_train.weights.opening import open_base, open_model, open_start
 from seem_train.weights.tensor_files import write_tensors
 
-
-@pytest.fixture(autouse=True)
-def _micro() -> None:
-    toy.register_micro()
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 @pytest.fixture(scope="module")

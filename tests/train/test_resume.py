@@ -23,15 +23,7 @@ from seem_train.training import checkpoint, trainer
 from seem_train.training.run_evaluation import RunEvaluation
 from seem_train.training.trainer import Run
 
-
-@pytest.fixture(autouse=True)
-def _micro() -> None:
-    toy.register_micro()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 def run_and_stop(config: Config, monkeypatch: pytest.MonkeyPatch, after: int, number: int) -> Run:

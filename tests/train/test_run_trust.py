@@ -21,15 +21,7 @@ from seem_train.losses.criterion import Criterion
 from seem_train.training import checkpoint, saving, trainer
 from seem_train.weights.opening import load_model
 
-
-@pytest.fixture(autouse=True)
-def _micro() -> None:
-    toy.register_micro()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,7 @@ RECORDED = Path(__file__).parent / "recorded"
 UNTOLD = "was saved by an earlier version, which did not note its data"
 
 
-@pytest.fixture(autouse=True)
-def _micro() -> None:
-    toy.register_micro()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 def test_a_run_that_did_not_note_its_data_goes_on_and_says_so(

@@ -32,15 +32,7 @@ from seem_train.weights.official import official_state_dict
 from seem_train.weights.presets import PRESETS
 from seem_train.weights.thresholds import read_thresholds
 
-
-@pytest.fixture(autouse=True)
-def _micro() -> None:
-    toy.register_micro()
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.toy_dataset(tmp_path_factory.mktemp("data") / "kitchen")
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 @pytest.fixture(scope="module")
