@@ -7,9 +7,10 @@ Masks travel as one id map an image, 16 bit a pixel; boolean masks are made last
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 import torch.utils.data
 from torch import Tensor
 
+from seem_train.config import Task
 from seem_train.data.augment import AugmentConfig, augment, draw_geometry
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.sampler import Draw, StepSampler
@@ -33,6 +35,7 @@ from seem_train.losses.targets import (
 from seem_train.model.language import training_prompts
 
 _GEOMETRY, _COLORS, _PHRASES, _STROKES = range(4)  #: purposes of generators
+TASKS: tuple[Task, ...] = get_args(Task)
 MOST_PHRASES = 4  #: sentences, or different categories, that an image is asked about in one step
 
 
@@ -145,7 +148,7 @@ class Batch:
 
     @property
     def texts(self) -> list[str]:
-        """All phrases, image after image; `targets` wants an embedding for each."""
+        """All phrases, image after image; as many as the grounding targets have masks."""
         return [phrase.text for example in self.examples for phrase in example.phrases]
 
     def said(self, image: int) -> list[str]:
@@ -164,13 +167,12 @@ class Batch:
         strokes = self.examples[image].strokes
         return strokes if len(strokes) else None
 
-    @property
-    def sizes(self) -> Sizes:
-        """For `Criterion.count`, before any mask is made."""
+    def sizes(self, tasks: Collection[Task] = TASKS) -> Sizes:
+        """Of `targets`, before any mask is made; for `Criterion.count`."""
         return Sizes(
             segments=tuple(len(example.categories) for example in self.examples),
-            phrases=tuple(len(example.phrases) for example in self.examples),
-            prompts=sum(len(example.prompted) for example in self.examples),
+            phrases=tuple(len(e.phrases) for e in self.examples) if "grounding" in tasks else None,
+            prompts=sum(len(e.prompted) for e in self.examples) if "interactive" in tasks else 0,
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -185,9 +187,8 @@ class Batch:
         """Called by ``DataLoader``."""
         return replace(self, images=self.images.pin_memory(), id_maps=self.id_maps.pin_memory())
 
-    def targets(self, texts: Tensor | None = None) -> Targets:
-        """Boolean masks of all tasks, where the pixels are. `texts` [N, D]: the embeddings of `texts`; none:
-        grounding is not trained."""
+    def targets(self, tasks: Collection[Task] = TASKS) -> Targets:
+        """Boolean masks of what is learned, where the pixels are; of objects always."""
         device = self.id_maps.device
         counts = tuple(len(example.categories) for example in self.examples)
         masks = [
@@ -204,19 +205,18 @@ class Batch:
 
         categories = _on(chain(*(example.categories for example in self.examples)), device)
         grounding = None
-        if texts is not None:
+        if "grounding" in tasks:
             spoken = [example.phrases for example in self.examples]
             about = rows([[phrase.segment for phrase in phrases] for phrases in spoken])
             grounding = GroundingTargets(
                 masks=everything.index_select(0, about),
-                texts=texts,
                 groups=_on((phrase.group for phrases in spoken for phrase in phrases), device),
                 modes=tuple(example.mode for example in self.examples),
                 counts=tuple(len(phrases) for phrases in spoken),
             )
         prompted = [example.prompted for example in self.examples]
         spatial = None
-        if any(prompted):
+        if "interactive" in tasks and any(prompted):
             spatial = SpatialTargets(
                 masks=everything.index_select(0, rows(prompted)),
                 present=(True,) * sum(map(len, prompted)),

@@ -147,22 +147,31 @@ class Criterion:
         predictions: Predictions,
         targets: Targets,
         logit_scale: Tensor,
+        phrases: Tensor | None = None,
         counts: LossCounts | None = None,
     ) -> LossTerms:
-        """`logit_scale`: the model's learned log temperature, for grounding. `counts`: the divisors of the
-        whole step (see `LossCounts`); this batch's own where None. Raises `NonFiniteLoss` where a matching
-        cost is not finite.
+        """The terms of one batch.
+
+        Args:
+            logit_scale: the model's learned log temperature, for grounding.
+            phrases: [N, D] what the model makes of the phrases of `targets.grounding`, not normalised.
+            counts: the divisors of the whole step (see `LossCounts`); this batch's own where None.
+
+        Raises:
+            NonFiniteLoss: a matching cost is not finite.
+            ValueError: phrases are to be grounded, and their embeddings are missing.
         """
         layers = predictions.layers[::-1]
         device = layers[0].objects.masks.device
         with torch.autocast(device.type, enabled=False):
-            return self._terms(layers, targets, logit_scale, counts)
+            return self._terms(layers, targets, logit_scale, phrases, counts)
 
     def _terms(
         self,
         layers: Sequence[LayerPredictions],
         targets: Targets,
         logit_scale: Tensor,
+        phrases: Tensor | None,
         counts: LossCounts | None,
     ) -> LossTerms:
         objects = [layer.objects for layer in layers]
@@ -177,7 +186,10 @@ class Criterion:
         sizes: dict[Task, Sequence[int]] = {"objects": targets.objects.counts}
         similarity = None
         if grounding is not None:
-            similarity = text_logits([g.class_vectors for g in spoken], grounding, logit_scale)
+            if phrases is None:
+                raise ValueError("the targets have phrases: their text embeddings are needed")
+            class_vectors = [g.class_vectors for g in spoken]
+            similarity = text_logits(class_vectors, phrases, grounding.counts, logit_scale)
             costs["grounding"] = self._mask_costs("grounding", spoken, grounding, self.config.costs)
             costs["grounding"] += self.config.costs.category * text_costs(similarity.detach())
             sizes["grounding"] = grounding.counts

@@ -18,14 +18,17 @@ from seem_train.losses.targets import GroundingTargets
 MAX_SCALE = 100.0  #: ceiling of the learned temperature exp(logit_scale), as in CLIP
 
 
-def text_logits(vectors: Sequence[Tensor], targets: GroundingTargets, logit_scale: Tensor) -> Tensor:
+def text_logits(
+    vectors: Sequence[Tensor], phrases: Tensor, counts: Sequence[int], logit_scale: Tensor
+) -> Tensor:
     """Scaled cosine of every grounding query with every phrase of its image: [L, B, Q, T] float32.
 
-    `vectors`: class vectors [B, Q, D] of each layer; `logit_scale`: the model's learned log temperature.
-    Places beyond an image's number of phrases repeat the batch's first phrase and mean nothing.
+    `vectors`: class vectors [B, Q, D] of each layer; `phrases`: [N, D] text embeddings, image after image,
+    `counts` of each; `logit_scale`: the model's learned log temperature. Places beyond an image's number of
+    phrases repeat the batch's first phrase and mean nothing.
     """
-    rows, _ = padded_rows(targets.counts, targets.texts.device)
-    texts = _unit(targets.texts.float()).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+    rows, _ = padded_rows(counts, phrases.device)
+    texts = _unit(phrases.float()).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
     queries = _unit(torch.stack([v.float() for v in vectors]))
     return logit_scale.float().exp().clamp(max=MAX_SCALE) * (queries @ texts.mT)
 

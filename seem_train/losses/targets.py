@@ -3,7 +3,7 @@
 All masks of a task lie in one tensor, the images' masks one after another; `counts` (Python integers) says
 how many belong to each image. Sizes are therefore known without asking the device anything.
 
-N masks of the batch in all, (H, W) the padded image size (predictions may be coarser), D the text width.
+N masks of the batch in all, (H, W) the padded image size (predictions may be coarser).
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class GroundingTargets:
     """
 
     masks: Tensor  #: [N, H, W] bool or uint8 (0 and 1; the original let 255 in from padding)
-    texts: Tensor  #: [N, D] text embeddings, not normalised
     groups: Tensor  #: [N] int64, equal within an image where the texts are equal
     modes: tuple[GroundingMode, ...]  #: per image: sentences of annotators, or class names
     counts: tuple[int, ...]  #: phrases of each image; sums to N; an image may have none

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seem_train.adapters.strategies import INTERACTIVE_ONLY
+from seem_train.config import Task
 from seem_train.data.batch import Batch
 from seem_train.data.clicks import next_click
 from seem_train.losses.criterion import Criterion, touch
@@ -64,7 +65,7 @@ class TrainingStep(nn.Module):
         model: SEEM,
         criterion: Criterion,
         names: Collection[str],
-        tasks: Collection[str],
+        tasks: Collection[Task],
         refine_rounds: int,
         autocast: Callable[[], AbstractContextManager[object]],
         mean_template: bool = False,
@@ -86,12 +87,7 @@ class TrainingStep(nn.Module):
 
     def count(self, batch: Batch) -> LossCounts:
         """What this batch adds to the divisors of its step."""
-        sizes = batch.sizes
-        if "grounding" not in self.tasks:
-            sizes = replace(sizes, phrases=None)
-        if "interactive" not in self.tasks:
-            sizes = replace(sizes, prompts=0)
-        return self.criterion.count(sizes, self.model.config.decoder.queries)
+        return self.criterion.count(batch.sizes(self.tasks), self.model.config.decoder.queries)
 
     def forward(self, batch: Batch, counts: LossCounts, draws: StepDraws) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted loss, a scalar, and its unweighted parts [L], final layer first, detached."""
@@ -99,9 +95,8 @@ class TrainingStep(nn.Module):
         model_draws = SeededDraws(draws.model())
         categories = self._categories(draws.templates())
         texts = self.model.encode_text(batch.texts) if "grounding" in self.tasks else None
-        targets = batch.targets(None if texts is None else texts.vectors)
-        if "interactive" not in self.tasks:
-            targets = replace(targets, spatial=None)
+        phrases = None if texts is None else texts.vectors
+        targets = batch.targets(self.tasks)
         with self.autocast():
             features = self.model.encode_image(batch.images)
         prompts = self._prompts(batch, texts)
@@ -111,7 +106,7 @@ class TrainingStep(nn.Module):
         prepared = self.model.prepare(features, prompts, model_draws)
         with self.autocast():
             predictions = self.model.decode(features, prepared, categories, every_layer=True)
-        terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
+        terms = self.criterion(predictions, targets, self.model.language.logit_scale, phrases, counts)
         parts = {name: values.detach() for name, values in terms.raw.items()}
         return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
 

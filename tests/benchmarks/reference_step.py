@@ -78,7 +78,8 @@ class ReferenceStep(TrainingStep):
         with self.autocast():
             self._names = unit(encode_padded(self.model, names).vectors)
             phrases = [encode_padded(self.model, [p.text for p in e.phrases]) for e in batch.examples]
-        targets = batch.targets(torch.cat([texts.vectors for texts in phrases]).float())
+        vectors = torch.cat([texts.vectors for texts in phrases]).float()
+        targets = batch.targets(self.tasks)
         with as_the_original(), self.autocast():
             features = self.model.encode_image(batch.images)
             prompts = [
@@ -93,7 +94,7 @@ class ReferenceStep(TrainingStep):
                 features, prompts, self._names, draws=model_draws, every_layer=True
             )
         with as_the_original():
-            terms = self.criterion(predictions, targets, self.model.language.logit_scale, counts)
+            terms = self.criterion(predictions, targets, self.model.language.logit_scale, vectors, counts)
         parts = {name: values[0].detach() for name, values in terms.raw.items()}
         for value in terms.stacked():
             value.item()

@@ -189,11 +189,14 @@ def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:
     predictions = model.decode(features, prompts, categories, draws=draws, every_layer=True)
     if draws.used != len(draws.recorded):
         raise ValueError(f"only {draws.used} of {len(draws.recorded)} recorded draws were used")
-    targets = _targets(case, texts, features.padded)
+    targets = _targets(case, features.padded)
+    assert targets.grounding is not None
+    vectors = [t.vectors[:count] for t, count in zip(texts, targets.grounding.counts, strict=True)]
     decoder = json.loads(case.path("config").read_text(encoding="utf-8"))["MODEL"]["DECODER"]
     source: PointSource = GridPoints(*case.info["grid"]) if case.info["grid"] else RecordedPoints.of(case)
     criterion = Criterion(loss_config(decoder), source)
-    return criterion(predictions, targets, model.language.logit_scale), targets, predictions
+    terms = criterion(predictions, targets, model.language.logit_scale, torch.cat(vectors))
+    return terms, targets, predictions
 
 
 def _prompts(
@@ -225,7 +228,7 @@ def _prompts(
     ]
 
 
-def _targets(case: Case, texts: list[TextEmbeddings], padded: tuple[int, int]) -> Targets:
+def _targets(case: Case, padded: tuple[int, int]) -> Targets:
     masks = [_padded(m, padded) for m in of_images(case, "gt_masks")]
     spatial = [_padded(m, padded) for m in of_images(case, "spatial_gt_masks")]
     # An image without phrases has an empty tensor of any shape.
@@ -241,7 +244,6 @@ def _targets(case: Case, texts: list[TextEmbeddings], padded: tuple[int, int]) -
         ),
         GroundingTargets(
             torch.cat(phrases),
-            torch.cat([t.vectors[:count] for t, count in zip(texts, counts, strict=True)]),
             torch.cat(
                 [torch.tensor(g["hash"][:count]) for g, count in zip(described, counts, strict=True)]
             ).long(),

@@ -15,6 +15,7 @@ from table_scenes import table_scene, write_split, write_tables
 
 from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import (
+    TASKS,
     Batch,
     Example,
     StepPhrase,
@@ -125,8 +126,7 @@ def test_an_error_in_a_worker_ends_the_process(tmp_path: Path) -> None:
 def test_masks_are_those_of_the_id_maps(tmp_path: Path) -> None:
     dataset = training_set(write_tables(tmp_path))
     batch = collate([dataset[Draw(0, index)] for index in range(4)])
-    texts = torch.randn(len(batch.texts), 5)
-    targets = batch.targets(texts)
+    targets = batch.targets()
     row = 0
     for b, example in enumerate(batch.examples):
         for place, category in enumerate(example.categories):
@@ -137,7 +137,6 @@ def test_masks_are_those_of_the_id_maps(tmp_path: Path) -> None:
     assert targets.objects.masks.dtype == torch.bool
     assert targets.grounding is not None
     assert targets.spatial is not None
-    assert targets.grounding.texts is texts
     phrases = [(b, phrase) for b, example in enumerate(batch.examples) for phrase in example.phrases]
     for mask, (b, phrase) in zip(targets.grounding.masks, phrases, strict=True):
         assert torch.equal(mask, batch.id_maps[b] == phrase.segment + 1)
@@ -145,8 +144,11 @@ def test_masks_are_those_of_the_id_maps(tmp_path: Path) -> None:
     for mask, (b, place) in zip(targets.spatial.masks, prompts, strict=True):
         assert torch.equal(mask, batch.id_maps[b] == place + 1)
         assert mask.sum() >= 10
-    assert targets.sizes == batch.sizes
-    assert batch.targets().grounding is None
+    assert len(targets.grounding.masks) == len(batch.texts)
+    for tasks in (("panoptic",), ("panoptic", "grounding"), ("interactive",), TASKS):
+        assert batch.targets(tasks).sizes == batch.sizes(tasks)
+        assert (batch.targets(tasks).grounding is None) == ("grounding" not in tasks)
+        assert (batch.targets(tasks).spatial is None) == ("interactive" not in tasks)
 
 
 def test_an_image_without_segments_makes_a_batch_too(tmp_path: Path) -> None:
@@ -154,12 +156,12 @@ def test_an_image_without_segments_makes_a_batch_too(tmp_path: Path) -> None:
     write_split(tmp_path, "train", {"a.png": (photo, ids * 0, {})})
     dataset = training_set(tmp_path)
     batch = collate([dataset[Draw(0, 0)]])
-    targets = batch.targets(torch.zeros(0, 5))
+    targets = batch.targets()
     assert targets.objects.masks.shape == (0, 96, 96)
     assert targets.spatial is None
     assert batch.strokes(0) is None
     assert batch.texts == batch.said(0) == []
-    assert batch.sizes.segments == (0,)
+    assert batch.sizes().segments == (0,)
 
 
 def test_sentences_are_asked_where_there_are_some_and_categories_elsewhere(tmp_path: Path) -> None:

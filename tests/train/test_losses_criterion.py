@@ -24,6 +24,7 @@ from seem_train.model.predictions import (
 
 QUERIES, DIM, CATEGORIES, SIZE = 7, 8, 5, 32
 SCALE = torch.tensor(1.0)
+NO_VECTORS = torch.zeros(0, DIM)
 
 
 def predictions(images: int, prompts: int, layers: int = 3) -> Predictions:
@@ -70,13 +71,20 @@ def targets(
         ObjectTargets(blobs(sum(segments)), torch.arange(sum(segments)) % CATEGORIES, segments),
         GroundingTargets(
             blobs(sum(phrases)),
-            torch.linspace(-1, 1, sum(phrases) * DIM).sin().view(-1, DIM),
             torch.arange(sum(phrases)) // 2,
             modes,
             phrases,
         ),
         SpatialTargets(masks, tuple(n not in absent for n in range(sum(prompts))), prompts),
     )
+
+
+def vectors_of(truth: Targets, image: int | None = None) -> torch.Tensor:
+    """What a text encoder might make of the phrases: of all, or of one image."""
+    assert truth.grounding is not None
+    counts = truth.grounding.counts
+    vectors = torch.linspace(-1, 1, sum(counts) * DIM).sin().view(-1, DIM)
+    return vectors if image is None else vectors.split(counts)[image]
 
 
 def image_of(whole: Predictions, image: int, prompts: int) -> Predictions:
@@ -115,7 +123,7 @@ def part_of(whole: Targets, image: int) -> Targets:
     a, b, c = cut(o.counts), cut(g.counts), cut(s.counts)
     return Targets(
         ObjectTargets(o.masks[a], o.categories[a], (o.counts[image],)),
-        GroundingTargets(g.masks[b], g.texts[b], g.groups[b], (g.modes[image],), (g.counts[image],)),
+        GroundingTargets(g.masks[b], g.groups[b], (g.modes[image],), (g.counts[image],)),
         SpatialTargets(s.masks[c], s.present[c], (s.counts[image],)) if s.counts[image] else None,
     )
 
@@ -151,7 +159,6 @@ def test_final_layer_equals_the_original(shared_parity: Path, case: str) -> None
         ),
         GroundingTargets(
             torch.cat([data[f"in.{b}.grounding_masks"].byte().view(-1, *masks.shape[1:]) for b in images]),
-            torch.cat([data[f"target.{b}.grounding_class_embs"][: phrases[b]] for b in images]),
             torch.cat([torch.tensor(info["groundings"][b]["hash"][: phrases[b]]) for b in images]),
             tuple(g["mode"] for g in info["groundings"]),
             phrases,
@@ -171,7 +178,8 @@ def test_final_layer_equals_the_original(shared_parity: Path, case: str) -> None
     )
     criterion = Criterion(LossConfig().as_executed(), GridPoints(*info["grid"]))
     scale = weights["sem_seg_head.predictor.lang_encoder.logit_scale"]
-    terms = criterion(Predictions((layer,)), golden, scale)
+    vectors = torch.cat([data[f"target.{b}.grounding_class_embs"][: phrases[b]] for b in images])
+    terms = criterion(Predictions((layer,)), golden, scale, vectors)
     assert len(terms.names) == 9
     for name, value in zip(terms.names, terms.stacked().tolist(), strict=True):
         assert value == pytest.approx(info["raw_losses"][name], rel=1e-5, abs=1e-6), name
@@ -208,11 +216,14 @@ def test_micro_batches_with_common_counts_give_the_gradient_of_the_whole_batch(
     torch.manual_seed(0)
     whole, truth = predictions(2, max(prompts)), targets(segments, phrases, prompts, absent)
     criterion = Criterion(points=GridPoints(8, 8))
-    together = criterion(whole, truth, SCALE)
+    together = criterion(whole, truth, SCALE, vectors_of(truth))
     counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), LossCounts())
     assert counts.as_tuple() == pytest.approx(criterion.count(truth.sizes, QUERIES).as_tuple())
     parts = [
-        criterion(image_of(whole, b, prompts[b]), part_of(truth, b), SCALE, counts).total for b in range(2)
+        criterion(
+            image_of(whole, b, prompts[b]), part_of(truth, b), SCALE, vectors_of(truth, b), counts
+        ).total
+        for b in range(2)
     ]
     assert torch.isfinite(together.total)
     torch.testing.assert_close(parts[0] + parts[1], together.total)
@@ -228,9 +239,12 @@ def test_ranks_whose_gradients_are_averaged_give_the_gradient_of_the_whole_batch
     torch.manual_seed(0)
     whole, truth = predictions(2, 1), targets((1, 0), (1, 0), (1, 1), (1,))
     criterion = Criterion(points=GridPoints(8, 8))
-    together = gradients(criterion(whole, truth, SCALE).total, leaves(whole))
+    together = gradients(criterion(whole, truth, SCALE, vectors_of(truth)).total, leaves(whole))
     counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), LossCounts()).over(2)
-    ranks = [criterion(image_of(whole, b, 1), part_of(truth, b), SCALE, counts).total for b in range(2)]
+    ranks = [
+        criterion(image_of(whole, b, 1), part_of(truth, b), SCALE, vectors_of(truth, b), counts).total
+        for b in range(2)
+    ]
     averaged = gradients((ranks[0] + ranks[1]) / 2, leaves(whole))
     for one, other in zip(averaged, together, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
@@ -238,7 +252,7 @@ def test_ranks_whose_gradients_are_averaged_give_the_gradient_of_the_whole_batch
 
 def test_every_prediction_that_a_task_uses_gets_a_gradient_even_without_targets() -> None:
     whole = predictions(1, 1)
-    terms = Criterion(points=GridPoints(4, 4))(whole, targets((0,), (0,), (1,), (0,)), SCALE)
+    terms = Criterion(points=GridPoints(4, 4))(whole, targets((0,), (0,), (1,), (0,)), SCALE, NO_VECTORS)
     terms.total.backward()
     for layer in whole.layers:
         assert layer.grounding is not None
@@ -259,23 +273,27 @@ def test_phrases_that_read_the_same_share_their_matches() -> None:
     ce = {}
     for name, groups in (("same", [4, 4]), ("different", [4, 5])):
         truth_now = replace(truth, grounding=replace(truth.grounding, groups=torch.tensor(groups)))
-        terms = Criterion(points=GridPoints(8, 8))(whole, truth_now, SCALE)
+        terms = Criterion(points=GridPoints(8, 8))(whole, truth_now, SCALE, vectors_of(truth))
         ce[name] = terms.raw["loss_grounding_ce"]
         (queries, phrases) = terms.pairs["grounding"].per_image(QUERIES, (2,))[0][0]
     unit = torch.nn.functional.normalize
-    logits = (
-        SCALE.exp() * unit(layer.grounding.class_vectors[0], dim=-1) @ unit(truth.grounding.texts, dim=-1).T
-    )
+    logits = SCALE.exp() * unit(layer.grounding.class_vectors[0], dim=-1) @ unit(vectors_of(truth), dim=-1).T
     log_p = logits.log_softmax(0)
     own = torch.stack([log_p[q, t] for q, t in zip(queries, phrases, strict=True)])
     torch.testing.assert_close(ce["different"][0], -2.0 * own.mean(), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ce["same"][0], -2.0 * log_p[queries].mean(0).mean(), atol=1e-5, rtol=1e-5)
 
 
+def test_phrases_without_embeddings_are_refused() -> None:
+    whole, truth = predictions(1, 1), targets((1,), (1,), (1,))
+    with pytest.raises(ValueError, match="embeddings are needed"):
+        Criterion(points=GridPoints(8, 8))(whole, truth, SCALE)
+
+
 def test_the_original_silences_grounding_where_one_image_has_no_phrase_and_we_do_not() -> None:
     whole, truth = predictions(2, 1), targets((2, 2), (2, 0), (1, 1))
-    ours = Criterion(points=GridPoints(8, 8))(whole, truth, SCALE)
-    theirs = Criterion(LossConfig().as_executed(), GridPoints(8, 8))(whole, truth, SCALE)
+    ours = Criterion(points=GridPoints(8, 8))(whole, truth, SCALE, vectors_of(truth))
+    theirs = Criterion(LossConfig().as_executed(), GridPoints(8, 8))(whole, truth, SCALE, vectors_of(truth))
     assert (ours.raw["loss_grounding_ce"] > 0).all()
     assert not theirs.raw["loss_grounding_ce"].any()
 
@@ -316,8 +334,8 @@ def test_half_precision_predictions_under_autocast_are_computed_in_float32() -> 
     )
     criterion = Criterion(points=GridPoints(8, 8))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = criterion(half, truth, SCALE)
-    expected = criterion(same, truth, SCALE)
+        terms = criterion(half, truth, SCALE, vectors_of(truth))
+    expected = criterion(same, truth, SCALE, vectors_of(truth))
     assert terms.stacked().dtype == torch.float32
     torch.testing.assert_close(terms.stacked(), expected.stacked())
 
@@ -328,7 +346,7 @@ def test_a_diverged_network_is_named_term_by_term() -> None:
     with torch.no_grad():
         whole.layers[1].objects.masks[0, 3] = float("nan")
     with pytest.raises(NonFiniteLoss, match="matching_objects_1") as caught:
-        criterion(whole, truth, SCALE)
+        criterion(whole, truth, SCALE, vectors_of(truth))
     assert caught.value.terms == ("matching_objects_1",)
     whole = predictions(1, 1)
     final = whole.final.spatial
@@ -336,7 +354,7 @@ def test_a_diverged_network_is_named_term_by_term() -> None:
     with torch.no_grad():
         final.mask_vectors[:] = float("inf")
     with pytest.raises(NonFiniteLoss, match="loss_spatial_ce_0"):
-        criterion(whole, truth, SCALE).check_finite()
+        criterion(whole, truth, SCALE, vectors_of(truth)).check_finite()
 
 
 class Waits(TorchDispatchMode):
@@ -361,7 +379,7 @@ def test_the_host_waits_for_nothing_but_the_matching() -> None:
     with Waits() as waits:
         criterion = Criterion(points=RandomPoints(64))
         counts = criterion.count(truth.sizes, QUERIES)
-        criterion(whole, truth, SCALE, counts).total.backward()
+        criterion(whole, truth, SCALE, vectors_of(truth), counts).total.backward()
     assert waits.found == []
 
 
