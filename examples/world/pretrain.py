@@ -1,6 +1,6 @@
 """Pretrain a model on the endless world of scenes, in stages, on whatever time there is.
 
-    python -m examples.world.pretrain FOLDER [--config examples/world/pretrain.yaml] [--minutes M]
+    python -m examples.world.pretrain FOLDER [--config pretrain.yaml] [--minutes M] [--device D]
 
 The same command goes on where the last one stopped. FOLDER holds `weights.safetensors` (the running average,
 under official names), `state.pt`, and `log.csv`. Step n sees the same scenes and makes the same draws however
@@ -21,6 +21,7 @@ import cv2
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from examples.world.scene import Scene, make_scene
@@ -39,6 +40,9 @@ from seem_train.weights.official import load_official, official_state_dict
 from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
 from seem_train.weights.trunk_weights import load_pretrained
+
+TOLD_TOGETHER = 20  #: steps between two lines of the log
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -159,13 +163,13 @@ def new_model(recipe: Recipe) -> SEEM:
 
 
 class Pretraining:
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
-        self.folder, self.recipe, self.step = folder, recipe, 0
-        self.model = new_model(recipe)
+    def __init__(self, folder: Path, recipe: Recipe, device: torch.device = CPU) -> None:
+        self.folder, self.recipe, self.step, self.device = folder, recipe, 0, device
+        self.model = new_model(recipe).to(device)
         kinds = (recipe.objects_weight, recipe.grounding_weight, recipe.spatial_weight)
         objects, grounding, spatial = (TaskWeights(*w) for w in kinds)
         loss = LossConfig(objects=objects, grounding=grounding, spatial=spatial)
-        runtime = Runtime(torch.device("cpu"))
+        runtime = Runtime(device)
         self.module = TrainingStep(
             self.model,
             Criterion(loss, RandomPoints(points=recipe.points)),
@@ -190,7 +194,7 @@ class Pretraining:
         state = torch.load(file, map_location="cpu", weights_only=True)
         load_official(self.model, state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.average = state["ema"]
+        self.ema.average = {name: value.to(self.device) for name, value in state["ema"].items()}
         self.step = state["step"]
         print(f"going on at step {self.step}", flush=True)
 
@@ -222,26 +226,28 @@ class Pretraining:
                 parameter.requires_grad_(not frozen)
         return stage, rate
 
-    def take(self, batch: Batch) -> dict[str, float]:
+    def take(self, batch: Batch) -> dict[str, Tensor | float]:
+        """One step; what it tells stays on the device, so that the next step need not wait for it."""
         stage, rate = self.set_rates()
         self.module.names = names_of_step(self.recipe, self.step)
         self.optimizer.zero_grad(set_to_none=True)
+        batch = batch.to(self.device)
         loss, parts = self.module(batch, self.module.count(batch), StepDraws(self.recipe.seed, self.step))
-        if not torch.isfinite(loss):
-            raise SystemExit(f"the loss is not finite at step {self.step}")
         loss.backward()
         norm = optim.clip_gradients([p for p in self.trained.values() if p.requires_grad], 5.0)
         self.optimizer.step()
         self.step += 1
         self.ema.update(self.trained, self.step)
-        final = {name.removeprefix("loss_"): float(values[0]) for name, values in parts.items()}
-        return {"side": stage.side, "lr": rate, "loss": float(loss.detach()), "norm": float(norm)} | final
+        final = {name.removeprefix("loss_"): values[0] for name, values in parts.items()}
+        return {"side": stage.side, "lr": rate, "loss": loss.detach(), "norm": norm.detach()} | final
 
 
-def run(folder: Path, recipe: Recipe, minutes: float | None, config: Path) -> None:
+def run(
+    folder: Path, recipe: Recipe, minutes: float | None, config: Path, device: torch.device = CPU
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_bytes(config.read_bytes())
-    pretraining = Pretraining(folder, recipe)
+    pretraining = Pretraining(folder, recipe, device)
     pretraining.resume()
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -255,12 +261,13 @@ def run(folder: Path, recipe: Recipe, minutes: float | None, config: Path) -> No
         collate_fn=collate,
         prefetch_factor=3 if recipe.workers else None,
         worker_init_fn=_let_the_run_end_first,
+        pin_memory=device.type == "cuda",
     )
     began = saved = time.monotonic()
-    rows: list[dict[str, float]] = []
+    rows: list[dict[str, Tensor | float]] = []
     for batch in loader:
         rows.append(pretraining.take(batch))
-        if len(rows) == 20:
+        if len(rows) == TOLD_TOGETHER:
             _log(folder / "log.csv", pretraining.step, rows)
             rows = []
         ended = bool(stopping) or (minutes is not None and time.monotonic() - began > 60 * minutes)
@@ -279,9 +286,11 @@ def _let_the_run_end_first(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _log(file: Path, step: int, rows: list[dict[str, float]]) -> None:
+def _log(file: Path, step: int, rows: list[dict[str, Tensor | float]]) -> None:
     names = sorted({name for row in rows for name in row})
-    means = {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}
+    means = {n: float(np.mean([float(row[n]) for row in rows if n in row])) for n in names}
+    if not np.isfinite(means["loss"]):
+        raise SystemExit(f"the loss is not finite in the {len(rows)} steps before {step}")
     new = not file.is_file()
     with file.open("a", newline="") as stream:
         writer = csv.writer(stream)
@@ -298,9 +307,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("pretrain.yaml"))
     parser.add_argument("--minutes", type=float, help="stop after so long; the same command goes on")
+    parser.add_argument("--device", type=torch.device, default=CPU, help="cpu or cuda")
     arguments = parser.parse_args()
     recipe = msgspec.yaml.decode(arguments.config.read_bytes(), type=Recipe)
-    run(arguments.folder, recipe, arguments.minutes, arguments.config)
+    if arguments.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    run(arguments.folder, recipe, arguments.minutes, arguments.config, arguments.device)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from torch import Tensor
 
 
 class Draws(Protocol):
-    def points(self, weights: Tensor, count: int) -> Tensor:
-        """`count` different indices into `weights` [N], ascending; likelier where the weight is larger."""
+    def points(self, owners: Tensor, count: int) -> Tensor | slice:
+        """`count` different of N pixels, ascending: indices, or all. `owners` [N]: the object of each; every
+        object has the same chance in total."""
         ...
 
     def queries(self, among: int, count: int) -> Tensor:
@@ -35,9 +36,10 @@ class SeededDraws:
     def __init__(self, seed: int = 0, generator: torch.Generator | None = None) -> None:
         self.generator = generator or torch.Generator().manual_seed(seed)
 
-    def points(self, weights: Tensor, count: int) -> Tensor:
-        if count >= len(weights):
-            return torch.arange(len(weights))
+    def points(self, owners: Tensor, count: int) -> Tensor | slice:
+        if count >= len(owners):
+            return slice(None)
+        weights = owners.bincount().float().reciprocal()[owners]
         # A race of exponential clocks is weighted drawing without replacement, for any number of pixels
         # (torch.multinomial stops at 2^24).
         clocks = torch.empty(len(weights)).exponential_(generator=self.generator)
@@ -74,10 +76,10 @@ class ReplayDraws:
         self.used += 1
         return draw.flatten()
 
-    def points(self, weights: Tensor, count: int) -> Tensor:
-        count = min(count, len(weights))
-        if count == len(weights) and not self.full_sets:
-            return torch.arange(count)
+    def points(self, owners: Tensor, count: int) -> Tensor | slice:
+        count = min(count, len(owners))
+        if count == len(owners) and not self.full_sets:
+            return slice(None)
         return self.take("prompt pixels", count).sort().values
 
     def queries(self, among: int, count: int) -> Tensor:  # noqa: ARG002

@@ -119,23 +119,23 @@ def _sample(
     device: torch.device,
 ) -> SampledPixels:
     drawn = [[_draw(*pixels, limit, draws) for pixels in sign] for sign in (positive, negative)]
-    points, owners, signs = [], [], []
+    points, owners = [], []
     for (for_points, for_owners), (against_points, against_owners) in zip(*drawn, strict=True):
-        points.append(torch.cat((for_points, against_points)))
-        owners.append(torch.cat((for_owners, against_owners)))
-        signs.append(torch.arange(len(points[-1])) < len(for_points))
+        points.append(torch.cat((for_points, against_points)) if len(against_points) else for_points)
+        owners.append(torch.cat((for_owners, against_owners)) if len(against_owners) else for_owners)
+    padded = pad_sequence(points, batch_first=True)
+    positives = torch.tensor([len(for_points) for for_points, _ in drawn[0]])
     return SampledPixels(
-        points=pad_sequence(points, batch_first=True).to(device, non_blocking=True),
+        points=padded.to(device, non_blocking=True),
         owners=pad_sequence(owners, batch_first=True, padding_value=-1).to(device, non_blocking=True),
-        positive=pad_sequence(signs, batch_first=True).to(device, non_blocking=True),
+        positive=(torch.arange(padded.shape[1]) < positives[:, None]).to(device, non_blocking=True),
     )
 
 
 def _draw(points: Tensor, owners: Tensor, limit: int, draws: Draws) -> tuple[Tensor, Tensor]:
     if not len(points):
         return points, owners
-    weights = owners.bincount().float().reciprocal()[owners]  # each object has the same chance in total
-    chosen = draws.points(weights, min(limit, len(points)))
+    chosen = draws.points(owners, min(limit, len(points)))
     return points[chosen], owners[chosen]
 
 

@@ -125,6 +125,10 @@ class SEEM(nn.Module):
         height = -(-max(h for h, _ in sizes) // divisor) * divisor
         width = -(-max(w for _, w in sizes) // divisor) * divisor
         batch = self.pixel_mean.new_zeros(len(sizes), 3, height, width)
+        if isinstance(images, Tensor):  # one shape: all at once
+            h, w = sizes[0]
+            batch[:, :, :h, :w] = (images.to(self.device, torch.float32) - self.pixel_mean) / self.pixel_std
+            return batch, sizes
         for row, image, (h, w) in zip(batch, images, sizes, strict=True):
             row[:, :h, :w] = (image.to(self.device, torch.float32) - self.pixel_mean) / self.pixel_std
         return batch, sizes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -97,9 +97,9 @@ class TrainingStep(nn.Module):
         texts = self.model.encode_text(batch.texts) if "grounding" in self.tasks else None
         phrases = None if texts is None else texts.vectors
         targets = batch.targets(self.tasks)
+        prompts = self._prompts(batch, texts)  # may wait for the device, so before the long work there
         with self.autocast():
             features = self.model.encode_image(batch.images)
-        prompts = self._prompts(batch, texts)
         if targets.spatial is not None:
             for _ in range(draws.rounds(self.refine_rounds)):
                 prompts = self._refined(features, prompts, targets.spatial, model_draws)
@@ -128,27 +128,26 @@ class TrainingStep(nn.Module):
     def _refined(
         self, features: ImageFeatures, prompts: list[ImagePrompts], truth: SpatialTargets, draws: SeededDraws
     ) -> list[ImagePrompts]:
-        """One round of a user who looks at the answer and clicks where it is most wrong."""
+        """One round of a user who looks at the answers and clicks where each is most wrong."""
         answers = self._answers(features, prompts, draws)
-        refined = []
-        masks = _per_image(truth.masks, truth.counts)
-        for prompt, answer, gt in zip(prompts, answers, masks, strict=True):
-            if prompt.positive is None:
-                refined.append(prompt)
-                continue
-            previous = answer[: len(gt)].float()
-            strokes = prompt.positive
-            against = torch.zeros_like(strokes) if prompt.negative is None else prompt.negative
-            shown, denied = (marks.to(gt.device, non_blocking=True) for marks in (strokes, against))
-            positive, negative = torch.stack(next_click(previous, gt.bool(), shown, denied)).cpu()
-            refined.append(replace(prompt, positive=positive, negative=negative, previous=previous))
-        return refined
+        counts = [prompt.objects for prompt in prompts]
+        previous = torch.cat([a[:count] for a, count in zip(answers, counts, strict=True)]).float()
+        marks = [
+            (p.positive, torch.zeros_like(p.positive) if p.negative is None else p.negative)
+            for p in prompts
+            if p.positive is not None
+        ]
+        gt = truth.masks.bool()
+        # All objects of the batch at once: on a GPU every answer that the host reads waits for the device.
+        shown, denied = (torch.cat(of).to(gt.device, non_blocking=True) for of in zip(*marks, strict=True))
+        clicked = torch.stack(next_click(previous, gt, shown, denied)).cpu()
+        pieces = zip(prompts, *(marks.split(counts) for marks in (*clicked, previous)), strict=True)
+        return [
+            replace(prompt, positive=positive, negative=negative, previous=logits) if len(logits) else prompt
+            for prompt, positive, negative, logits in pieces
+        ]
 
     def _answers(self, features: ImageFeatures, prompts: list[ImagePrompts], draws: SeededDraws) -> Tensor:
         """[B, K, h, w] mask logits of every prompted object; nothing else is asked."""
         with self.autocast():
             return self.model.refine(features, [replace(p, texts=()) for p in prompts], draws)
-
-
-def _per_image(masks: Tensor, counts: Collection[int]) -> Iterator[Tensor]:
-    return iter(masks.split(list(counts)))
