@@ -18,7 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from examples.world.pretrain import Recipe, new_model
+from examples.world.pretrain import new_model
+from examples.world.recipe import Recipe
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate

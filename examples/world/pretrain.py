@@ -14,7 +14,6 @@ import csv
 import os
 import signal
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -22,20 +21,17 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from examples.world.scene import Scene, make_scene
-from examples.world.words import CATEGORIES, NAMES, THINGS
-from seem_train.data.batch import Batch, Example, StepPhrase, collate
-from seem_train.data.clicks import deepest_pixel
-from seem_train.data.strokes import SMALLEST, draw_stroke
+from examples.world.batches import SceneBatch, SceneBatches
+from examples.world.recipe import Recipe, Stage
+from examples.world.step import WorldStep
 from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
 from seem_train.losses.points import RandomPoints
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.timm import TimmTrunk
-from seem_train.runtime import Runtime
+from seem_train.runtime import stream_seed
 from seem_train.training import optim
-from seem_train.training.step import StepDraws, TrainingStep
 from seem_train.weights.official import load_official, official_state_dict
 from seem_train.weights.presets import get_preset
 from seem_train.weights.tensor_files import write_tensors
@@ -43,113 +39,6 @@ from seem_train.weights.trunk_weights import load_pretrained
 
 TOLD_TOGETHER = 20  #: steps between two lines of the log
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """So many steps at one size of picture; `trunk`: times the learning rate, 0 freezes it."""
-
-    steps: int
-    side: int
-    batch: int
-    lr: float
-    trunk: float = 0.0
-    last_lr: float | None = None  #: the rate falls to it along a line; None: it stays
-
-
-@dataclass(frozen=True)
-class Recipe:
-    model: str
-    stages: tuple[Stage, ...]
-    seed: int = 0
-    warmup: int = 100
-    objects: int = 6  #: prompted objects of a scene
-    phrases: int = 6
-    rounds: int = 2  #: of corrections before a step's loss, at most
-    strokes: dict[str, float] = field(default_factory=lambda: {"click": 1.0})
-    objects_weight: tuple[float, float, float] = (2.0, 5.0, 5.0)  #: cross entropy, BCE, dice
-    grounding_weight: tuple[float, float, float] = (0.4, 1.0, 1.0)
-    spatial_weight: tuple[float, float, float] = (0.4, 1.0, 1.0)
-    points: int = 512
-    ema: float = 0.998
-    aliases: float = 0.5  #: how often a category is called by another of its names
-    save_minutes: float = 4.0
-    workers: int = 1
-
-    @property
-    def steps(self) -> int:
-        return sum(stage.steps for stage in self.stages)
-
-    def at(self, step: int) -> tuple[Stage, int]:
-        """The stage of a step, and the step's number in it."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
-            step -= stage.steps
-        raise IndexError(step)
-
-
-class Scenes(Dataset[Example]):
-    """Scene n of the endless world as a training step sees it."""
-
-    def __init__(self, recipe: Recipe, first: int, last: int) -> None:
-        self.recipe, self.first, self.last = recipe, first, last
-
-    def __getitem__(self, place: tuple[int, int]) -> Example:
-        step, number = place
-        r = np.random.default_rng([self.recipe.seed, step, number])
-        return as_example(make_scene(r, self.recipe.at(step)[0].side), self.recipe, r)
-
-    def batches(self) -> list[list[tuple[int, int]]]:
-        stage = self.recipe.at
-        return [[(n, i) for i in range(stage(n)[0].batch)] for n in range(self.first, self.last)]
-
-
-def as_example(scene: Scene, recipe: Recipe, r: np.random.Generator) -> Example:
-    phrases = [scene.phrases[i] for i in r.permutation(len(scene.phrases))[: recipe.phrases]]
-    groups = {text: n for n, text in enumerate(dict.fromkeys(text for text, _ in phrases))}
-    areas = np.bincount(scene.id_map.ravel(), minlength=len(scene.categories) + 1)[1:]
-    things = np.array([CATEGORIES[c] in THINGS for c in scene.categories], bool)
-    order = np.argsort(r.random(len(areas)) - 0.5 * things, kind="stable")
-    chosen = [int(n) for n in order if areas[n] >= SMALLEST][: recipe.objects]
-    strokes = np.zeros((len(chosen), *scene.id_map.shape), bool)
-    names = list(recipe.strokes)
-    chance = np.array([recipe.strokes[n] for n in names]) / sum(recipe.strokes.values())
-    for stroke, segment in zip(strokes, chosen, strict=True):
-        kind = names[int(r.choice(len(names), p=chance))]
-        mask = scene.id_map == segment + 1
-        stroke[:] = click(mask, r) if kind == "click" else draw_stroke(mask, kind, r)
-    return Example(
-        image=torch.from_numpy(scene.image.transpose(2, 0, 1).copy()),
-        id_map=torch.from_numpy(scene.id_map),
-        categories=scene.categories,
-        mode="text",
-        phrases=tuple(StepPhrase(text.lower(), segment, groups[text]) for text, segment in phrases),
-        prompted=tuple(chosen),
-        strokes=torch.from_numpy(strokes),
-        file="scene",
-    )
-
-
-def click(mask: np.ndarray, r: np.random.Generator) -> np.ndarray:
-    """One click, 3 × 3 pixels, as evaluation makes it: in the middle of the object, or anywhere on it."""
-    if r.random() < 0.6:
-        y, x = deepest_pixel(mask)
-    else:
-        places = np.flatnonzero(mask)
-        y, x = divmod(int(places[r.integers(len(places))]), mask.shape[1])
-    marked = np.zeros_like(mask)
-    marked[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = True
-    return marked
-
-
-def names_of_step(recipe: Recipe, step: int) -> tuple[str, ...]:
-    """One of its names for each category."""
-    r = np.random.default_rng([recipe.seed, step, 1 << 20])
-    return tuple(
-        str(r.choice(NAMES[c][1:])) if len(NAMES[c]) > 1 and r.random() < recipe.aliases else c
-        for c in CATEGORIES
-    )
 
 
 def new_model(recipe: Recipe) -> SEEM:
@@ -169,15 +58,8 @@ class Pretraining:
         kinds = (recipe.objects_weight, recipe.grounding_weight, recipe.spatial_weight)
         objects, grounding, spatial = (TaskWeights(*w) for w in kinds)
         loss = LossConfig(objects=objects, grounding=grounding, spatial=spatial)
-        runtime = Runtime(device)
-        self.module = TrainingStep(
-            self.model,
-            Criterion(loss, RandomPoints(points=recipe.points)),
-            CATEGORIES,
-            ("panoptic", "grounding", "interactive"),
-            recipe.rounds,
-            runtime.autocast,
-        )
+        criterion = Criterion(loss, RandomPoints(points=recipe.points))
+        self.module = WorldStep(self.model, criterion, recipe.rounds)
         self.model.train()
         # Two rates: the trunk's, a multiple of the stage's, and that of all else; see `set_rates`.
         groups = optim.parameter_groups(self.model, 1.0, 0.05, {"backbone": 0.5})
@@ -226,13 +108,11 @@ class Pretraining:
                 parameter.requires_grad_(not frozen)
         return stage, rate
 
-    def take(self, batch: Batch) -> dict[str, Tensor | float]:
+    def take(self, batch: SceneBatch) -> dict[str, Tensor | float]:
         """One step; what it tells stays on the device, so that the next step need not wait for it."""
         stage, rate = self.set_rates()
-        self.module.names = names_of_step(self.recipe, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        batch = batch.to(self.device)
-        loss, parts = self.module(batch, self.module.count(batch), StepDraws(self.recipe.seed, self.step))
+        loss, parts = self.module(batch, stream_seed(self.recipe.seed, self.step))
         loss.backward()
         norm = optim.clip_gradients([p for p in self.trained.values() if p.requires_grad], 5.0)
         self.optimizer.step()
@@ -252,13 +132,12 @@ def run(
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _: stopping.append(n))
-    scenes = Scenes(recipe, pretraining.step, recipe.steps)
     cv2.setNumThreads(1)
     loader = DataLoader(
-        scenes,
-        batch_sampler=scenes.batches(),
+        SceneBatches(recipe),
+        batch_size=None,
+        sampler=range(pretraining.step, recipe.steps),
         num_workers=recipe.workers,
-        collate_fn=collate,
         prefetch_factor=3 if recipe.workers else None,
         worker_init_fn=_let_the_run_end_first,
         pin_memory=device.type == "cuda",

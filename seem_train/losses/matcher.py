@@ -75,11 +75,10 @@ def offsets(counts: Sequence[int]) -> list[int]:
 
 def padded_rows(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Target of each image and place, [B, N] (0 where padded), and which places are real, [B, N] bool."""
-    rows = torch.zeros(len(counts), max(counts, default=0), dtype=torch.long)
-    real = torch.zeros_like(rows, dtype=torch.bool)
-    for image, (start, count) in enumerate(zip(offsets(counts), counts, strict=True)):
-        rows[image, :count] = torch.arange(start, start + count)
-        real[image, :count] = True
+    place = np.arange(max(counts, default=0))
+    is_real = place < np.array(counts, np.int64)[:, None]
+    rows = np.where(is_real, np.array(offsets(counts), np.int64)[:, None] + place, 0)
+    rows, real = torch.from_numpy(rows), torch.from_numpy(is_real)
     return rows.to(device, non_blocking=True), real.to(device, non_blocking=True)
 
 

@@ -144,8 +144,9 @@ class Ema:
     def update(self, parameters: Mapping[str, Tensor], step: int) -> None:
         """Call after step number `step` (from 1); early steps move the average faster."""
         decay = min(self.decay, step / (step + 10))
-        for name, average in self.average.items():
-            average.lerp_(parameters[name].detach().float(), 1 - decay)
+        now = [parameters[name].detach().float() for name in self.average]
+        # One launch on a GPU. The name is private, and what torch.optim itself averages weights with.
+        torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     @torch.no_grad()
     def swap(self, parameters: Mapping[str, Tensor]) -> None:

@@ -14,10 +14,17 @@ import torch
 pytest.importorskip("skimage")
 
 from examples.world import pretrain
+from examples.world.batches import Asked, SceneBatches, ask, gather
+from examples.world.recipe import Recipe, Stage
 from examples.world.scene import SMALLEST, make_scene
 from examples.world.shapes import SHAPES
 from examples.world.surfaces import SURFACES
 from examples.world.words import CATEGORIES, COLORS, NAMES, STUFF, THINGS, held_out
+from seem_train.data.batch import Example, StepPhrase, collate
+from seem_train.losses.points import GridPoints
+from seem_train.model.language import BACKGROUND, training_prompts
+from seem_train.runtime import Runtime
+from seem_train.training.step import StepDraws, TrainingStep
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import read_tensors
 
@@ -102,11 +109,11 @@ def test_pairs_that_are_held_out_appear_only_where_they_are_wanted() -> None:
 @pytest.mark.slow
 def test_scenes_are_made_faster_than_a_step_learns_them() -> None:
     """Baseline: the training step of the committed recipe, in the same process."""
-    recipe = msgspec.yaml.decode(RECIPE.read_bytes(), type=pretrain.Recipe)
+    recipe = msgspec.yaml.decode(RECIPE.read_bytes(), type=Recipe)
     training = pretrain.Pretraining(Path("unused"), recipe)
-    examples = pretrain.Scenes(recipe, 0, 6)
+    scenes = SceneBatches(recipe)
     began = time.process_time()
-    batches = [pretrain.collate([examples[place] for place in batch]) for batch in examples.batches()]
+    batches = [scenes[step] for step in range(6)]
     making = time.process_time() - began
     training.take(batches[0])
     began = time.process_time()
@@ -128,7 +135,7 @@ stages:
   - {steps: 2, side: 64, batch: 2, lr: 1.0e-3, trunk: 0.3, last_lr: 1.0e-4}
 """
     (tmp_path / "recipe.yaml").write_bytes(small)
-    recipe = msgspec.yaml.decode(small, type=pretrain.Recipe)
+    recipe = msgspec.yaml.decode(small, type=Recipe)
     pretrain.run(tmp_path / "whole", recipe, None, tmp_path / "recipe.yaml")
     torch.manual_seed(5)
     for _ in range(4):
@@ -139,3 +146,55 @@ stages:
     assert all(torch.equal(t, whole["weights"][name]) for name, t in cut["weights"].items())
     average = read_tensors(tmp_path / "cut" / "weights.safetensors")
     assert set(average) == set(official_state_dict(pretrain.new_model(recipe)))
+
+
+def test_a_step_of_the_world_is_a_step_of_the_trainer() -> None:
+    """The same losses and gradients, where nothing is drawn: clicks, of which every pixel is taken, on a grid
+    of points."""
+    recipe = Recipe("seem-tiny", (Stage(1, 96, 3, 1e-3),), strokes={"click": 1.0}, rounds=0)
+    pretraining = pretrain.Pretraining(Path("unused"), recipe)
+    model, step = pretraining.model, pretraining.module
+    step.criterion.points = GridPoints(24, 24)
+    seeds = [np.random.default_rng([1, number]) for number in range(3)]
+    asked = [ask(make_scene(r, 96), recipe, r) for r in seeds]
+    sentences = training_prompts((*CATEGORIES, BACKGROUND), lambda n: int(seeds[0].integers(n)))
+
+    class AtTheseSentences(TrainingStep):
+        def _categories(self, drawn: torch.Generator) -> torch.Tensor:  # noqa: ARG002
+            return self.model.language.category_embeddings(CATEGORIES, prompts=sentences)
+
+    tasks = ("panoptic", "grounding", "interactive")
+    trainers = AtTheseSentences(model, step.criterion, CATEGORIES, tasks, 0, Runtime(pretrain.CPU).autocast)
+    batch = collate([as_example(one) for one in asked])
+    found = []
+    for take in (
+        lambda: trainers(batch, trainers.count(batch), StepDraws(0, 0)),
+        lambda: step(gather(asked, sentences), StepDraws(0, 0).model()),
+    ):
+        model.zero_grad()
+        loss, parts = take()
+        loss.backward()
+        found.append((parts, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
+    (theirs, their_gradients), (ours, our_gradients) = found
+    assert set(ours) == set(theirs)
+    assert all(torch.allclose(ours[name], theirs[name], rtol=1e-5) for name in ours)
+    assert set(their_gradients) - set(our_gradients) == {  # which the trainer touches, for DDP
+        "decoder.spatial_embed.weight",
+        "decoder.spatial_featured.weight",
+    }
+    for name, gradient in our_gradients.items():
+        assert (gradient - their_gradients[name]).norm() <= 1e-4 * gradient.norm() + 1e-7, name
+
+
+def as_example(one: Asked) -> Example:
+    texts = [text for text, _ in one.phrases]
+    return Example(
+        image=torch.from_numpy(one.scene.image.transpose(2, 0, 1).copy()),
+        id_map=torch.from_numpy(one.scene.id_map),
+        categories=one.scene.categories,
+        mode="text",
+        phrases=tuple(StepPhrase(text, segment, texts.index(text)) for text, segment in one.phrases),
+        prompted=one.prompted,
+        strokes=torch.from_numpy(one.strokes),
+        file="scene",
+    )
