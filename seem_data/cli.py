@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking
+from seem_data.engines.settle import settle
 from seem_data.problems import DataError, Problem
 from seem_data.terminal import ProgressBar, say, show, show_json, show_problems
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 GOOD, WITH_PROBLEMS, BAD = 0, 1, 2
 _STOPPED = 130
-_OBJECTS_BETWEEN = 20_000  #: Python looks for circles after 700 (2,000 from 3.13 on)
 
 app = typer.Typer(
     name="seem-data",
@@ -295,6 +294,5 @@ def _broken_install(error: ImportError) -> Problem:
 
 
 def main() -> None:
-    # A build makes many small objects and hardly a circle of them: looking for circles is put off.
-    gc.set_threshold(_OBJECTS_BETWEEN)
+    settle()
     app()

@@ -58,23 +58,35 @@ class Layers:
         pixel_count, count = width * height, len(self.toggle)
         # Events, sorted by position and layer: the toggles, then the beginnings of columns.
         bits = (count + width).bit_length()
-        event = np.append(self.toggle, np.arange(0, pixel_count, height)) << bits
+        event = np.concatenate([self.toggle, np.arange(0, pixel_count, height)])
+        event <<= bits
         event |= np.arange(count + width)
         event.sort()
         position, toggle = event >> bits, event & ((1 << bits) - 1)
-        layer = np.append(self.layer, np.full(width, -1))[toggle]
-        value = np.zeros(len(event), np.int64)
+        # All layers end below a column; what an event ends with counts where the next one lies elsewhere.
+        settled = np.empty(len(event), np.bool_)
+        np.not_equal(position[1:], position[:-1], out=settled[:-1])
+        settled[-1:] = True
+        settled &= position < pixel_count
+        settled = np.flatnonzero(settled)
+        layer = np.concatenate([self.layer, np.full(width, -1)]).take(toggle)
+        value = np.zeros(len(settled), np.int64)
         for lowest in range(0, len(self.value), _AT_ONCE):
             batch = len(self.value[lowest : lowest + _AT_ONCE])
             bit = np.zeros(len(self.value) + 1, np.int64)  # the last one is for where columns begin
             bit[lowest : lowest + batch] = 1 << np.arange(batch)
             # After each event, the set of layers that cover the pixels from there on, one bit each.
-            covering = np.bitwise_xor.accumulate(bit[layer])
+            covering = np.bitwise_xor.accumulate(bit.take(layer)).take(settled)
             # 0: none, k: the k-th of this batch. It is the exponent of the number, which floats hold in bits.
             topmost = np.maximum((covering.astype(np.float64).view(np.int64) >> 52) - _BIAS, 0)
-            found = np.append(0, self.value[lowest : lowest + _AT_ONCE])[topmost]
+            value_of = np.zeros(batch + 1, np.int64)
+            value_of[1:] = self.value[lowest : lowest + _AT_ONCE]
+            found = value_of.take(topmost)
             value = np.where(found > 0, found, value) if lowest else found
-        settled = np.flatnonzero((position < pixel_count) & (position != np.append(position[1:], -1)))
-        value, start, toggle = value[settled], position[settled], toggle[settled]
-        kept = (value != np.append(-1, value[:-1])) | (toggle >= count)
-        return Stretches.of(value[kept], start[kept], np.where(toggle < count, toggle, -1)[kept], size)
+        toggle = toggle.take(settled)
+        begins_column = toggle >= count
+        toggle[begins_column] = -1
+        kept = begins_column
+        kept[1:] |= value[1:] != value[:-1]
+        kept = np.flatnonzero(kept)
+        return Stretches.of(value.take(kept), position.take(settled.take(kept)), toggle.take(kept), size)

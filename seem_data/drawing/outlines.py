@@ -173,7 +173,7 @@ def _sides(steps: _Steps, runs: Runs, edge_of_toggle: Ints, flat: int) -> _Sides
     mine = np.flatnonzero(drawn)
     step_of = np.full(2 * count, -1)
     step_of[toggle[mine] + (mine & 1) * count] = mine
-    by_edge = step_of[step_of >= 0]
+    by_edge = step_of.compress(step_of >= 0)
     rest = np.flatnonzero(~drawn)
     kind = 2 * runs.segment[rest >> 1] + (rest & 1)
     by_row = rest[np.argsort((kind * (height + 1) + steps.row[rest]) * width + steps.column[rest])]
@@ -181,10 +181,10 @@ def _sides(steps: _Steps, runs: Runs, edge_of_toggle: Ints, flat: int) -> _Sides
     step = np.concatenate([by_edge, by_row])
     line = np.concatenate([edge[by_edge], flat + steps.row[by_row]])
     begins = np.append(True, (line[1:] != line[:-1]) | (steps.right[step[:-1]] != step[1:]))
-    of_step = np.empty(len(step), np.int64)
-    of_step[step] = np.cumsum(begins) - 1
     first = np.flatnonzero(begins)
     bounds = np.append(first, len(step))
+    of_step = np.empty(len(step), np.int64)
+    of_step[step] = np.repeat(np.arange(len(first)), np.diff(bounds))
     return _Sides(step, bounds, step[first], step[bounds[1:] - 1], line[first], of_step)
 
 

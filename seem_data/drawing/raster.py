@@ -197,10 +197,10 @@ def _objects(regions: Sequence[Region], categories: Categories) -> tuple[list[_O
     """Which regions are one object, and the value that each region paints."""
     objects: list[_Object] = []
     value_of: dict[Hashable, int] = {}
-    values = np.empty(len(regions), np.int64)
+    values: list[int] = []
     for number, region in enumerate(regions):
         if region.label == VOID:
-            values[number] = _VOID
+            values.append(_VOID)
             continue
         category = categories.find(region.label)
         if category is None:
@@ -211,12 +211,13 @@ def _objects(regions: Sequence[Region], categories: Categories) -> tuple[list[_O
             key = (category.id, iscrowd)
         elif region.group is not None:
             key = (category.id, "group", region.group)
-        if key not in value_of:
-            value_of[key] = len(objects) + _FIRST
+        value = value_of.setdefault(key, len(objects) + _FIRST)
+        if value == len(objects) + _FIRST:
             objects.append(_Object(category, iscrowd, region.where))
-        values[number] = value_of[key]
-        objects[value_of[key] - _FIRST].sentences.update(dict.fromkeys(region.sentences))
-    return objects, values
+        if region.sentences:
+            objects[value - _FIRST].sentences.update(dict.fromkeys(region.sentences))
+        values.append(value)
+    return objects, np.array(values, np.int64)
 
 
 def _index_of_stuff(category: Category, objects: list[_Object]) -> int:
@@ -255,8 +256,8 @@ def _layers(
                 bitmaps.append((scan_bitmap(part, *size), layer))
             region_of_layer.append(number)
             usable += 1
-        dropped["broken"] += not usable
-    dropped += Counter()  # forgets reasons that never applied
+        if not usable:
+            dropped["broken"] += 1
 
     edges, ring_of_edge = edges_of(rings)
     toggle, edge = scan_edges(edges, *size)
@@ -275,7 +276,9 @@ def _usable(ring: Ring, region: Region, problems: list[Problem], file: str) -> b
     if len(ring) < 3:
         code, message = "few-points", f"{region.label!r} has a ring of {len(ring)} point(s)."
         remedy = "A polygon needs three; draw it again."
-    elif not (np.abs(ring) <= _FARTHEST).all():  # also false for NaN
+    elif np.vdot(ring, ring) <= _FARTHEST**2:  # nearly always: then no coordinate is farther, or NaN
+        return True
+    elif not (np.abs(ring) <= _FARTHEST).all():
         bad = next(value for value in ring.ravel().tolist() if not abs(value) <= _FARTHEST)
         code, message = "bad-coordinate", f"{region.label!r} has the coordinate {bad}."
         remedy = "Coordinates are pixels of the image; draw the region again."

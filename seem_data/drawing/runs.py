@@ -46,8 +46,10 @@ class Runs:
 
     def areas(self) -> NDArray[np.int64]:
         """[K + 1] pixels of each segment; entry 0 is not counted."""
-        total = np.concatenate([[0], np.cumsum(self.bottom - self.top)])
-        return np.diff(total[self.bounds])
+        total = np.zeros(len(self.top) + 1, np.int64)
+        np.cumsum(self.bottom - self.top, out=total[1:])
+        at_bound = total.take(self.bounds)
+        return at_bound[1:] - at_bound[:-1]
 
     def boxes(self) -> list[Box]:
         """The boxes of segments 1..K; none of them may be empty."""
@@ -87,7 +89,10 @@ class Stretches:
         size: tuple[int, int],
     ) -> Stretches:
         """Stretches that follow one another without gaps."""
-        return cls(value, start, np.append(start[1:], size[0] * size[1]), toggle, size)
+        end = np.empty_like(start)
+        end[:-1] = start[1:]
+        end[-1:] = size[0] * size[1]
+        return cls(value, start, end, toggle, size)
 
     def areas(self, value_count: int) -> NDArray[np.int64]:
         """[value_count] how many pixels have each value."""
@@ -109,26 +114,30 @@ class Stretches:
 
     def relabelled(self, table: NDArray[np.integer]) -> Stretches:
         """The map ``table[value]``."""
-        value = table[self.value]
-        kept = np.flatnonzero((self.start % self.size[1] == 0) | (value != np.append(-1, value[:-1])))
-        if len(kept) == len(value):
+        value = table.take(self.value)
+        same = np.flatnonzero(value[1:] == value[:-1]) + 1  # as the one before: one with it within a column
+        joined = same[self.start.take(same) % self.size[1] != 0]
+        if not len(joined):
             return Stretches(value, self.start, self.end, self.toggle, self.size)
-        return Stretches.of(value[kept], self.start[kept], self.toggle[kept], self.size)
+        kept = np.delete(np.arange(len(value)), joined)
+        return Stretches.of(value.take(kept), self.start.take(kept), self.toggle.take(kept), self.size)
 
     def runs(self, segment_count: int) -> Runs:
         """The runs of the segments 1..K that the values are."""
         height = self.size[1]
         labelled = np.flatnonzero(self.value)
-        segment = self.value[labelled]
-        order = labelled[np.argsort(segment, kind="stable")]
-        start = self.start[order]
+        segment = self.value.take(labelled)
+        order = labelled.take(np.argsort(segment, kind="stable"))
+        start = self.start.take(order)
         column = start // height
         top = start - column * height
         bounds = np.zeros(segment_count + 2, np.int64)
         np.cumsum(np.bincount(segment, minlength=segment_count + 1), out=bounds[1:])
         ends_at = np.append(self.toggle, -1)
-        toggles = np.stack([ends_at[order], ends_at[order + 1]], axis=1)
-        return Runs(column, top, top + self.end[order] - start, toggles, bounds, self.size)
+        toggles = np.empty((len(order), 2), np.int64)
+        toggles[:, 0] = ends_at.take(order)
+        toggles[:, 1] = ends_at.take(order + 1)
+        return Runs(column, top, top + self.end.take(order) - start, toggles, bounds, self.size)
 
 
 def stretches_of(columns: NDArray[np.integer]) -> Stretches:

@@ -53,32 +53,38 @@ def edges_of(rings: Sequence[Ring]) -> tuple[Edges, NDArray[np.int64]]:
 
 def scan_edges(edges: Edges, width: int, height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The toggles of edges: position and edge of each, edge by edge from left to right."""
-    x0, y0, x1, y1 = edges.x0, edges.y0, edges.x1, edges.y1
     # The columns whose middle each edge crosses, and from here on one entry per (edge, column).
+    x0, y0, x1, y1 = edges.x0, edges.y0, edges.x1, edges.y1
     left, right = np.minimum(x0, x1), np.maximum(x0, x1)
     first = np.maximum((left + ENTER) // FINE, 0)
     last = np.minimum((right - ENTER - 1) // FINE, width - 1)
     count = np.maximum(last - first + 1, 0)
     edge = np.repeat(np.arange(len(first)), count)
-    column = np.arange(len(edge)) - (np.cumsum(count) - count - first)[edge]
+    # Whole numbers, as all below, but in float64: exact, and divided much faster.
+    column = np.arange(0.0, len(edge))
+    column -= (np.cumsum(count) - count - first).astype(np.float64).take(edge)
     enter = FINE * column + ENTER
 
     # Walked along its longer axis, always in the growing direction, as rleFrPoly does.
-    steep = right - left < np.abs(y1 - y0)
-    turned = np.where(steep, y0 > y1, x0 > x1)
-    start_x, start_y = np.where(turned, x1, x0), np.where(turned, y1, y0)
-    slope = np.where(steep, x1 - x0, y1 - y0) / np.where(steep, y1 - y0, x1 - x0)
+    across, down = x1 - x0, y1 - y0
+    steep = right - left < np.abs(down)
+    turned = np.where(steep, down, across) < 0
+    start_x = np.where(turned, x1, x0).astype(np.float64)
+    start_y = np.where(turned, y1, y0).astype(np.float64)
+    slope = np.where(steep, across, down) / np.where(steep, down, across)
     # A flat edge's row is the upper one of the steps before and after the middle.
     start_x -= ~steep & (slope < 0)
-    start_x, start_y, slope, steep = start_x[edge], start_y[edge], slope[edge], steep[edge]
 
-    row = np.empty(len(edge), np.int64)
-    at = np.flatnonzero(~steep)
-    row[at] = np.floor(start_y[at] + slope[at] * (enter[at] - start_x[at]) + 0.5)
-    at = np.flatnonzero(steep)
-    row[at] = start_y[at] + _steep_steps(enter[at] + 1, start_x[at], slope[at])
-    row = np.clip((row + ENTER) // FINE, 0, height)
-    return column * height + row, edge
+    row = enter - start_x.take(edge)
+    row *= slope.take(edge)
+    row += start_y.take(edge)
+    row = np.floor(row + 0.5)
+    at = np.flatnonzero(steep.take(edge))
+    of = edge.take(at)
+    row[at] = start_y.take(of) + _steep_steps(enter.take(at) + 1, start_x.take(of), slope.take(of))
+    row = np.floor((row + ENTER) / FINE)
+    row = np.minimum(np.maximum(row, 0), height)
+    return (column * height + row).astype(np.int64), edge
 
 
 def _steep_steps(after: NDArray, start: NDArray, slope: NDArray) -> NDArray:

@@ -43,10 +43,15 @@ class PanopticImage:
         rgba = np.asarray(self.id_map, "<i4").view(np.uint8).reshape(*self.id_map.shape, 4)
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
 
+    @cached_property
+    def changes(self) -> png.Changes:
+        """What the PNGs of this image are made of."""
+        return png.Changes.of(self.drawing.stretches)
+
     def png(self) -> bytes:
         """The PNG file."""
         colors = np.asarray(self.ids, "<i4").view(np.uint8).reshape(-1, 4)[:, :3]
-        return png.encode_stretches(self.drawing.stretches, colors)
+        return png.encode_changes(self.changes, colors)
 
 
 def encode(drawing: Drawing, categories: Categories) -> PanopticImage:

@@ -22,7 +22,7 @@ def encode(panoptic: PanopticImage, categories: Categories) -> NDArray[np.uint8]
 
 def encode_png(panoptic: PanopticImage, categories: Categories) -> bytes:
     """The same as a PNG file."""
-    return png.encode_stretches(panoptic.drawing.stretches, _table(panoptic, categories))
+    return png.encode_changes(panoptic.changes, _table(panoptic, categories))
 
 
 def _table(panoptic: PanopticImage, categories: Categories) -> np.ndarray:

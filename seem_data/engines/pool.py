@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+from seem_data.engines.settle import settle
 from seem_data.engines.spread import CHUNKS_PER_WORKER, Job, Result, Spread, WorkerDied
 
 
@@ -94,6 +95,7 @@ def _interrupts_held() -> Iterator[None]:
 def _begin_worker() -> None:
     """Ctrl-C is the parent's to handle; and a parent killed outright must not leave its workers behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

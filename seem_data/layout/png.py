@@ -7,6 +7,7 @@ deflate (Intel's ISA-L) squeezes those at memory speed. The files are ordinary P
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
@@ -47,36 +48,58 @@ def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return _file(data, width, height, depth, _RGB if rgb else _GREY)
 
 
-def encode_stretches(stretches: Stretches, table: np.ndarray) -> bytes:
-    """The pixels ``table[value]`` of a map as a PNG file, the same as `encode` makes of them. Only where a
-    stretch begins does a pixel differ from the one above, so the others are never looked at.
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """Where the pixels of a map differ from those above them: all that the *Up* filter leaves of it.
+
+    Attributes:
+        row, column: [S] of each such pixel, and of all in the first row.
+        value: [S] its value. Above it is that of the entry before, but nothing above the first row.
+        in_first_row: which entries lie there.
+        size: (width, height) of the map.
+    """
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    value: NDArray[np.intp]
+    in_first_row: NDArray[np.intp]
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, stretches: Stretches) -> Changes:
+        height = stretches.size[1]
+        column = stretches.start // height
+        row = stretches.start - column * height
+        return cls(row, column, stretches.value.astype(np.intp), np.flatnonzero(row == 0), stretches.size)
+
+
+def encode_changes(changes: Changes, table: np.ndarray) -> bytes:
+    """The pixels ``table[value]`` of a map as a PNG file, the same as `encode` makes of them. Pixels that are
+    as those above them are never looked at.
 
     Args:
         table: grey [K] of uint8 or uint16, or RGB [K, 3] of uint8.
     """
-    width, height = stretches.size
+    width, height = changes.size
     depth, color_type = 8 * table.itemsize, _RGB if table.ndim == 2 else _GREY
     entries = table.astype(table.dtype.newbyteorder(">")).view(np.uint8).reshape(len(table), -1)
-    nothing, samples = entries.shape
-    planes = np.zeros((samples, nothing + 1), np.uint8)  # the last entry is what lies above the first row
-    planes[:, :nothing] = entries.T
+    samples = entries.shape[1]
     row_length = 1 + samples * width
     filtered = np.zeros((height, row_length), np.uint8)
     filtered[:, 0] = _UP
-    column = stretches.start // height
-    row = stretches.start - column * height
-    value = stretches.value.astype(np.intp)
-    above = np.empty_like(value)
-    above[1:] = value[:-1]
-    above[row == 0] = nothing
-    flat, place = filtered.reshape(-1), row * row_length + samples * column
+    flat, place = filtered.reshape(-1), changes.row * row_length + samples * changes.column
+    first = changes.in_first_row
     total, moment = _UP * height, _UP * row_length * height * (height - 1) // 2
-    for plane in planes:
+    for plane in entries.T:
         place += 1  # past the filter's byte, then from sample to sample
-        difference = plane[value] - plane[above]
+        sample = plane.take(changes.value)
+        difference = sample.copy()
+        difference[1:] -= sample[:-1]  # modulo 256, as PNG asks
+        difference[first] = sample.take(first)
         flat[place] = difference
-        total += int(difference.sum(dtype=np.int64))
-        moment += int(np.dot(place, difference.astype(np.int64))) % 2**64  # fits for 200 megapixels, unsigned
+        wide = difference.astype(np.int64)
+        total += int(wide.sum())
+        moment += int(np.dot(place, wide)) % 2**64  # fits for 200 megapixels, unsigned
     data = igzip_lib.compress(filtered, _LEVEL, igzip_lib.COMP_DEFLATE)
     checksum = _adler32(filtered.size, total, moment)
     return _file(_ZLIB + data + struct.pack(">I", checksum), width, height, depth, color_type)

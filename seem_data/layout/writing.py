@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -79,13 +79,11 @@ class SplitWriter:
         row = ImageRow(image.id, image.file_name, image.width, image.height)
         self._image_rows += (b",\n" if self._image_rows else b"") + msgspec.json.encode(row)
         panoptic = PanopticRow(image.id, image.panoptic_name, list(image.segments))
-        self._panoptic.add(msgspec.json.encode(panoptic))
-        for instance in instances:
-            counts.instances += 1
-            self._instances.add(_with_ids(instance, counts.instances, image.id))
-        for segment in grounding:
-            counts.grounded_segments += 1
-            self._grounding.add(_with_ids(segment, counts.grounded_segments, image.id))
+        self._panoptic.add([msgspec.json.encode(panoptic)])
+        counts.instances += self._instances.add(_with_ids(instances, counts.instances, image.id))
+        counts.grounded_segments += self._grounding.add(
+            _with_ids(grounding, counts.grounded_segments, image.id)
+        )
         counts.sentences += sentence_count
         counts.images += 1
         counts.segments += len(image.segments)
@@ -97,8 +95,12 @@ def encode_rows(rows: Iterable[Mapping[str, object]]) -> list[msgspec.Raw]:
     return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
 
 
-def _with_ids(row: msgspec.Raw, number: int, image_id: int) -> bytes:
-    return b'{"id":%d,"image_id":%d,' % (number, image_id) + memoryview(row)[1:]
+def _with_ids(rows: Iterable[msgspec.Raw], before: int, image_id: int) -> list[bytes]:
+    """The rows, numbered on from `before`."""
+    return [
+        b'{"id":%d,"image_id":%d,' % (number, image_id) + memoryview(row)[1:]
+        for number, row in enumerate(rows, start=before + 1)
+    ]
 
 
 class _RowFile:
@@ -110,9 +112,12 @@ class _RowFile:
         self._separator = b"\n"
         self._write(b'{"annotations":[')
 
-    def add(self, row: bytes) -> None:
-        self._write(self._separator + row)
-        self._separator = b",\n"
+    def add(self, rows: Sequence[bytes]) -> int:
+        """Returns: how many they are."""
+        if rows:
+            self._write(self._separator + b",\n".join(rows))
+            self._separator = b",\n"
+        return len(rows)
 
     def finish(self, images: bytes | bytearray, categories: bytes) -> str:
         """Returns: the SHA-256 of the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -140,8 +141,8 @@ class Photos:
 
     def _inside(self, folder: Path, name: str) -> Path | None:
         """The photo at `folder`/`name` where that exists; it may climb, but not out of the photos' folder."""
-        if folder.is_relative_to(self.root):
-            path = images.resolve_inside(self.root, name, folder.relative_to(self.root).parts)
+        if (below := _parts_below(folder, self.root)) is not None:
+            path = images.resolve_inside(self.root, name, below)
         else:  # --images lies elsewhere: the annotations' own folder is then a root of its own
             path = images.resolve_inside(folder, name)
         return path if is_file(path) else None
@@ -188,9 +189,15 @@ class Photos:
         """The unique name of a photo: its path below the photos' folder (or, where it lies with the
         annotations, below theirs), with forward slashes."""
         for folder in (self.root, self._own):
-            if path.is_relative_to(folder):
-                return path.relative_to(folder).as_posix()
+            if (below := _parts_below(path.parent, folder)) is not None:
+                return "/".join((*below, path.name))
         return path.name
+
+
+@lru_cache(maxsize=1024)  # asked for every photo, of few folders; and pathlib is slow
+def _parts_below(folder: Path, root: Path) -> tuple[str, ...] | None:
+    """The folders from `root` down to `folder`; None where that lies elsewhere."""
+    return folder.relative_to(root).parts if folder.is_relative_to(root) else None
 
 
 def _of_address(name: str) -> str:

@@ -181,7 +181,13 @@ def flat_ring(numbers: Sequence[object]) -> Ring:
         line = np.array(numbers, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):  # lists, or words
         line = np.full(2, np.nan)
-    return _closed(line.reshape(-1, 2) if line.ndim == 1 else line)
+    if line.ndim != 1:
+        return _closed(line)
+    if len(line) >= 8 and np.vdot(line, line) <= _FARTHEST**2:  # as `_closed` finds of nearly all, but faster
+        x0, y0, x1, y1, x2, y2 = line[:6].tolist()
+        if (x0, y0) != (x1, y1) != (x2, y2) != (x0, y0) and [x0, y0] != line[-2:].tolist():
+            return line.reshape(-1, 2)
+    return _closed(line.reshape(-1, 2))
 
 
 def rectangle(x0: float | None, y0: float | None, x1: float | None, y1: float | None) -> Polygon:

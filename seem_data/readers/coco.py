@@ -140,8 +140,8 @@ class Coco:
         size = (width, height) if width and height else None
         annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
         for index, raw in enumerate(payload.annotations):
-            with collecting(problems, shown, f"image {payload.image.id}, annotation {index + 1}"):
-                where = f"image {payload.image.id}, annotation {index + 1}"
+            where = f"image {payload.image.id}, annotation {index + 1}"
+            with collecting(problems, shown, where):
                 row = _json.decode(raw, _Annotation, shown, problems, where)
                 where = f"annotation {row.id if row.id is not None else index + 1}"
                 with collecting(problems, shown, where):
@@ -182,9 +182,8 @@ def _region(
             "Add the category or correct the id.",
         )
     parts = parts_of(row.segmentation, size, place)
-    return Region(
-        label, parts, iscrowd=bool(row.iscrowd), sentences=tuple(_sentences(row)), where=place.where
-    )
+    sentences = tuple(_sentences(row)) if row.sentences or row.caption else ()
+    return Region(label, parts, iscrowd=bool(row.iscrowd), sentences=sentences, where=place.where)
 
 
 def _sentences(row: _Annotation) -> Iterator[Sentence]:

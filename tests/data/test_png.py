@@ -43,7 +43,7 @@ def test_stretches_of_a_map_become_the_same_file_as_its_pixels(labels, kind, see
     dtype, shape = kind
     table = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
     stretches = stretches_of(np.ascontiguousarray(labels.T))
-    assert png.encode_stretches(stretches, table) == png.encode(table[labels])
+    assert png.encode_changes(png.Changes.of(stretches), table) == png.encode(table[labels])
 
 
 def test_views_that_are_not_contiguous_are_written_as_they_look():
