@@ -8,7 +8,7 @@ import os
 
 #: New objects between two searches for circles. Python's own 700 (2,000 from 3.13 on) suit programs that make
 #: circles; a build makes many small objects and hardly one circle of them.
-_OBJECTS_BETWEEN = 20_000
+_OBJECTS_BETWEEN = 100_000
 #: What glibc asks the system for by itself, and gives back at once, is larger than this (``malloc.h``), in
 #: bytes. The arrays of an image then get the memory that those of the one before had; pages from the system
 #: cost about as much as what is done with them.
