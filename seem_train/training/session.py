@@ -61,10 +61,6 @@ class Session:
     began: float = field(default_factory=time.monotonic)
 
     @property
-    def accumulation(self) -> int:
-        return self.config.run.global_batch // (self.micro_batch * self.runtime.world)
-
-    @property
     def steps_per_epoch(self) -> float:
         return self.order.images_per_epoch / self.config.run.global_batch
 

@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -23,11 +23,8 @@ from seem_train.model.language import BACKGROUND, spoken_names
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, allocator_error
 from seem_train.training import run_folder, starts
-from seem_train.training.memory import estimate
 from seem_train.weights.adapter_folder import fingerprint
-
-if TYPE_CHECKING:
-    from seem_train.training.session import Session
+from seem_train.weights.opening import StartingWeights
 
 RARE = 3  #: categories with fewer masks are pointed out
 
@@ -51,12 +48,12 @@ def score_of(headline: Mapping[str, float | None], metric: str) -> float | None:
 
 
 def environment(base: Base | None, train_set: SegmentationSet, runtime: Runtime) -> dict[str, object]:
-    data = train_set.split.root.parent / "dataset.json"
+    file = train_set.split.root.parent / "dataset.json"
     extra = {
         "seem-tools": __version__,
         "precision": runtime.precision,
         "weights": {"path": base.path, "sha256": base.sha256} if base else "random",
-        "data": {"path": str(data.parent), "sha256": fingerprint(data) if data.is_file() else None},
+        "data": {"path": str(file.parent), "sha256": fingerprint(file) if file.is_file() else None},
     }
     return run_folder.environment(runtime.device, runtime.world, extra)
 
@@ -71,41 +68,28 @@ def _renamed(names: Sequence[str]) -> list[str]:
 # Words ------------------------------------------------------------------------------------------------
 
 
-def opening(session: Session, evaluation_bytes: int) -> str:
-    """Everything a user should see before the first step.
-
-    Args:
-        evaluation_bytes: what evaluations will take of memory; 0: there are none.
-    """
-    runtime = session.runtime
+def heading(runtime: Runtime, seed: int) -> str:
     where = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else "CPU"
     many = f" × {runtime.world}" if runtime.world > 1 else ""
-    lines = [
+    return (
         f"seem-train {__version__} · torch {torch.__version__.split('+')[0]} · {where}{many} · "
-        f"{runtime.precision} · seed {session.config.run.seed}",
-        "",
-        _data(session.train_set, session.val_set, session.model.config.decoder.queries),
-        f"Weights  {session.source.report}",
-        *([f"         {session.source.why}"] if session.source.why else []),
-        *([f"         {starts.said()}"] if session.source.whole else []),
-        f"         vocabulary: {len(session.train_set.names)} names from the dataset (no class head)",
-        *_renamed(session.train_set.names),
-        f"Strategy {session.strategy.name} · {session.strategy.about}",
-        freeze_table(
-            session.model,
-            session.strategy,
-            session.placement,
-            session.optimizer.param_groups,
-            session.config.optim.lr,
-        ),
-        _plan(session, evaluation_bytes),
-        f"Run      {session.place.folder}     (the same command continues it)",
-        "",
+        f"{runtime.precision} · seed {seed}"
+    )
+
+
+def weights(source: StartingWeights, names: Sequence[str]) -> str:
+    """Where the weights come from, and the names they will hear."""
+    lines = [
+        f"Weights  {source.report}",
+        *([f"         {source.why}"] if source.why else []),
+        *([f"         {starts.said()}"] if source.whole else []),
+        f"         vocabulary: {len(names)} names from the dataset (no class head)",
+        *_renamed(names),
     ]
     return "\n".join(lines)
 
 
-def _data(train: SegmentationSet, val: SegmentationSet | None, queries: int) -> str:
+def data(train: SegmentationSet, val: SegmentationSet | None, queries: int) -> str:
     things = sum(train.things)
     masks = train.segments_of_categories()
     phrases = sum(len(row.sentences) for row in train.split.grounding())
@@ -164,7 +148,7 @@ def freeze_table(
     groups: Sequence[Mapping[str, Any]],
     adapter_rate: float,
 ) -> str:
-    """Parts of the model, counted on the model itself."""
+    """What is trained, and the parts of the model, counted on the model itself."""
     counts = strategies.count(model, strategy)
     rates = {
         name: group["base_lr"]
@@ -188,33 +172,42 @@ def freeze_table(
     trained = sum(row.trained for row in counts)
     text = table(rows, left=(0, 2), indent="         ")
     return (
+        f"Strategy {strategy.name} · {strategy.about}\n"
         f"{text}\n         total {count_text(sum(r.base for r in counts))} · trainable {count_text(trained)} "
         f"({strategies.trainable_share(counts):.2%}) · checkpoint ≈ {size_text(trained * 12)}"
     )
 
 
-def _plan(session: Session, evaluation_bytes: int) -> str:
-    config, runtime = session.config, session.runtime
+def plan(
+    config: Config,
+    runtime: Runtime,
+    micro_batch: int,
+    steps_per_epoch: float,
+    total_steps: int,
+    step_bytes: int,
+    evaluation_bytes: int,
+) -> str:
+    """How long and how large it will be.
+
+    Args:
+        micro_batch: images at once on a device.
+        step_bytes, evaluation_bytes: what they will take of memory; 0: there are no evaluations.
+    """
+    run = config.run
     world = f" × {runtime.world} processes" if runtime.world > 1 else ""
-    needed = estimate(session.model, session.micro_batch, config.data.size, runtime.precision)
     there = f" (in evaluations {size_text(evaluation_bytes)})" if evaluation_bytes else ""
     if runtime.device.type == "cuda":
         there += f" of {size_text(torch.cuda.get_device_properties(runtime.device).total_memory)}"
-    until = f" · at most {config.run.max_time}" if config.run.max_time else ""
-    if (
-        config.run.steps is None
-        and config.run.epochs is None
-        and session.total_steps == config.run.least_steps
-    ):
+    until = f" · at most {run.max_time}" if run.max_time else ""
+    if run.steps is None and run.epochs is None and total_steps == run.least_steps:
         until += (
             f" (more than {EPOCHS} epochs, since the dataset is small; --epochs or --steps say otherwise)"
         )
     return (
-        f"Plan     {config.data.size} px · "
-        f"batch {session.micro_batch} × accumulation {session.accumulation}{world} = "
-        f"{config.run.global_batch} · "
-        f"{session.steps_per_epoch:.3g} steps/epoch · {session.total_steps:,} steps{until}\n"
-        f"         tasks {', '.join(config.data.tasks)} · estimated peak {size_text(needed)}{there}"
+        f"Plan     {config.data.size} px · batch {micro_batch} × "
+        f"accumulation {run.global_batch // (micro_batch * runtime.world)}{world} = {run.global_batch} · "
+        f"{steps_per_epoch:.3g} steps/epoch · {total_steps:,} steps{until}\n"
+        f"         tasks {', '.join(config.data.tasks)} · estimated peak {size_text(step_bytes)}{there}"
     )
 
 

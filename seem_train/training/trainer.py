@@ -26,7 +26,7 @@ from seem_train.data.sampler import StepSampler
 from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
 from seem_train.runtime import Runtime, Stop, start
-from seem_train.training import checkpoint, optim, run_folder, starts, summary
+from seem_train.training import checkpoint, memory, optim, run_folder, starts, summary
 from seem_train.training.finetune_options import FinetuneOptions
 from seem_train.training.lock import locked
 from seem_train.training.reporting.loggers import Log
@@ -133,7 +133,7 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     """From the data to the closing table."""
     session = prepare(config, place, runtime, log)
     evaluation = RunEvaluation(config, session.val_set)
-    log.say(summary.opening(session, evaluation.peak_bytes(session.model)))
+    log.say(opening(session, evaluation.peak_bytes(session.model)))
     if dry_run:
         return Run(place.folder, 0, False, 0, {}, {})
     if place.resume is not None:
@@ -167,6 +167,25 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     if runtime.is_main:
         evaluation.finish(session)
     return outcome(session, 0)
+
+
+def opening(session: Session, evaluation_bytes: int) -> str:
+    """Everything a user should see before the first step."""
+    config, runtime, model, train_set = session.config, session.runtime, session.model, session.train_set
+    groups = session.optimizer.param_groups
+    step_bytes = memory.estimate(model, session.micro_batch, config.data.size, runtime.precision)
+    length = session.micro_batch, session.steps_per_epoch, session.total_steps
+    parts = [
+        summary.heading(runtime, config.run.seed),
+        "",
+        summary.data(train_set, session.val_set, model.config.decoder.queries),
+        summary.weights(session.source, train_set.names),
+        summary.freeze_table(model, session.strategy, session.placement, groups, config.optim.lr),
+        summary.plan(config, runtime, *length, step_bytes, evaluation_bytes),
+        f"Run      {session.place.folder}     (the same command continues it)",
+        "",
+    ]
+    return "\n".join(parts)
 
 
 def teach(session: Session, evaluation: RunEvaluation, stop: Stop) -> None:
