@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from slow_path import SlowPath
 from torch.profiler import ProfilerActivity, profile
 
 from seem_train.model.config import FocalConfig, SEEMConfig
@@ -22,6 +21,7 @@ from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.weights.opening import load_model
+from tests.benchmarks.original.model import OriginalSEEM
 
 pytestmark = pytest.mark.bench
 SIDE = 512
@@ -57,27 +57,27 @@ def seconds(*jobs: Callable[[], object], rounds: int = 2) -> list[float]:
 
 
 def test_evaluation_forward(model: SEEM, image: torch.Tensor, capsys: pytest.CaptureFixture[str]) -> None:
-    slow = SlowPath(model)
+    slow = OriginalSEEM(model)
     categories = torch.nn.functional.normalize(torch.randn(134, 512), dim=-1)
 
-    def fast() -> torch.Tensor:
+    def evaluate(model: SEEM) -> torch.Tensor:
         logits = model.decode(model.encode_image(image), categories=categories).final.objects.logits
         assert logits is not None
         return logits
 
     with torch.inference_mode():
-        assert (fast() - slow.evaluate(image, categories)[0]).abs().max() < 2e-3
-        ours, theirs = seconds(fast, lambda: slow.evaluate(image, categories))
+        assert (evaluate(model) - evaluate(slow)).abs().max() < 2e-3
+        ours, theirs = seconds(lambda: evaluate(model), lambda: evaluate(slow))
         batch, _ = model.normalise(image)
         features = model.backbone(batch)
-        mask_features, levels = model.pixel_decoder(features)
-        (text,) = seconds(lambda: slow.categories(NAMES, torch.Generator()), rounds=1)
+        encoded = slow.encode_image(image)
+        (text,) = seconds(lambda: slow.class_embeddings(NAMES), rounds=1)
         parts = seconds(
             lambda: model.backbone(batch),
-            lambda: slow.trunk(batch),
+            lambda: slow.backbone(batch),
             lambda: model.pixel_decoder(features),
             lambda: slow.pixel_decoder(features),
-            lambda: slow.decode(mask_features, levels, categories),
+            lambda: slow.decode(encoded, categories=categories),
         )
     with capsys.disabled():
         print(
@@ -96,16 +96,17 @@ def test_training_forward_with_133_names(
     model: SEEM, image: torch.Tensor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The sentences differ in every step, so that nothing of the text cache helps."""
-    slow, draw = SlowPath(model), torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(0)
 
-    def fast() -> None:
+    def train(model: SEEM) -> None:
         model.language._kept.clear()
         categories = model.class_embeddings(NAMES, train=True, draws=draw)
         model.decode(model.encode_image(image), categories=categories, every_layer=True)
 
     model.train()
+    slow = OriginalSEEM(model)
     try:
-        ours, theirs = seconds(fast, lambda: slow.train_step(image, NAMES, draw), rounds=1)
+        ours, theirs = seconds(lambda: train(model), lambda: train(slow), rounds=1)
     finally:
         model.eval()
     with capsys.disabled():
@@ -134,17 +135,17 @@ def test_peak_memory_of_decoding_at_1024(capsys: pytest.CaptureFixture[str]) -> 
     """Without prompts, from the pixel decoder's output on; the trunk plays no part and is made small."""
     small = FocalConfig(embed_dim=8, depths=(1, 1, 1, 1))
     model = SEEM(replace(SEEMConfig(), trunk=small)).eval().requires_grad_(False)
-    slow, side = SlowPath(model), 1024
+    slow, side = OriginalSEEM(model), 1024
     mask_features = torch.randn(1, 512, side // 4, side // 4)
     levels = [torch.randn(1, 512, side // stride, side // stride) for stride in (32, 16, 8)]
     categories = torch.nn.functional.normalize(torch.randn(134, 512), dim=-1)
 
-    def fast() -> None:
+    def decode(model: SEEM) -> None:
         memory = model.decoder.look(mask_features, levels, keep=False)
         model.decode(ImageFeatures(memory, ((side, side),), (side, side)), categories=categories)
 
     with torch.inference_mode():
-        ours, theirs = peak(fast), peak(lambda: slow.decode(mask_features, levels, categories))
+        ours, theirs = peak(lambda: decode(model)), peak(lambda: decode(slow))
     with capsys.disabled():
         print(
             f"\npeak memory of decoding at 1024 × 1024: {theirs / ours:.2f} × less ({ours / 2**20:.0f} MiB)"

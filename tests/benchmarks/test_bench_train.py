@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seem_train.training.bench import Setting
-from tests.benchmarks.reference_step import compare, text
+from tests.benchmarks.side_by_side import compare, text
 
 
 @pytest.mark.bench

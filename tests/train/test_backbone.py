@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ from timm.models.focalnet import FocalNet
 from seem_train.model.config import FocalConfig
 from seem_train.model.trunks.build import build_trunk
 from seem_train.model.trunks.focal import FocalTrunk
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-from slow_path import token_trunk  # pyright: ignore[reportMissingImports]
+from tests.benchmarks.original.model import token_trunk
 
 SMALL = FocalConfig(8, (1, 1, 2, 1), (3, 2, 2, 1), (3, 3, 3, 5), drop_path_rate=0.0)
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from seem_train.adapters import strategies
 from seem_train.cli.app import app
-from seem_train.data.clicks import deepest_pixel
+from seem_train.data.clicks import deepest_pixel, next_click
 from seem_train.losses.criterion import Criterion
 from seem_train.losses.points import GridPoints
 from seem_train.model.draws import SeededDraws
@@ -20,35 +20,30 @@ from seem_train.model.prompts import ImagePrompts
 from seem_train.training import bench
 from seem_train.training.bench import Setting, synthetic_batch
 from seem_train.training.step import TrainingStep
-from tests.benchmarks.reference_step import (
-    ReferenceStep,
-    _deepest_pixel,
-    as_the_original,
-    compare,
-    encode_padded,
-    optimizer_of,
-    slow_layers,
-)
+from tests.benchmarks.original.losses import OriginalCriterion
+from tests.benchmarks.original.losses import deepest_pixel as slow_deepest_pixel
+from tests.benchmarks.original.losses import next_click as slow_next_click
+from tests.benchmarks.original.model import OriginalSEEM
+from tests.benchmarks.original.step import OriginalStep, optimizer_of
+from tests.benchmarks.side_by_side import compare
+
+TASKS = ("panoptic", "grounding", "interactive")
 
 
-def test_the_reference_attention_and_matching_give_our_loss() -> None:
-    """Texts aside, whose templates each path draws by itself."""
+@pytest.mark.parametrize("number", [7, 8])  # with a round of corrections, and without
+def test_the_original_way_gives_our_loss_and_gradients(number: int) -> None:
     batch = synthetic_batch(Setting(size=64, categories=3), 0)
     losses = []
     for slow in (False, True):
         model = toy.micro()
         strategy = strategies.find("head")
         strategies.apply(model, strategy, strategies.placement(strategy))
-        criterion = Criterion(points=GridPoints(12, 16))
-        step = TrainingStep(
-            model, criterion, toy.NAMES, ("panoptic", "grounding", "interactive"), 1, _nothing
-        )
+        points = GridPoints(12, 16)
+        step = TrainingStep(model, Criterion(points=points), toy.NAMES, TASKS, 1, _nothing)
         if slow:
-            slow_layers(model)
-            with as_the_original():
-                loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 3))
-        else:
-            loss, _ = step(batch, step.count(batch), bench.StepDraws(0, 3))
+            model = OriginalSEEM(model)
+            step = OriginalStep(model, OriginalCriterion(points=points), toy.NAMES, TASKS, 1, _nothing)
+        loss, _ = step(batch, step.count(batch), bench.StepDraws(0, number))
         loss.backward()
         losses.append((loss.item(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}))
     (ours, gradients), (reference, theirs) = losses
@@ -84,23 +79,22 @@ def test_the_reference_asks_everything_in_a_round_and_gets_our_masks() -> None:
     """So the slow click and the slow choice of a mask are those that our step makes quickly."""
     batch = synthetic_batch(Setting(size=64, categories=3), 1)
     model = toy.micro()
-    tasks = ("panoptic", "grounding", "interactive")
     answers = []
-    for kind in (TrainingStep, ReferenceStep):
-        step = kind(model, Criterion(points=GridPoints(12, 16)), toy.NAMES, tasks, 1, _nothing)
-        step._names = model.class_embeddings(toy.NAMES)
+    for kind, own in ((TrainingStep, model), (OriginalStep, OriginalSEEM(model))):
+        step = kind(own, Criterion(points=GridPoints(12, 16)), toy.NAMES, TASKS, 1, _nothing)
         with torch.no_grad():
-            features = model.encode_image(batch.images)
+            features = own.encode_image(batch.images)
             prompts = [ImagePrompts(batch.said(i), batch.strokes(i)) for i in range(len(batch))]
             answers.append(step._answers(features, prompts, SeededDraws(7)))
     torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [TrainingStep, ReferenceStep])
+@pytest.mark.parametrize("kind", [TrainingStep, OriginalStep])
 def test_both_paths_compute_in_the_precision_asked_for(kind: type[TrainingStep]) -> None:
-    model, batch = toy.micro(), synthetic_batch(Setting(size=64, categories=3), 0)
-    tasks, seen = ("panoptic", "grounding", "interactive"), set[torch.dtype]()
-    step = kind(model, Criterion(), toy.NAMES, tasks, 1, lambda: torch.autocast("cpu", torch.bfloat16))
+    batch, seen = synthetic_batch(Setting(size=64, categories=3), 0), set[torch.dtype]()
+    model = toy.micro() if kind is TrainingStep else OriginalSEEM(toy.micro())
+    criterion = Criterion() if kind is TrainingStep else OriginalCriterion()
+    step = kind(model, criterion, toy.NAMES, TASKS, 1, lambda: torch.autocast("cpu", torch.bfloat16))
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and "language" not in name:
             module.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
@@ -111,13 +105,25 @@ def test_both_paths_compute_in_the_precision_asked_for(kind: type[TrainingStep])
 def test_the_reference_finds_the_deepest_pixel_ring_by_ring() -> None:
     rng = np.random.default_rng(0)
     for region in (rng.random((40, 56)) < 0.97, np.pad(np.ones((9, 14), bool), 6), np.zeros((8, 8), bool)):
-        assert _deepest_pixel(region) == deepest_pixel(region)
+        assert slow_deepest_pixel(torch.from_numpy(region)) == deepest_pixel(region)
+
+
+def test_the_reference_clicks_where_we_click() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for smooth in (3, 9):
+        noise = torch.randn(2, 5, 40, 56, generator=generator)
+        answers, truth = torch.nn.functional.avg_pool2d(noise, smooth, 1, smooth // 2)
+        marks = torch.rand(2, 5, 40, 56, generator=generator) < 0.02
+        for ours, slow in zip(
+            next_click(answers, truth > 0, *marks), slow_next_click(answers, truth > 0, *marks), strict=True
+        ):
+            assert torch.equal(ours, slow)
 
 
 def test_padded_texts_have_the_vectors_of_trimmed_ones() -> None:
     model = toy.micro()
     texts = ["a red mug.", "the plate that stands behind the second bottle"]
-    padded, ours = encode_padded(model, texts), model.encode_text(texts)
+    padded, ours = OriginalSEEM(model).encode_text(texts), model.encode_text(texts)
     torch.testing.assert_close(padded.vectors, ours.vectors)
     assert padded.tokens.shape[1] == 77
 
@@ -133,7 +139,7 @@ def test_both_paths_are_measured_each_in_its_own_process() -> None:
     found = compare(Setting(model="tiny", size=64, steps=1, categories=5, device="cpu"))
     assert found["ours"]["host_syncs"] < found["reference"]["host_syncs"]
     assert found["reference"]["parts"]["text encoder"] > 0 and "text encoder" not in found["ours"]["parts"]
-    assert issubclass(ReferenceStep, TrainingStep) and found["speedup"] > 0 and found["memory"] > 0
+    assert found["speedup"] > 0 and found["memory"] > 0
 
 
 def test_bench_tells_this_machines_own_figures() -> None:
