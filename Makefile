@@ -19,7 +19,7 @@ help:
 	@echo "make dataset    build the example dataset into dataset/  (EXAMPLE=photos: real photographs)"
 	@echo "make train      fine-tune on dataset/ and show what it learned"
 	@echo "make compare    all strategies from the same weights, side by side; an hour"
-	@echo "make pretrain   teach seem-tiny an endless world of scenes; hours, goes on where it stopped"
+	@echo "make pretrain   teach seem-tiny an endless world of scenes, as it was; minutes on a large GPU, else hours"
 	@echo "make test       quick tests            make test-all   every test, numpy 1 and 2"
 	@echo "make bench      speed against baselines, side by side"
 	@echo "make chromium   a browser for the slow tests of the demo's page (Debian)"
@@ -85,7 +85,7 @@ train: $(VENV)/.train
 
 compare: $(VENV)/.train
 	@test -d dataset || $(MAKE) --no-print-directory dataset
-	$(BIN)/python examples/tabletop/compare.py dataset --device cpu --size 128
+	$(BIN)/python examples/tabletop/compare.py dataset
 
 # Ctrl-C saves; the same command goes on.
 pretrain: $(VENV)/.train $(VENV)/.examples

@@ -133,12 +133,13 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _: stopping.append(n))
     cv2.setNumThreads(1)
+    workers = min(recipe.workers, max(1, (os.cpu_count() or 2) - 1))
     loader = DataLoader(
         SceneBatches(recipe),
         batch_size=None,
         sampler=range(pretraining.step, recipe.steps),
-        num_workers=recipe.workers,
-        prefetch_factor=3 if recipe.workers else None,
+        num_workers=workers,
+        prefetch_factor=3 if workers else None,
         worker_init_fn=_let_the_run_end_first,
         pin_memory=device.type == "cuda",
     )
@@ -186,12 +187,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("pretrain.yaml"))
     parser.add_argument("--minutes", type=float, help="stop after so long; the same command goes on")
-    parser.add_argument("--device", type=torch.device, default=CPU, help="cpu or cuda")
+    parser.add_argument("--device", help="cpu or cuda; by default a GPU where there is one")
     arguments = parser.parse_args()
     recipe = msgspec.yaml.decode(arguments.config.read_bytes(), type=Recipe)
-    if arguments.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    run(arguments.folder, recipe, arguments.minutes, arguments.config, arguments.device)
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32, on GPUs that have it
+    run(arguments.folder, recipe, arguments.minutes, arguments.config, device)
 
 
 if __name__ == "__main__":

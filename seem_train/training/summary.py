@@ -79,10 +79,11 @@ def heading(runtime: Runtime, seed: int) -> str:
 
 def weights(source: StartingWeights, names: Sequence[str]) -> str:
     """Where the weights come from, and the names they will hear."""
+    defaults = starts.said(source.whole, source.base.path if source.base else "")
     lines = [
         f"Weights  {source.report}",
         *([f"         {source.why}"] if source.why else []),
-        *([f"         {starts.said()}"] if source.whole else []),
+        *([f"         {defaults}"] if defaults else []),
         f"         vocabulary: {len(names)} names from the dataset (no class head)",
         *_renamed(names),
     ]

@@ -28,6 +28,7 @@ from seem_train.files import sha256_of, write_json
 from seem_train.model.card import FORMAT, Card
 from seem_train.model.seem import SEEM
 from seem_train.weights.checkpoints import find_weights
+from seem_train.weights.choice import SHIPPED
 from seem_train.weights.tensor_files import write_tensors
 
 TENSORS, CARD, BASE = "adapter.safetensors", "adapter.json", "base.safetensors"
@@ -89,14 +90,15 @@ def fingerprint(weights: Path) -> str:
 def find_base(folder: Path, card: Card, named: Path | None = None) -> Path:
     """The weights that a folder's adapters stand on: a file or a folder.
 
-    Looked for where the card says (seen from the folder, then as it stands), beside the card, and in the
-    weights folder; `named` is looked at instead.
+    Looked for where the card says (seen from the folder, then as it stands), beside the card, among those
+    that came with the package, and in the weights folder; `named` is looked at instead.
 
     Raises:
         UserError: they are not there, or are others.
     """
     said = Path(card.base.path)
-    places = [folder / said, said, folder / said.name] if named is None else [named]
+    shipped = [file for file in SHIPPED.values() if file.name == said.name]
+    places = [folder / said, said, folder / said.name, *shipped] if named is None else [named]
     base = next((place for place in places if _is_other(place, folder)), None)
     if base is None and named is None and said.name:
         try:
