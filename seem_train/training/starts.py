@@ -43,22 +43,24 @@ def beneath(config: Config) -> Mapping[str, object]:
     return FROM_SMALL if choice.weights in SHIPPED else {}
 
 
-def said(whole: bool, weights: str) -> str | None:
-    """One line for the reader of a plan; None where the defaults are those of `config`.
+def said(config: Config, whole: bool, weights: str) -> str | None:
+    """One line for the reader of a plan: the defaults of its start that a run keeps, if any.
 
     Args:
         whole: every weight is trained, since nothing was learned yet.
         weights: the file or folder that the run starts from.
     """
     if whole:
-        return f"defaults of a start from nothing: {_listed(FROM_NOTHING)}"
+        return _listed("nothing", FROM_NOTHING, config)
     if Path(weights) in SHIPPED.values():
-        return f"defaults of a start from {Path(weights).stem}: {_listed(FROM_SMALL)}"
+        return _listed(Path(weights).stem, FROM_SMALL, config)
     return None
 
 
-def _listed(defaults: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{key.partition('.')[2]} {','.join(value) if isinstance(value, tuple) else value}"
-        for key, value in defaults.items()
-    )
+def _listed(start: str, defaults: Mapping[str, object], config: Config) -> str | None:
+    kept = [
+        f"{name} {','.join(value) if isinstance(value, tuple) else value}"
+        for section, _, name, value in ((*key.partition("."), value) for key, value in defaults.items())
+        if getattr(getattr(config, section), name) == value
+    ]
+    return f"defaults of a start from {start}: {', '.join(kept)}" if kept else None

@@ -22,7 +22,7 @@ from seem_train.model.card import Base
 from seem_train.model.language import BACKGROUND, spoken_names
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, allocator_error
-from seem_train.training import run_folder, starts
+from seem_train.training import run_folder
 from seem_train.weights.adapter_folder import fingerprint
 from seem_train.weights.opening import StartingWeights
 
@@ -77,9 +77,8 @@ def heading(runtime: Runtime, seed: int) -> str:
     )
 
 
-def weights(source: StartingWeights, names: Sequence[str]) -> str:
-    """Where the weights come from, and the names they will hear."""
-    defaults = starts.said(source.whole, source.base.path if source.base else "")
+def weights(source: StartingWeights, names: Sequence[str], defaults: str | None) -> str:
+    """Where the weights come from, what `starts.said` of them, and the names they will hear."""
     lines = [
         f"Weights  {source.report}",
         *([f"         {source.why}"] if source.why else []),

@@ -175,11 +175,13 @@ def opening(session: Session, evaluation_bytes: int) -> str:
     groups = session.optimizer.param_groups
     step_bytes = memory.estimate(model, session.micro_batch, config.data.size, runtime.precision)
     length = session.micro_batch, session.steps_per_epoch, session.total_steps
+    source = session.source
+    defaults = starts.said(config, source.whole, source.base.path if source.base else "")
     parts = [
         summary.heading(runtime, config.run.seed),
         "",
         summary.data(train_set, session.val_set, model.config.decoder.queries),
-        summary.weights(session.source, train_set.names),
+        summary.weights(source, train_set.names, defaults),
         summary.freeze_table(model, session.strategy, session.placement, groups, config.optim.lr),
         summary.plan(config, runtime, *length, step_bytes, evaluation_bytes),
         f"Run      {session.place.folder}     (the same command continues it)",

@@ -271,8 +271,9 @@ def test_a_start_from_nothing_has_other_defaults_beneath_what_the_user_says(fold
     config = resolve(None, ["optim.lr=5e-4"], {"data.dataset": "kitchen"}, starts.beneath)
     assert (config.data.size, config.optim.lr, config.strategy.unfreeze) == (256, 5e-4, ("language",))
     assert config.optim.backbone_lr == 0.3
-    said = starts.said(whole=True, weights="")
+    said = starts.said(config, whole=True, weights="")
     assert said is not None and "size 256" in said and "unfreeze language" in said
+    assert "lr 0." not in said.replace("backbone_lr", "")  # which the user has set
     assert resolve(None, [], {"model.weights": "runs/old"}, starts.beneath).data.size == 512
     (folder / "seem_focalt_v1.pt").touch()
     assert resolve(None, [], {"data.dataset": "kitchen"}, starts.beneath) == resolve(
@@ -290,10 +291,13 @@ def test_a_start_from_the_small_model_has_its_defaults(folder: Path) -> None:  #
     )
     named = resolve(None, ["data.size=320"], {"model.weights": "seem-tiny"}, starts.beneath)
     assert (named.data.size, named.optim.lr) == (320, 1e-3)
-    assert starts.said(whole=False, weights=str(shipped)) == (
+    assert starts.said(config, whole=False, weights=str(shipped)) == (
         "defaults of a start from seem-tiny: size 256, lr 0.001"
     )
-    assert starts.said(whole=False, weights="elsewhere.pt") is None
+    assert starts.said(named, whole=False, weights=str(shipped)) == (
+        "defaults of a start from seem-tiny: lr 0.001"
+    )
+    assert starts.said(config, whole=False, weights="elsewhere.pt") is None
 
 
 def test_its_trunk_is_the_models_own_where_no_pretrained_one_is_installed(

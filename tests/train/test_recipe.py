@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_the_tabletop_recipe_learns_things_and_stuff(tmp_path: Path) -> None:
-    """Stuff alone would give PQ 28 (two of seven categories at 98 %); telling five kinds of things apart does
-    not come by chance, nor from losses that do not fit the masks."""
+def test_the_tabletop_recipe_tunes_seem_tiny(tmp_path: Path) -> None:
+    """To what a newcomer is promised: PQ 78, things 70, no category under 50, phrases 75, one click 0.7."""
     command = [sys.executable, "-m"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     scenes, dataset, run = tmp_path / "scenes", tmp_path / "dataset", tmp_path / "run"
@@ -31,11 +31,14 @@ def test_the_tabletop_recipe_learns_things_and_stuff(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     summary = json.loads((run / "summary.json").read_text())
     assert summary["finished"]
-    assert summary["best"]["PQ stuff"] > 0.95
-    assert summary["best"]["PQ things"] > 0.4
-    assert summary["best"]["PQ"] > 0.55
-    assert summary["best"]["IoU@1"] > 0.55
-    assert summary["best"]["cIoU"] > 0.85
-    assert summary["zero_shot"]["PQ"] < 0.1
+    best = summary["best"]
+    assert best["PQ"] >= 0.78
+    assert best["PQ things"] >= 0.70
+    assert best["P@0.5"] >= 0.75
+    assert best["IoU@1"] >= 0.70
+    assert best["PQ"] > summary["zero_shot"]["PQ"] + 0.02
+    by_category = re.findall(r"^  (\w+) +(\d+\.\d) ", done.stdout, re.MULTILINE)
+    assert {name for name, _ in by_category} == {"ball", "box", "mug", "plate", "bottle", "table", "wall"}
+    assert all(float(quality) >= 50 for _, quality in by_category)
     known = json.loads((run / "best" / "thresholds.json").read_text())["phrases"]
     assert known["precision"] > 0.5 and known["recall"] > 0.4

@@ -42,7 +42,7 @@ def test_it_is_small() -> None:
 def test_it_knows_its_categories_and_the_size_it_learned_at() -> None:
     card = load_model("seem-tiny").card
     assert card is not None and card.model == "seem-tiny"
-    assert card.preprocessing["eval_size"] == 256
+    assert card.preprocessing.get("eval_size") == 256
     assert {"mug", "table"} <= {category["name"] for category in card.categories}
 
 
