@@ -16,10 +16,8 @@ def test_the_notebook_runs_and_shows_what_it_says(tmp_path: Path, monkeypatch: p
     nbclient = pytest.importorskip("nbclient", reason="of the extra `dev`")
     notebook = nbformat.read(ROOT / "examples" / "finetune.ipynb", as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    assert 'WORK = Path("../build/notebook")' in first.source and "STEPS = 400" in first.source
-    first.source = first.source.replace("../build/notebook", str(tmp_path)).replace(
-        "STEPS = 400", "STEPS = 20"
-    )
+    assert 'WORK = Path("../build/notebook")' in first.source and "STEPS = 60" in first.source
+    first.source = first.source.replace("../build/notebook", str(tmp_path)).replace("STEPS = 60", "STEPS = 5")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     client = nbclient.NotebookClient(
         notebook, timeout=900, resources={"metadata": {"path": str(ROOT / "examples")}}
