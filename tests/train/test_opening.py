@@ -285,19 +285,21 @@ def test_a_start_from_the_small_model_has_its_defaults(folder: Path) -> None:  #
     shipped = choice.SHIPPED["seem-tiny"]
     shipped.touch()
     config = resolve(None, [], {"data.dataset": "kitchen"}, starts.beneath)
-    assert (config.data.size, config.optim.lr, config.strategy.unfreeze) == (256, 1e-3, ())
+    assert (config.data.size, config.optim.lr, config.strategy.unfreeze) == (256, 2e-3, ())
     assert config == resolve(
-        None, [], {"data.dataset": "kitchen", "model.weights": None, "optim.lr": 1e-3}, starts.beneath
+        None, [], {"data.dataset": "kitchen", "model.weights": None, "optim.lr": 2e-3}, starts.beneath
     )
     named = resolve(None, ["data.size=320"], {"model.weights": "seem-tiny"}, starts.beneath)
-    assert (named.data.size, named.optim.lr) == (320, 1e-3)
+    assert (named.data.size, named.optim.lr) == (320, 2e-3)
     assert starts.said(config, whole=False, weights=str(shipped)) == (
-        "defaults of a start from seem-tiny: size 256, lr 0.001"
+        "defaults of a start from seem-tiny: size 256, eval_size 256, lr 0.002"
     )
     assert starts.said(named, whole=False, weights=str(shipped)) == (
-        "defaults of a start from seem-tiny: lr 0.001"
+        "defaults of a start from seem-tiny: eval_size 256, lr 0.002"
     )
     assert starts.said(config, whole=False, weights="elsewhere.pt") is None
+    whole = resolve(None, ["strategy.name=full"], {"data.dataset": "kitchen"}, starts.beneath)
+    assert whole.optim.lr == 5e-4
 
 
 def test_its_trunk_is_the_models_own_where_no_pretrained_one_is_installed(
