@@ -14,6 +14,7 @@ from examples.world.recipe import Recipe
 from examples.world.words import CATEGORIES, THINGS
 from seem_train.adapters.layers import Placement
 from seem_train.model.card import Base, Card, CardCategory
+from seem_train.weights.adapter_folder import metadata_of
 from seem_train.weights.choice import SHIPPED
 from seem_train.weights.tensor_files import read_tensors, write_tensors
 
@@ -49,8 +50,7 @@ def main() -> None:
     }
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise SystemExit(f"{given.folder}: holds weights too large for half precision")
-    card = msgspec.json.encode(card_of(recipe)).decode()
-    write_tensors(given.file, tensors, {"format": "pt", "model": recipe.model, "card": card})
+    write_tensors(given.file, tensors, metadata_of(card_of(recipe)))
     print(f"{given.file}: {given.file.stat().st_size / 1e6:.1f} MB")
 
 

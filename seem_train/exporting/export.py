@@ -71,7 +71,7 @@ def export_weights(model: SEEM, out: Path, merge: bool = False) -> None:
     if adapters.has_adapters(model) and not merge:
         raise UserError("the model holds adapters; with --merge LoRA is folded into plain weights")
     adapters.merge(model)
-    write_tensors(out, official_state_dict(model), metadata_of(model))
+    write_tensors(out, official_state_dict(model), metadata_of(model.card))
 
 
 def export_graphs(

@@ -12,7 +12,7 @@ from pathlib import Path
 from seem_train.config import Config
 from seem_train.weights.choice import SHIPPED, choose_weights
 
-#: Rates, trained text encoder and average are those of examples/tabletop/train.yaml, where they were found.
+#: Rates, trained text encoder and average were found on tabletop scenes.
 FROM_NOTHING: Mapping[str, object] = {
     "data.size": 256,  # the small model sees as much, for a quarter of the time
     "optim.lr": 1e-3,
@@ -23,7 +23,6 @@ FROM_NOTHING: Mapping[str, object] = {
     "optim.ema_decay": 0.99,
     "strategy.unfreeze": ("language",),
 }
-
 
 #: For ``seem-tiny``, which saw pictures of this size last: evaluated at 200, as `config` would for runs at
 #: 256, tabletop scenes come two points of PQ lower.

@@ -26,7 +26,6 @@ from seem_train.adapters.layers import Placement, adapter_kind
 from seem_train.errors import UserError
 from seem_train.files import sha256_of, write_json
 from seem_train.model.card import FORMAT, Card
-from seem_train.model.seem import SEEM
 from seem_train.weights.checkpoints import find_weights
 from seem_train.weights.choice import SHIPPED
 from seem_train.weights.tensor_files import write_tensors
@@ -68,11 +67,11 @@ def card_of(text: bytes | str, source: str) -> Card:
     return card
 
 
-def metadata_of(model: SEEM) -> dict[str, str]:
-    """What plain weights made of a model say beside their tensors: its card, without the adapters."""
-    if model.card is None:
+def metadata_of(card: Card | None) -> dict[str, str]:
+    """What plain weights of a model say beside their tensors: its card, without the adapters."""
+    if card is None:
         return {"format": "pt"}
-    card = dataclasses.replace(model.card, placement=Placement())
+    card = dataclasses.replace(card, placement=Placement())
     return {"format": "pt", "model": card.model, "card": json.dumps(dataclasses.asdict(card))}
 
 
