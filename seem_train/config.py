@@ -367,7 +367,7 @@ def check(config: Config) -> None:
             f"--size {data.size}: must be a multiple of 32, e.g. {max(32, round(data.size / 32) * 32)}"
         )
     if not data.tasks:
-        wrong.append("--tasks: name at least one of panoptic, grounding, interactive")
+        wrong.append(f"--tasks: name at least one of {', '.join(get_args(Task))}")
     if not 0 < data.min_scale <= data.max_scale:
         wrong.append(f"data.min_scale {data.min_scale} and data.max_scale {data.max_scale}: 0 < min ≤ max")
     if run.epochs is not None and run.steps is not None:

@@ -62,7 +62,8 @@ def box_iou(model: SEEM, dataset: Path, split: str, size: int, limit: int) -> tu
 
 def measure(model: SEEM, dataset: Path, split: str, size: int, limit: int) -> dict[str, float]:
     settings = EvaluationSettings(size=size, limit=limit)
-    result = evaluate(model, dataset, split, ("panoptic", "grounding", "interactive"), settings)
+    images = SegmentationSet(dataset, split)
+    result = evaluate(model, images, ("panoptic", "grounding", "interactive"), settings)
     names = ("PQ", "PQ things", "PQ stuff", "cIoU", "P@0.5", "NoC@0.5", "NoC@0.85")
     headline = result.headline()
     found = {n: value for n in names if (value := headline.get(n)) is not None}

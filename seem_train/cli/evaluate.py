@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 from rich import box
@@ -18,15 +18,16 @@ from seem_train.cli import options
 from seem_train.cli.early import check_all, check_dataset, check_model
 from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import progress, say
+from seem_train.config import EvalTask
 from seem_train.errors import UserError
 from seem_train.ranges import MAX_PIXELS, check_ranges
 from seem_train.terminal import PlainConsole, tell
 
 if TYPE_CHECKING:
+    from seem_train.data.dataset import SegmentationSet
     from seem_train.evaluation.comparison import Comparison, Findings
     from seem_train.evaluation.evaluate import EvaluationSettings
     from seem_train.evaluation.result import EvaluationResult
-    from seem_train.evaluation.tasks import Task
     from seem_train.weights.opening import OpenModel
 
 _SHOWN = 6  #: worst images in the report, and as many best ones
@@ -50,7 +51,7 @@ class EvaluateOptions:
     model: str | None = argument(options.MODEL, None)
     dataset: Path = argument("folder that seem-data build wrote", Path("dataset"))
     split: str = option("val", "which split")
-    tasks: str = option("all", "some of panoptic,semantic,instance,grounding,interactive, or all")
+    tasks: str = option("all", f"some of {','.join(get_args(EvalTask))}, or all")
     against: str | None = option(
         None, "compare with: 'base' (what the run started from), weights, or an earlier evaluation.json"
     )
@@ -88,35 +89,36 @@ def evaluate(chosen: EvaluateOptions) -> None:
     model = _checked(chosen)
     say(f"loading {model} …", chosen.as_json)
     from seem_train import runtime as runtimes
+    from seem_train.data.dataset import SegmentationSet
     from seem_train.evaluation.comparison import Comparator
-    from seem_train.evaluation.evaluate import TASKS
     from seem_train.weights.opening import open_model
 
     if chosen.devices > 1 and runtimes.world_size() == 1:
         command = [sys.executable, "-m", "seem_train", *sys.argv[1:]]
         raise typer.Exit(runtimes.launch(command, chosen.devices))
     words = [task.strip() for task in chosen.tasks.split(",") if task.strip()]
-    asked: Any = TASKS if chosen.tasks == "all" else words
-    out = chosen.out
+    asked: Any = get_args(EvalTask) if chosen.tasks == "all" else words
+    out, other = chosen.out, chosen.base_dataset
     with (
         runtimes.start(chosen.device, chosen.precision) as runtime,
         progress(chosen.as_json or not runtime.is_main) as show,
     ):
+        images = SegmentationSet(chosen.dataset, chosen.split, chosen.max_pixels)
         opened = open_model(model, chosen.preset, runtime.device)
-        say(_plan(opened, chosen, asked), chosen.as_json)
-        comparator = Comparator(runtime, chosen.split, asked, _settings(chosen, opened.size), show)
+        say(_plan(opened, images, chosen, asked), chosen.as_json)
+        comparator = Comparator(runtime, asked, _settings(chosen, opened.size), show)
         findings = comparator.of(
             opened,
-            chosen.dataset,
+            images,
             chosen.against,
-            chosen.base_dataset,
+            None if other is None else SegmentationSet(other, chosen.split, chosen.max_pixels),
             predictions=out / "predictions" if out is not None and chosen.predictions else None,
             show=_SHOWN if out is not None else 0,
         )
     if not runtime.is_main:
         return
     if out is not None:
-        _write(out, findings, chosen)
+        _write(out, findings, images)
     kept = _keep_thresholds(opened.folder, findings.result)
     if chosen.as_json:
         tell(json.dumps(findings.as_dict(), ensure_ascii=False))
@@ -149,15 +151,15 @@ def _checked(chosen: EvaluateOptions) -> str:
     return chosen.model
 
 
-def _plan(opened: OpenModel, chosen: EvaluateOptions, tasks: Sequence[Task]) -> str:
+def _plan(
+    opened: OpenModel, images: SegmentationSet, chosen: EvaluateOptions, tasks: Sequence[EvalTask]
+) -> str:
     """What will be done, and what it takes."""
-    from seem_train.data.dataset import SegmentationSet
     from seem_train.evaluation.evaluate import check_tasks
     from seem_train.evaluation.memory import estimate
     from seem_train.formatting import size_text
 
     check_tasks(tasks)
-    images = SegmentationSet(chosen.dataset, chosen.split, chosen.max_pixels)
     size = _settings(chosen, opened.size).size
     needed = size_text(estimate(opened.model, images, tasks, size, chosen.limit))
     count = min(len(images), chosen.limit or len(images))
@@ -174,7 +176,6 @@ def _settings(chosen: EvaluateOptions, size_of_run: int | None) -> EvaluationSet
         max_clicks=chosen.max_clicks,
         all_sentences=chosen.all_sentences,
         limit=chosen.limit,
-        max_pixels=chosen.max_pixels,
     )
 
 
@@ -195,13 +196,11 @@ def _keep_thresholds(folder: Path | None, result: EvaluationResult) -> str:
     return f"Least scores worth showing: {', '.join(told)}; predict takes them from {folder / THRESHOLDS}"
 
 
-def _write(out: Path, findings: Findings, chosen: EvaluateOptions) -> None:
-    from seem_train.data.dataset import SegmentationSet
+def _write(out: Path, findings: Findings, images: SegmentationSet) -> None:
     from seem_train.evaluation.report import write_report
     from seem_train.files import write_text
 
     text = json.dumps(findings.as_dict(), indent=1, ensure_ascii=False)
-    images = SegmentationSet(chosen.dataset, findings.result.split, chosen.max_pixels)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "evaluation.json", text + "\n")

@@ -83,10 +83,16 @@ class SegmentationSet:
         self._sentences: dict[tuple[int, int], list[Sentence]] = {}
         for row in grounded:
             self._sentences.setdefault((row.image_id, row.segment_id), []).extend(row.sentences)
-        self._check(max_pixels)
+        self.max_pixels = max_pixels
+        self._check()
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def folder(self) -> Path:
+        """Of the dataset."""
+        return self.split.root.parent
 
     @property
     def names(self) -> list[str]:
@@ -156,7 +162,7 @@ class SegmentationSet:
             file=str(path),
         )
 
-    def _check(self, max_pixels: int) -> None:
+    def _check(self) -> None:
         root = self.split.root
         problems: list[str] = []
         large: list[str] = []
@@ -173,7 +179,7 @@ class SegmentationSet:
             if image.panoptic_name not in pngs:
                 problems.append(f"{self.split.panoptic_path(image)}: the panoptic PNG is missing")
             path = self.split.image_path(image)
-            if refused := too_many_pixels(path, image.height, image.width, max_pixels):
+            if refused := too_many_pixels(path, image.height, image.width, self.max_pixels):
                 large.append(refused)
             for segment in image.segments:
                 known.add((image.id, segment.id))

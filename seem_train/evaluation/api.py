@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from seem_train.config import EvalTask
+from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation import evaluate as scoring
 from seem_train.evaluation.result import EvaluationResult
-from seem_train.evaluation.tasks import TASKS, Task
+from seem_train.evaluation.tasks import TASKS
 from seem_train.model.seem import SEEM
 from seem_train.ranges import MAX_PIXELS, check_ranges
 from seem_train.runtime import Precision, Runtime, pick_precision, start
-from seem_train.weights.opening import open_model
+from seem_train.weights.opening import OpenModel, open_model
 
 
 def evaluate(
     model: SEEM | str | os.PathLike[str],
     dataset: str | os.PathLike[str] = "dataset",
     split: str = "val",
-    tasks: Sequence[Task] = TASKS,
+    tasks: Sequence[EvalTask] = TASKS,
     *,
     size: int | None = None,
     object_threshold: float | None = None,
@@ -63,31 +66,29 @@ def evaluate(
         {"object_threshold": object_threshold, "overlap_threshold": overlap_threshold},
         {"size": size, "max_clicks": max_clicks, "limit": limit, "max_pixels": max_pixels},
     )
-
-    def score(model: SEEM, runtime: Runtime, size: int | None) -> EvaluationResult:
+    images = SegmentationSet(Path(dataset), split, max_pixels)
+    with _opened(model, device, precision) as (opened, runtime):
         settings = scoring.EvaluationSettings(
-            size=size,
+            size=size or opened.size,
             object_threshold=object_threshold,
             overlap_threshold=overlap_threshold,
             max_clicks=max_clicks,
             all_sentences=all_sentences,
             limit=limit,
-            max_pixels=max_pixels,
         )
         written = None if predictions is None else Path(predictions)
         return scoring.evaluate(
-            model,
-            Path(dataset),
-            split,
-            tasks,
-            settings,
-            runtime=runtime,
-            predictions=written,
-            progress=progress,
+            opened.model, images, tasks, settings, runtime=runtime, predictions=written, progress=progress
         )
 
+
+@contextmanager
+def _opened(
+    model: SEEM | str | os.PathLike[str], device: str, precision: str
+) -> Iterator[tuple[OpenModel, Runtime]]:
+    """The model and where it computes; one that is handed over is taken as it is, where it is."""
     if isinstance(model, SEEM):
-        return score(model, Runtime(model.device, pick_precision(precision, model.device)), size)
+        yield OpenModel(model, ""), Runtime(model.device, pick_precision(precision, model.device))
+        return
     with start(device, precision) as runtime:
-        opened = open_model(str(model), device=runtime.device)
-        return score(opened.model, runtime, size or opened.size)
+        yield open_model(str(model), device=runtime.device), runtime

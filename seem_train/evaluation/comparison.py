@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seem_train.evaluation.evaluate import EvaluationSettings, Task, evaluate
+from seem_train.config import EvalTask
+from seem_train.data.dataset import SegmentationSet
+from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.plain import Plain
 from seem_train.evaluation.result import EvaluationResult, gains, read_earlier
 from seem_train.runtime import Runtime
@@ -58,8 +60,7 @@ class Comparator:
     """The same questions to every model."""
 
     runtime: Runtime
-    split: str
-    tasks: Sequence[Task]
+    tasks: Sequence[EvalTask]
     settings: EvaluationSettings
     #: called with (what, done, all)
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None
@@ -67,9 +68,9 @@ class Comparator:
     def of(
         self,
         model: OpenModel,
-        dataset: Path,
+        images: SegmentationSet,
         against: str | None = None,
-        base_dataset: Path | None = None,
+        base_images: SegmentationSet | None = None,
         predictions: Path | None = None,
         show: int = 0,
     ) -> Findings:
@@ -77,14 +78,14 @@ class Comparator:
 
         Args:
             against: `BASE`, weights or a run, or an earlier evaluation.json.
-            base_dataset: a dataset on which to measure what was forgotten.
+            base_images: of a dataset on which to measure what was forgotten.
             predictions, show: see `evaluate`.
 
         Raises:
             UserError: as `evaluate`, `open_model`, `open_base` and `read_earlier` do.
         """
-        result = self._evaluate(model, dataset, predictions, show, calibrate=model.folder is not None)
-        lately = self._evaluate(model, base_dataset).headline() if base_dataset is not None else None
+        result = self._evaluate(model, images, predictions, show, calibrate=model.folder is not None)
+        lately = self._evaluate(model, base_images).headline() if base_images is not None else None
         other = before = None
         if against is not None and against.endswith(".json"):
             earlier = read_earlier(Path(against))
@@ -92,29 +93,30 @@ class Comparator:
         elif against is not None:
             device = self.runtime.device
             opened = open_base(model, device) if against == BASE else open_model(against, device=device)
-            other = Comparison(opened.name, self._evaluate(opened, dataset).headline())
-            if base_dataset is not None:
-                before = Comparison(opened.name, self._evaluate(opened, base_dataset).headline())
-        forgetting = None if lately is None else Forgetting(str(base_dataset), lately, before)
+            other = Comparison(opened.name, self._evaluate(opened, images).headline())
+            if base_images is not None:
+                before = Comparison(opened.name, self._evaluate(opened, base_images).headline())
+        forgetting = None
+        if base_images is not None and lately is not None:
+            forgetting = Forgetting(str(base_images.folder), lately, before)
         return Findings(model.name, result, other, forgetting)
 
     def _evaluate(
         self,
         model: OpenModel,
-        dataset: Path,
+        images: SegmentationSet,
         predictions: Path | None = None,
         show: int = 0,
         calibrate: bool = False,
     ) -> EvaluationResult:
         return evaluate(
             model.model,
-            dataset,
-            self.split,
+            images,
             self.tasks,
             self.settings,
             runtime=self.runtime,
             predictions=predictions,
             show=show,
             calibrate=calibrate,
-            progress=lambda done, total: self.progress(f"{model.name} on {dataset}", done, total),
+            progress=lambda done, total: self.progress(f"{model.name} on {images.folder}", done, total),
         )

@@ -11,18 +11,17 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.distributed as dist
 
+from seem_train.config import EvalTask
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.evaluation.result import EvaluationResult, ImageScore, ReportImage
 from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, ScoredPhoto
-from seem_train.evaluation.tasks import TASKS, Task, scale_of
+from seem_train.evaluation.tasks import TASKS, scale_of
 from seem_train.metrics import (
     GroundingScores,
     InstanceAP,
@@ -33,10 +32,9 @@ from seem_train.metrics import (
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
-from seem_train.ranges import MAX_PIXELS
 from seem_train.runtime import Runtime
 
-SEARCHED: dict[str, Task] = {"things": "instance", "phrases": "grounding"}
+SEARCHED: dict[str, EvalTask] = {"things": "instance", "phrases": "grounding"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,6 @@ class EvaluationSettings:
     all_sentences: bool = False  #: ask every sentence of a segment, not the first only
     limit: int | None = None  #: the first images of the split only
     seed: int = 0
-    max_pixels: int = MAX_PIXELS  #: photos of more are refused
 
     def completed(self, model: SEEM) -> EvaluationSettings:
         """With the model's own numbers in place of None."""
@@ -64,9 +61,8 @@ class EvaluationSettings:
 
 def evaluate(
     model: SEEM,
-    dataset: Path | str,
-    split: str = "val",
-    tasks: Sequence[Task] = TASKS,
+    images: SegmentationSet,
+    tasks: Sequence[EvalTask] = TASKS,
     settings: EvaluationSettings | None = None,
     *,
     runtime: Runtime | None = None,
@@ -87,12 +83,11 @@ def evaluate(
         progress: called with (done, all) images of this process.
 
     Raises:
-        UserError: the dataset or files of it cannot be used (all are listed), or a task is unknown.
+        UserError: files of the dataset cannot be used (all are listed), or a task is unknown.
     """
     settings = (settings or EvaluationSettings()).completed(model)
     runtime = runtime or Runtime(model.device)
     check_tasks(tasks)
-    images = SegmentationSet(dataset, split, settings.max_pixels)
     total = min(len(images), settings.limit or len(images))
     tally = _Tally.of(images, tasks, settings, calibrate)
     files = PanopticFiles(predictions, images.categories) if predictions is not None else None
@@ -106,7 +101,7 @@ def evaluate(
                 score(index, photo, show, files)
             if progress is not None:
                 progress(done, len(shard))
-    for number, other in enumerate(_all_tallies(tally, runtime)):
+    for number, other in enumerate(runtime.gather(tally)):
         if number != runtime.rank:
             tally.merge(other, show)
     if tally.faults:
@@ -142,7 +137,7 @@ class _Tally:
 
     @classmethod
     def of(
-        cls, images: SegmentationSet, tasks: Sequence[Task], settings: EvaluationSettings, calibrate: bool
+        cls, images: SegmentationSet, tasks: Sequence[EvalTask], settings: EvaluationSettings, calibrate: bool
     ) -> _Tally:
         categories = images.categories.as_coco()
         things = [category for category in categories if category["isthing"]]
@@ -168,14 +163,14 @@ class _Tally:
         self.faults += other.faults
 
     def result(
-        self, images: SegmentationSet, tasks: Sequence[Task], settings: EvaluationSettings, total: int
+        self, images: SegmentationSet, tasks: Sequence[EvalTask], settings: EvaluationSettings, total: int
     ) -> EvaluationResult:
         scores = {name: getattr(self, name) for name in TASKS}
         return EvaluationResult(
-            dataset=str(images.split.root.parent),
+            dataset=str(images.folder),
             split=images.split.name,
             images=total,
-            settings={"tasks": list(tasks), **asdict(settings)},
+            settings={"tasks": list(tasks), **asdict(settings), "max_pixels": images.max_pixels},
             categories=images.categories.as_coco(),
             **{name: score.result() for name, score in scores.items() if score is not None},
             per_image=[score for _, score in sorted(self.per_image.items())],
@@ -262,15 +257,6 @@ def _evaluating(model: SEEM) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _all_tallies(tally: _Tally, runtime: Runtime) -> list[_Tally]:
-    """Those of all processes, by rank."""
-    if runtime.world == 1:
-        return [tally]
-    tallies: list[Any] = [None] * runtime.world
-    dist.all_gather_object(tallies, tally)
-    return tallies
 
 
 def _extremes(shown: list[ReportImage], count: int) -> list[ReportImage]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
+from seem_train.config import EvalTask
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.scorers import LARGEST_SEMANTIC
-from seem_train.evaluation.tasks import Task, scale_of
+from seem_train.evaluation.tasks import scale_of
 from seem_train.model.cost.footprint import peak_bytes, weight_bytes, without_numbers
 from seem_train.model.postprocess import LARGEST_STACK
 from seem_train.model.seem import SEEM
@@ -17,13 +18,13 @@ from seem_train.model.seem import SEEM
 _PHOTO = 12  #: bytes a pixel: photo and id maps, two images read ahead
 _MAP = 40  #: … and while a panoptic result is decided
 #: stacks of masks, of `LARGEST_STACK` floats at most, that a task holds at one time
-_STACKS: dict[Task, float] = {"panoptic": 5, "instance": 6, "grounding": 2, "interactive": 4.2}
+_STACKS: dict[EvalTask, float] = {"panoptic": 5, "instance": 6, "grounding": 2, "interactive": 4.2}
 
 
 def estimate(
     model: SEEM,
     images: SegmentationSet,
-    tasks: Sequence[Task],
+    tasks: Sequence[EvalTask],
     size: int | None = None,
     limit: int | None = None,
 ) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from seem_data.layout import CategoryRow
 from seem_train.errors import UserError
 from seem_train.evaluation.plain import Plain, plain
+from seem_train.evaluation.tasks import TASKS
 from seem_train.metrics import (
     GroundingResult,
     InstanceResult,
@@ -105,8 +106,7 @@ class EvaluationResult:
 
     def scores(self) -> dict[str, Plain]:
         """The numbers of each task that was asked for; None where there was nothing to measure."""
-        tasks = ("panoptic", "semantic", "instance", "grounding", "interactive")
-        found = {task: getattr(self, task) for task in tasks}
+        found = {task: getattr(self, task) for task in TASKS}
         return {task: plain(score) for task, score in found.items() if score is not None}
 
     def category_scores(self) -> list[dict[str, float | None]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
+from seem_train.config import EvalTask
 from seem_train.data.image_scale import GROUNDING, INTERACTIVE, OBJECTS, Scale
 
-Task = Literal["panoptic", "semantic", "instance", "grounding", "interactive"]
-TASKS: tuple[Task, ...] = ("panoptic", "semantic", "instance", "grounding", "interactive")
+TASKS: tuple[EvalTask, ...] = get_args(EvalTask)
 _ORIGINAL = {"grounding": GROUNDING, "interactive": INTERACTIVE}
 
 
-def scale_of(task: Task, size: int | None) -> Scale:
+def scale_of(task: EvalTask, size: int | None) -> Scale:
     """The original's size for a task, or one size for all."""
     return Scale.of(size) if size is not None else _ORIGINAL.get(task, OBJECTS)

@@ -81,8 +81,9 @@ class RunEvaluation:
 
     def evaluate(
         self, model: SEEM, runtime: Runtime, stop: Stop, thorough: bool, show: int = 0
-    ) -> EvaluationResult:
-        """
+    ) -> EvaluationResult | None:
+        """None where there is no split to evaluate on.
+
         Args:
             thorough: clicks, too.
             show: keep so many of the worst and of the best images for a report.
@@ -90,6 +91,8 @@ class RunEvaluation:
         Raises:
             Interrupted: a signal came, and this process is alone (several would wait for each other).
         """
+        if self.val_set is None:
+            return None
 
         def look(_done: int, _all: int) -> None:
             if stop.signal is not None and runtime.world == 1:
@@ -97,12 +100,9 @@ class RunEvaluation:
 
         return evaluate(
             model,
-            self.config.data.dataset,
-            self.config.data.val_split,
+            self.val_set,
             self.tasks(thorough),
-            EvaluationSettings(
-                size=self.size, limit=self.config.run.eval_limit, max_pixels=self.config.data.max_pixels
-            ),
+            EvaluationSettings(size=self.size, limit=self.config.run.eval_limit),
             runtime=runtime,
             show=show if "panoptic" in self.tasks(thorough) else 0,
             calibrate=True,

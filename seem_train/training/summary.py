@@ -48,7 +48,7 @@ def score_of(headline: Mapping[str, float | None], metric: str) -> float | None:
 
 
 def environment(base: Base | None, train_set: SegmentationSet, runtime: Runtime) -> dict[str, object]:
-    file = train_set.split.root.parent / "dataset.json"
+    file = train_set.folder / "dataset.json"
     extra = {
         "seem-tools": __version__,
         "precision": runtime.precision,

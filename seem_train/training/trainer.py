@@ -310,10 +310,8 @@ def examine(session: Session, evaluation: RunEvaluation, stop: Stop, moment: str
     progress, runtime = session.progress, session.runtime
     session.log.end_progress()
     with averaged(session):
-        result = None
-        if evaluation.val_set is not None:
-            show = REPORTED if moment == "final" else 0
-            result = evaluation.evaluate(session.model, runtime, stop, moment != "epoch", show)
+        show = REPORTED if moment == "final" else 0
+        result = evaluation.evaluate(session.model, runtime, stop, moment != "epoch", show)
         headline = {} if result is None else result.headline()
         progress.evaluated, progress.latest = progress.step, headline
         if moment == "zero-shot":

@@ -11,6 +11,7 @@ import torch
 from tiny_dataset import CATEGORIES, write_dataset
 from typer.testing import CliRunner, Result
 
+from seem_data.layout import reading
 from seem_train.adapters.layers import Placement
 from seem_train.cli.app import app
 from seem_train.model.card import Base, Card
@@ -85,6 +86,21 @@ def test_files_are_written_where_asked(run: Path, dataset: Path, tmp_path: Path)
     assert "<figure>" in (out / "report.html").read_text()
     assert len(json.loads((out / "predictions" / "panoptic.json").read_text())["annotations"]) == 3
     assert "report.html" in result.output
+
+
+def test_the_rows_of_a_dataset_are_read_once(
+    run: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, files = reading.read_json, []
+
+    def noted(path: Path, kind: Any) -> Any:
+        files.append(path.name)
+        return read(path, kind)
+
+    monkeypatch.setattr(reading, "read_json", noted)
+    result = seem_train(run, dataset, "--tasks", "panoptic", *QUICK, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert files.count("panoptic.json") == 1
 
 
 def test_the_run_beside_what_it_started_from(run: Path, weights: Path, dataset: Path) -> None:

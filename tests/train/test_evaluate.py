@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
-from seem_train.evaluation.evaluate import TASKS, EvaluationSettings, evaluate
+from seem_train.evaluation import evaluate as scoring
+from seem_train.evaluation.evaluate import EvaluationSettings
 from seem_train.evaluation.result import EvaluationResult, gains, read_earlier, shown_number
+from seem_train.evaluation.tasks import TASKS
 from seem_train.model.config import PostprocessConfig
 from seem_train.model.predictions import (
     GroundingPredictions,
@@ -108,6 +110,12 @@ def dataset(tmp_path: Path) -> Path:
 def model() -> SEEM:
     torch.manual_seed(0)
     return SEEM(get_preset("tiny").config).eval()
+
+
+def evaluate(
+    model: Any, dataset: Path, split: str = "val", tasks: Any = TASKS, **how: Any
+) -> EvaluationResult:
+    return scoring.evaluate(model, SegmentationSet(dataset, split), tasks, **how)
 
 
 def know(dataset: Path, **settings: Any) -> EvaluationResult:

@@ -21,6 +21,7 @@ from seem_train.weights.presets import get_preset
 MEASURE = """
 import sys, torch
 torch.set_num_threads(1)
+from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.model.cost.footprint import weight_bytes
 from seem_train.model.seem import SEEM
@@ -30,9 +31,10 @@ from seem_train.weights.presets import get_preset
 torch.manual_seed(0)
 model = SEEM(get_preset("tiny").config).eval()
 settings = EvaluationSettings(size=256, object_threshold=0.0, overlap_threshold=0.0, max_clicks=2)
-evaluate(model, sys.argv[2], tasks=sys.argv[3].split(","), settings=settings)  # what is loaded once is loaded
+images = [SegmentationSet(root, "val") for root in sys.argv[1:3]]
+evaluate(model, images[1], tasks=sys.argv[3].split(","), settings=settings)  # what is loaded once is loaded
 before = peak()
-evaluate(model, sys.argv[1], tasks=sys.argv[3].split(","), settings=settings)
+evaluate(model, images[0], tasks=sys.argv[3].split(","), settings=settings)
 print(peak() - before + weight_bytes(model))
 """
 

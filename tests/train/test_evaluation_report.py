@@ -133,9 +133,8 @@ def test_the_page_holds_scores_gains_and_pictures(images: SegmentationSet, tmp_p
 def test_an_evaluation_keeps_what_a_phrase_and_a_click_found_for_the_images_it_shows(
     images: SegmentationSet,
 ) -> None:
-    root = images.split.root.parent
     tasks = ("panoptic", "grounding", "interactive")
-    result = evaluate(toy.micro(), root, "val", tasks, EvaluationSettings(size=64, max_clicks=2), show=1)
+    result = evaluate(toy.micro(), images, tasks, EvaluationSettings(size=64, max_clicks=2), show=1)
     asked = [(shown, images.load(shown.index)) for shown in result.shown]
     asked = [(shown, sample) for shown, sample in asked if sample.phrases]
     assert asked

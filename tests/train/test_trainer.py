@@ -16,6 +16,7 @@ import torch
 import toy
 
 from seem_train import finetune, load_model
+from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
 from seem_train.evaluation import scorers
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
@@ -125,7 +126,7 @@ def test_the_best_weights_know_from_which_score_on_a_text_is_answered(
     model = load_model(trainer.run(config).best)
     assert model.card is not None
     settings = EvaluationSettings(size=model.card.preprocessing["eval_size"])
-    again = evaluate(model, dataset, "val", ["grounding"], settings, calibrate=True)
+    again = evaluate(model, SegmentationSet(dataset, "val"), ["grounding"], settings, calibrate=True)
     kept = json.loads((tmp_path / "run" / "best" / "thresholds.json").read_text())["phrases"]
     assert kept["score"] == read_thresholds(tmp_path / "run" / "best").phrases
     assert kept["score"] == pytest.approx(again.thresholds["phrases"].score, abs=1e-5)
