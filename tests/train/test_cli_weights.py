@@ -6,14 +6,11 @@ import contextlib
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
+from hub_server import Server
 from typer.testing import CliRunner, Result
 
 from seem_train.cli.app import app
@@ -27,6 +24,12 @@ from seem_train.weights.tensor_files import read_tensors
 
 BODY = bytes(range(256)) * 20_000  # 5 MB
 DIGEST = hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.fixture
+def server(hub_server: Server) -> Server:
+    hub_server.files = {"/some/models/resolve/main/file.pt": BODY}
+    return hub_server
 
 
 def run(*arguments: str | Path) -> Result:
@@ -94,78 +97,6 @@ def test_list_says_what_is_here(kept: Path) -> None:
     assert re.search(r"seem_focall_v1\.pt +focal-l +1,365 MB +not here", text)
     assert "https://huggingface.co/xdecoder/SEEM/resolve/main/seem_focall_v1.pt" in text
     assert "AFL-3.0" in text
-
-
-class Server(ThreadingHTTPServer):
-    """Answers as the Hugging Face hub does."""
-
-    ranges = True  #: whether it honours Range
-    cut: int | None = None  #: bytes after which it hangs up, and is down from then on
-    down = False  #: whether it answers 500 to everything
-    asked: list[str | None]  #: the Range of each GET
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def do_HEAD(self) -> None:
-        self._answer(self.server.asked.copy(), body=False)
-
-    def do_GET(self) -> None:
-        self._answer(self.server.asked, body=True)
-
-    def _answer(self, asked: list[str | None], body: bool) -> None:
-        wanted = self.headers.get("Range")
-        if not self.path.startswith("/api/"):  # huggingface_hub asks once what the hub can do
-            asked.append(wanted)
-        if self.server.down or self.path != "/some/models/resolve/main/file.pt":
-            self.send_error(500 if self.server.down else 404)
-            return
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
-        self.send_response(206 if start else 200)
-        self.send_header("ETag", f'"{DIGEST}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(BODY) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
-        self.end_headers()
-        if body:
-            self.wfile.write(BODY[start:][: self.server.cut])
-            self.server.down = self.server.cut is not None
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the shared cache is; the hub itself refuses connections until there is a `server`."""
-    cache = tmp_path_factory.mktemp("hub")
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 18)
-    _point_to("http://127.0.0.1:9", monkeypatch)
-    return cache
-
-
-def _point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT does, which is read when huggingface_hub is imported."""
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-
-
-@pytest.fixture
-def server(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:  # noqa: ARG001
-    server = Server(("127.0.0.1", 0), Handler)
-    server.asked = []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    _point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def official(size: int | None = len(BODY), sha256: str | None = DIGEST) -> OfficialCheckpoint:

@@ -22,6 +22,7 @@ NETWORK = {"urllib.request", "http", "socket", "ftplib", "smtplib", "ssl", "requ
 NETWORK |= {"huggingface_hub", "torch.hub", "urllib3", "asyncio"}
 ALLOWED = {
     "seem_train/weights/checkpoints.py": "seem-train weights get",
+    "seem_train/weights/hub.py": "pretrained weights of model.trunk",
     "seem_data/engines/ray.py": "--engine ray asks the cluster that the user names",
     "seem_train/runtime.py": "finds a free port of this machine for the processes of a run",
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
 import torch
+from hub_server import Server, point_to
 
 from seem_train.adapters import strategies
 from seem_train.errors import UserError
@@ -128,11 +131,24 @@ def test_trunks_that_cannot_serve_are_refused_in_a_sentence(trunk: str, words: s
         open_start("tiny", None, 0, trunk, "random")
 
 
-def test_offline_the_sentence_says_what_works_without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object, **__: object) -> None:
-        raise OSError("[Errno -2] Name or service not known\nand more")
-
-    trunk = TimmTrunk(TimmConfig(SMALL))
-    monkeypatch.setattr("seem_train.weights.trunk_weights.timm.create_model", unreachable)
-    with pytest.raises(UserError, match=r"not known\).*trunk_weights=FILE.*tf_efficientnet_lite0"):
+@pytest.mark.usefixtures("hub")
+def test_without_a_network_it_says_at_once_what_works_without_the_hub() -> None:
+    trunk, begin = TimmTrunk(TimmConfig(SMALL)), time.monotonic()
+    with pytest.raises(UserError, match=r"refused\).*trunk_weights=FILE.*tf_efficientnet_lite0"):
         load_pretrained(trunk)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_slow_mirror_is_waited_for_and_what_it_gave_is_kept(
+    hub_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_server.wait = 0.3
+    published = timm.create_model(SMALL).state_dict()
+    address = "/timm/mobilenetv3_small_050.lamb_in1k/resolve/main/model.safetensors"
+    hub_server.files[address] = safetensors.torch.save(published)
+    trunks = [TimmTrunk(TimmConfig(SMALL)) for _ in range(2)]
+    assert "timm's pretrained weights" in load_pretrained(trunks[0])
+    point_to("http://127.0.0.1:9", monkeypatch)
+    load_pretrained(trunks[1])  # of the hub's cache, offline
+    for trunk in trunks:
+        assert torch.equal(trunk.body.state_dict()["conv_stem.weight"], published["conv_stem.weight"])
