@@ -37,6 +37,7 @@ class Placement:
     backbone: Kind = "none"
     backbone_stages: tuple[int, ...] = (3, 4)  #: counted from 1 (stride 4) to 4 (stride 32)
     rank: int = 64  #: width of the bottleneck, or rank of the update
+    pixel_decoder: Literal["none", "bottleneck"] = "none"
 
 
 class Bottleneck(nn.Module):
@@ -120,6 +121,9 @@ def inject(model: nn.Module, placement: Placement) -> None:
     elif placement.decoder == "lora":
         for module, name in decoder_weights(model):
             _attach_lora(module, name, placement.rank)
+    if placement.pixel_decoder == "bottleneck":
+        for module, channels in pyramid_sites(model):
+            _attach(module, ConvBottleneck(channels, placement.rank, "channels first"), _add_to_output)
     if placement.backbone != "none":
         stages = backbone_stages(model)
         wrong = [stage for stage in placement.backbone_stages if not 1 <= stage <= len(stages)]
@@ -186,6 +190,17 @@ def mask_embed_site(model: nn.Module) -> tuple[nn.Module, int]:
     if widths[0][1] != widths[-1][0]:
         raise ValueError("the mask embedding changes the width, so nothing can be added beside it")
     return module, widths[0][1]
+
+
+def pyramid_sites(model: nn.Module) -> list[tuple[nn.Module, int]]:
+    """The convolution that smooths each level of the pixel decoder's pyramid and the one that makes the mask
+    features, with their channels.
+
+    What lies before them, the trunk and the transformer over its coarsest level, needs no gradients.
+    """
+    named = model.get_submodule("pixel_decoder").named_children()
+    ends = [module for name, module in named if name.startswith("layer_") or name == "mask_features"]
+    return [(end, cast(nn.Conv2d, end).out_channels) for end in ends]
 
 
 def decoder_weights(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:

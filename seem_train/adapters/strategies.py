@@ -52,11 +52,17 @@ class Strategy:
 STRATEGIES = {
     strategy.name: strategy
     for strategy in (
-        Strategy("head-adapter", "adapters in the decoder; smallest and fastest", decoder="adapters"),
+        Strategy(
+            "head-adapter",
+            "adapters in the decoder and in the pixel decoder's pyramid; smallest and fastest",
+            decoder="adapters",
+            pixel_decoder="adapters",
+        ),
         Strategy(
             "backbone-adapter+head-adapter",
-            "adapters in the decoder and in the late stages of the backbone (alias: adapter)",
+            "adapters in both decoders and in the late stages of the backbone (alias: adapter)",
             decoder="adapters",
+            pixel_decoder="adapters",
             backbone="adapters",
         ),
         Strategy("head", "the whole decoder, as the original fine-tunes", decoder="trained"),
@@ -118,10 +124,21 @@ def placement(
     """Where the strategy's adapters go."""
     return Placement(
         decoder=KINDS[strategy.decoder],
+        pixel_decoder="bottleneck" if strategy.pixel_decoder == "adapters" else "none",
         backbone=KINDS[strategy.backbone],
         backbone_stages=tuple(backbone_stages),
         rank=rank or strategy.rank,
     )
+
+
+def as_begun(where: Placement, tensors: Collection[str]) -> Placement:
+    """The adapters of a run that goes on, by the names of the tensors that it has trained.
+
+    Versions before the pixel decoder had adapters left it as it was.
+    """
+    if any(name.startswith("pixel_decoder.") and is_adapter_name(name) for name in tensors):
+        return where
+    return dataclasses.replace(where, pixel_decoder="none")
 
 
 #: decoder parameters that only prompts of a kind reach

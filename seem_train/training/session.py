@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,8 +80,14 @@ class Session:
         return self.seconds / seconds(allotted) if allotted else 0.0
 
 
-def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session:
-    """Check the data, load the weights, put the strategy in place, build what the loop needs."""
+def prepare(
+    config: Config, place: Place, runtime: Runtime, log: Log, saved: Collection[str] | None = None
+) -> Session:
+    """Check the data, load the weights, put the strategy in place, build what the loop needs.
+
+    Args:
+        saved: names of the tensors in the checkpoint that the run goes on from.
+    """
     data = config.data
     train_set = SegmentationSet(data.dataset, data.train_split, data.max_pixels)
     val_set = val_set_of(config)
@@ -93,6 +100,8 @@ def prepare(config: Config, place: Place, runtime: Runtime, log: Log) -> Session
     name = "full" if source.whole else config.strategy.name
     strategy = strategies.find(name, config.strategy.freeze, config.strategy.unfreeze)
     placement = strategies.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
+    if saved is not None:
+        placement = strategies.as_begun(placement, saved)
     torch.manual_seed(config.run.seed)  # the same fresh adapters in every process
     declared = strategies.apply(model, strategy, placement, data.tasks)
     model.to(runtime.device)

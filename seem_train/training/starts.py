@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from seem_train.adapters import strategies
 from seem_train.config import Config
 from seem_train.weights.choice import SHIPPED, choose_weights
 
@@ -29,12 +30,13 @@ FROM_NOTHING: Mapping[str, object] = {
 FROM_SMALL: Mapping[str, object] = {"data.size": 256, "run.eval_size": 256}
 #: Its rates. Measured once each on tabletop scenes, in about 150 CPU seconds: adapters at 2e-3 gain 3.0
 #: points of PQ, at 4e-3 1.4; the whole decoder at 5e-4 2.9; the whole model at 5e-4, in 190 seconds, 4.9.
-_ADAPTERS, _WHOLE = {"optim.lr": 2e-3}, {"optim.lr": 5e-4}
+_ADAPTERS = {"optim.lr": 2e-3}
+_WHOLE = {"optim.lr": 5e-4, "optim.backbone_lr": 0.3}
 
 
 def _from_small(strategy: str) -> Mapping[str, object]:
-    whole = strategy == "full" or strategy.rpartition("+")[2] == "head"
-    return {**FROM_SMALL, **(_WHOLE if whole else _ADAPTERS)}
+    trained = strategies.find(strategy).decoder == "trained"
+    return {**FROM_SMALL, **(_WHOLE if trained else _ADAPTERS)}
 
 
 def beneath(config: Config) -> Mapping[str, object]:

@@ -131,13 +131,14 @@ def run(config: Config, *, as_json: bool = False, dry_run: bool = False) -> Run:
 
 def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, dry_run: bool = False) -> Run:
     """From the data to the closing table."""
-    session = prepare(config, place, runtime, log)
+    begun = checkpoint.load(place.resume) if place.resume is not None else None
+    session = prepare(config, place, runtime, log, begun.tensors.keys() if begun else None)
     evaluation = RunEvaluation(config, session.val_set)
     log.say(opening(session, evaluation.peak_bytes(session.model)))
     if dry_run:
         return Run(place.folder, 0, False, 0, {}, {})
-    if place.resume is not None:
-        restore(session, checkpoint.load(place.resume))
+    if begun is not None and place.resume is not None:
+        restore(session, begun)
         if runtime.is_main:
             checkpoint.settle(place.folder / run_folder.LAST, place.resume)
     log.resume(session.progress.step, session.progress.evaluated)

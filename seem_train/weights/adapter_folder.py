@@ -149,6 +149,5 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], card: Card, source: Pa
 
 def _is_placed(name: str, placement: Placement) -> bool:
     """Whether a parameter belongs to the adapters that a placement puts in."""
-    kinds = {"decoder": placement.decoder, "backbone": placement.backbone}
     kind = adapter_kind(name)
-    return kind != "none" and kind == kinds.get(name.partition(".")[0])
+    return kind != "none" and kind == getattr(placement, name.partition(".")[0], "none")

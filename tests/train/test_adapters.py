@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ PLACEMENTS = {
     "head": Placement(decoder="bottleneck", rank=4),
     "backbone": Placement(backbone="bottleneck", rank=4),
     "both, all stages": Placement("bottleneck", "bottleneck", (1, 2, 3, 4), 4),
+    "both decoders": Placement(decoder="bottleneck", pixel_decoder="bottleneck", rank=4),
     "lora": Placement(decoder="lora", rank=4),
     "lora in both": Placement("lora", "lora", (3, 4), 4),
 }
@@ -90,6 +92,29 @@ def test_the_decoder_has_an_adapter_after_each_sublayer_and_one_beside_the_mask_
     layers = range(MICRO.decoder.layers)
     expected = {f"decoder.{kind}.{i}.norm" for kind in adapters.DECODER_LAYERS for i in layers}
     assert owners == expected | {"decoder.mask_embed"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [
+        ("fpn", ["layer_4", "layer_3", "layer_2", "layer_1", "mask_features"]),
+        ("deformable", ["layer_1", "mask_features"]),
+    ],
+)
+def test_the_pixel_decoder_has_an_adapter_at_each_end_of_its_pyramid(
+    kind: Literal["fpn", "deformable"], ends: list[str]
+) -> None:
+    model = micro(replace(MICRO, pixel_decoder=replace(MICRO.pixel_decoder, kind=kind)))
+    inject(model, Placement(pixel_decoder="bottleneck", rank=4))
+    assert {n.split(".")[1] for n, _ in model.named_parameters() if is_adapter_name(n)} == set(ends)
+
+
+def test_adapters_of_the_pixel_decoder_record_no_graph_before_it() -> None:
+    model = micro().requires_grad_(False)
+    inject(model, Placement(pixel_decoder="bottleneck", rank=4))
+    features = model.backbone(model.normalise(pictures())[0])
+    assert not model.pixel_decoder.encode(features["res5"]).requires_grad
+    assert model.pixel_decoder(features)[0].requires_grad
 
 
 def test_a_bottleneck_has_its_norm_inside_the_branch() -> None:
