@@ -1,4 +1,4 @@
-"""examples/tabletop/compare.py: all strategies from the same weights, in one table."""
+"""examples/tabletop/compare.py: all strategies from the same weights, in the same steps and the same time."""
 
 from __future__ import annotations
 
@@ -8,33 +8,53 @@ from pathlib import Path
 
 import pytest
 
-from examples.tabletop.compare import table
+from examples.tabletop.compare import Comparison, Trained, same_time, table
 from tests.train.tiny_dataset import write_dataset
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "tabletop" / "compare.py"
+BEFORE = {"PQ": 0.1, "NoC@0.5": 20.0}
+
+
+def trained(pq: float, cpu: float = 10.0, steps: int = 5) -> Trained:
+    return Trained(steps, 170_000, cpu, 0.5, {"PQ": pq, "NoC@0.5": 5.0})
 
 
 def test_the_table_shows_the_mean_and_half_the_range_of_seeds() -> None:
-    before = {"PQ": 0.1, "NoC@0.5": 20.0}
-    runs = [
-        {"before": before, "after": {"PQ": pq, "NoC@0.5": 5.0}, "parameters": 170_000, "cpu": 10.0}
-        for pq in (0.5, 0.7)
-    ]
-    text = table({"lora": runs})
-    assert "| before | 10.0 |" in text
-    assert "| lora | 60.0 ± 10.0 | – |" in text
-    assert "| 5.0 ± 0.0 |" in text
-    assert text.endswith("| 0.17 M | 10 |")
+    text = table(BEFORE, {"lora": [trained(0.5), trained(0.7)], "full": [trained(0.9), trained(0.9)]})
+    before, lora, full = text.splitlines()[2:]
+    assert before.startswith("| as it comes |  | 10.0 | – |")
+    assert lora.startswith("| lora | 5 | 60.0 ± 10.0 | – |") and "| 5.0 ± 0.0 |" in lora
+    assert lora.endswith("| 62 % | 0.17 M | 10 | 0.5 |"), "50 of the 80 points that full gains"
+    assert full.endswith("| 100 % | 0.17 M | 10 | 0.5 |")
+
+
+def test_what_costs_half_gets_twice_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = Comparison(tmp_path, "seem-tiny", tmp_path, 1)
+    monkeypatch.setattr(Comparison, "train", lambda *_: trained(0.0, cpu=2.0, steps=1))
+    runs = {"lora": [trained(0.0, 22.0, 11)], "full": [trained(0.0, 42.0, 11)]}
+    assert same_time(comparison, runs) == {"lora": 22, "full": 11}
 
 
 @pytest.mark.slow
 def test_strategies_are_run_once_and_not_again_when_they_are_there(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "dataset", split="train")
     write_dataset(dataset, split="val")
-    command = [sys.executable, SCRIPT, dataset, "--weights", "random", "--model", "tiny", "--steps", "1"]
-    command += ["--size", "32", "--global-batch", "2", "--workers", "0", "--device", "cpu", "--seeds", "1"]
-    command += ["--strategies", "head-adapter", "--out", tmp_path / "runs"]
+    command = [
+        sys.executable,
+        SCRIPT,
+        dataset,
+        "--steps",
+        "2",
+        "--seeds",
+        "1",
+        "--limit",
+        "1",
+        "--size",
+        "64",
+    ]
+    command += ["--global-batch", "2", "--workers", "0", "--strategies", "head-adapter", "full"]
+    command += ["--out", tmp_path / "runs"]
     texts = [subprocess.run([str(c) for c in command], capture_output=True, text=True) for _ in range(2)]
     assert [t.returncode for t in texts] == [0, 0], texts[0].stderr
-    assert "| head-adapter |" in texts[0].stdout
+    assert texts[0].stdout.count("| head-adapter |") == 2, "in the same steps, and in the same time"
     assert texts[1].stdout == texts[0].stdout  # CPU seconds included: nothing was run again
