@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 
 pytest.importorskip("skimage")
 
+import seem_data
+from examples.world import held_out as held_out_scenes
 from examples.world import pretrain
 from examples.world.batches import Asked, SceneBatches, ask, gather
 from examples.world.recipe import Recipe, Stage
@@ -21,6 +24,7 @@ from examples.world.shapes import SHAPES
 from examples.world.surfaces import SURFACES
 from examples.world.words import CATEGORIES, COLORS, NAMES, STUFF, THINGS, held_out
 from seem_train.data.batch import Example, StepPhrase, collate
+from seem_train.data.dataset import SegmentationSet
 from seem_train.losses.points import GridPoints
 from seem_train.model.language import BACKGROUND, training_prompts
 from seem_train.runtime import Runtime
@@ -104,6 +108,20 @@ def test_pairs_that_are_held_out_appear_only_where_they_are_wanted() -> None:
     assert kept(False) <= {False}
     assert kept(True) <= {True}
     assert kept(True)
+
+
+def test_held_out_scenes_are_written_as_annotations_that_build_into_the_same_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, built = tmp_path / "scenes", tmp_path / "dataset"
+    monkeypatch.setattr(sys, "argv", ["held_out", str(written), "--images", "2", "--side", "64"])
+    held_out_scenes.main()
+    seem_data.build(written / "categories.json", polys=written / "annotations.json", out=built, split="val=1")
+    for number, sample in enumerate(SegmentationSet(built, "val").load(i) for i in range(2)):
+        scene = make_scene(np.random.default_rng([1, number + 1]), 64, held=True)
+        names = [CATEGORIES[scene.categories[i - 1]] for i in np.unique(scene.id_map) if i]
+        assert sorted(names) == sorted(CATEGORIES[segment.category] for segment in sample.segments)
+        assert np.array_equal(sample.id_map.numpy() > 0, scene.id_map > 0)
 
 
 @pytest.mark.slow
