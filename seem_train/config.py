@@ -251,11 +251,18 @@ class RunConfig:
     resume: str = _option(
         "auto", "auto: go on where the run folder stopped; never; or a checkpoint", "--resume", free=True
     )
-    eval_every: float = _option(
-        1.0,
-        "epochs between evaluations; 0: only before and after",
+    eval_every: float | None = _option(
+        None,
+        "epochs between evaluations; 0: only before and after; by default 1, or as many as make "
+        "run.most_evaluations",
         "--eval-every",
         within=Range(least=0, most=10**7),
+        free=True,
+    )
+    most_evaluations: int = _option(
+        50,  # the original's epochs
+        "evaluations of a run at most, evenly spread, where --eval-every is not said",
+        within=COUNT,
         free=True,
     )
     eval_tasks: tuple[EvalTask, ...] = _option(

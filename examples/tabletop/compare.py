@@ -156,7 +156,7 @@ def main() -> None:
     arguments, options = parser.parse_known_args()  # what is left goes to seem-train run
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for dataset in arguments.datasets:
-        out = arguments.out / dataset.resolve().name
+        out = arguments.out / "-".join(dataset.absolute().parts[-2:])
         comparison = Comparison(dataset, arguments.weights, out, arguments.limit, tuple(options))
         before = comparison.evaluate(arguments.weights, out / "before")
         steps = dict.fromkeys(arguments.strategies, arguments.steps)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from seem_train.adapters import strategies
+from seem_train.adapters import freezing, strategies
 from seem_train.data.batch import Batch, Example, StepPhrase, collate
 from seem_train.data.strokes import StrokeConfig, draw_strokes
 from seem_train.formatting import size_text, table
@@ -79,7 +79,7 @@ class Bench:
         torch.manual_seed(0)
         model = SEEM(get_preset(setting.model).config)
         strategy = strategies.find(setting.strategy)
-        strategies.apply(model, strategy, strategies.placement(strategy))
+        freezing.apply(model, strategy, freezing.placement(strategy))
         model.to(device)
         self.setting = setting
         self.taken, self.optimizer = build(model, names_of(setting.categories), self.runtime)

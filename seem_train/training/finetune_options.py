@@ -66,7 +66,8 @@ class FinetuneOptions(TypedDict, total=False):
     compile: bool
     checkpointing: bool
     resume: str | Path
-    eval_every: float
+    eval_every: float | None
+    most_evaluations: int
     eval_tasks: Sequence[EvalTask]
     eval_size: int | None
     eval_limit: int | None

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from seem_train.adapters import strategies
+from seem_train.adapters import freezing, strategies
 from seem_train.adapters.layers import Placement
 from seem_train.config import EPOCHS, Config, DataConfig, seconds
 from seem_train.data.dataset import SegmentationSet
@@ -99,11 +99,11 @@ def prepare(
         run_folder.keep_base(log.folder, model)  # before adapters are part of it
     name = "full" if source.whole else config.strategy.name
     strategy = strategies.find(name, config.strategy.freeze, config.strategy.unfreeze)
-    placement = strategies.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
+    placement = freezing.placement(strategy, config.strategy.rank, config.strategy.backbone_stages)
     if saved is not None:
-        placement = strategies.as_begun(placement, saved)
+        placement = freezing.as_begun(placement, saved)
     torch.manual_seed(config.run.seed)  # the same fresh adapters in every process
-    declared = strategies.apply(model, strategy, placement, data.tasks)
+    declared = freezing.apply(model, strategy, placement, data.tasks)
     model.to(runtime.device)
     model.backbone.set_checkpointing(config.run.checkpointing)
     if config.run.compile:
@@ -113,7 +113,7 @@ def prepare(
     groups = optim.parameter_groups(
         model, config.optim.lr, config.optim.weight_decay, multipliers, config.optim.decay_rule
     )
-    strategies.check_trainable(model, declared, [name for group in groups for name in group["names"]])
+    freezing.check_trainable(model, declared, [name for group in groups for name in group["names"]])
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
     order = Order(len(train_set), config.run.seed, repeats)

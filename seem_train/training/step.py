@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seem_train.adapters.strategies import INTERACTIVE_ONLY
+from seem_train.adapters.freezing import INTERACTIVE_ONLY
 from seem_train.config import Task
 from seem_train.data.batch import Batch
 from seem_train.data.clicks import next_click

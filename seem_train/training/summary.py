@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from seem_data.version import __version__
-from seem_train.adapters import strategies
-from seem_train.adapters.layers import Placement
+from seem_train.adapters import freezing, strategies
+from seem_train.adapters.layers import Placement, is_adapter_name
 from seem_train.adapters.strategies import Strategy
 from seem_train.config import EPOCHS, Config
 from seem_train.data.dataset import SegmentationSet
@@ -149,12 +149,9 @@ def freeze_table(
     adapter_rate: float,
 ) -> str:
     """What is trained, and the parts of the model, counted on the model itself."""
-    counts = strategies.count(model, strategy)
+    counts = freezing.count(model, strategy)
     rates = {
-        name: group["base_lr"]
-        for group in groups
-        for name in group["names"]
-        if not strategies.is_adapter_name(name)
+        name: group["base_lr"] for group in groups for name in group["names"] if not is_adapter_name(name)
     }
     rows = [("part", "params", "trains", "lr")]
     for row in counts:
@@ -174,7 +171,7 @@ def freeze_table(
     return (
         f"Strategy {strategy.name} · {strategy.about}\n"
         f"{text}\n         total {count_text(sum(r.base for r in counts))} · trainable {count_text(trained)} "
-        f"({strategies.trainable_share(counts):.2%}) · checkpoint ≈ {size_text(trained * 12)}"
+        f"({freezing.trainable_share(counts):.2%}) · checkpoint ≈ {size_text(trained * 12)}"
     )
 
 

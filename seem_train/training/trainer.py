@@ -291,9 +291,12 @@ def steps_of_batches(session: Session) -> Iterator[list[Batch]]:
 
 def evaluation_due(session: Session) -> bool:
     every, done = session.config.run.eval_every, session.progress.step
-    if every <= 0 or not 0 < done < session.total_steps:
+    if every == 0 or not 0 < done < session.total_steps:
         return False
-    period = every * session.steps_per_epoch
+    if every is None:  # an epoch of few photos is a few steps, and shorter than an evaluation
+        period = max(session.steps_per_epoch, session.total_steps / session.config.run.most_evaluations)
+    else:
+        period = every * session.steps_per_epoch
     return int(done / period) > int((done - 1) / period)
 
 

@@ -10,7 +10,7 @@ import torch
 import toy
 from typer.testing import CliRunner
 
-from seem_train.adapters import strategies
+from seem_train.adapters import freezing, strategies
 from seem_train.cli.app import app
 from seem_train.data.clicks import deepest_pixel, next_click
 from seem_train.losses.criterion import Criterion
@@ -37,7 +37,7 @@ def test_the_original_way_gives_our_loss_and_gradients(number: int) -> None:
     for slow in (False, True):
         model = toy.micro()
         strategy = strategies.find("head")
-        strategies.apply(model, strategy, strategies.placement(strategy))
+        freezing.apply(model, strategy, freezing.placement(strategy))
         points = GridPoints(12, 16)
         step = TrainingStep(model, Criterion(points=points), toy.NAMES, TASKS, 1, _nothing)
         if slow:

@@ -6,7 +6,8 @@ import pytest
 import torch
 import toy
 
-from seem_train.adapters.strategies import apply, find, placement
+from seem_train.adapters.freezing import apply, placement
+from seem_train.adapters.strategies import find
 from seem_train.training.memory import estimate, kept_activations, largest_batch
 
 

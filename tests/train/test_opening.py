@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seem_train import load_model
+from seem_train.adapters.freezing import apply, placement
 from seem_train.adapters.layers import Placement
-from seem_train.adapters.strategies import STRATEGIES, apply, find, placement
+from seem_train.adapters.strategies import STRATEGIES, find
 from seem_train.errors import UserError
 from seem_train.files import sha256_of
 from seem_train.model.card import Base, Card
@@ -292,14 +293,18 @@ def test_a_start_from_the_small_model_has_its_defaults(folder: Path) -> None:  #
     named = resolve(None, ["data.size=320"], {"model.weights": "seem-tiny"}, starts.beneath)
     assert (named.data.size, named.optim.lr) == (320, 2e-3)
     assert starts.said(config, whole=False, weights=str(shipped)) == (
-        "defaults of a start from seem-tiny: size 256, eval_size 256, lr 0.002"
+        "defaults of a start from seem-tiny: size 256, eval_size 256, global_batch 8, most_evaluations 10, "
+        "steps 300, lr 0.002"
     )
     assert starts.said(named, whole=False, weights=str(shipped)) == (
-        "defaults of a start from seem-tiny: eval_size 256, lr 0.002"
+        "defaults of a start from seem-tiny: eval_size 256, global_batch 8, most_evaluations 10, "
+        "steps 300, lr 0.002"
     )
     assert starts.said(config, whole=False, weights="elsewhere.pt") is None
     whole = resolve(None, ["strategy.name=full"], {"data.dataset": "kitchen"}, starts.beneath)
-    assert whole.optim.lr == 5e-4
+    assert (whole.optim.lr, whole.optim.backbone_lr) == (5e-4, 0.3)
+    longer = resolve(None, ["run.epochs=9"], {"data.dataset": "kitchen"}, starts.beneath)
+    assert (longer.run.epochs, longer.run.steps) == (9, None)
 
 
 def test_its_trunk_is_the_models_own_where_no_pretrained_one_is_installed(

@@ -69,7 +69,8 @@ def test_our_rule_decays_matrices_only() -> None:
 
 
 def test_adapters_of_the_backbone_learn_at_the_full_rate() -> None:
-    from seem_train.adapters.strategies import apply, find, placement
+    from seem_train.adapters.freezing import apply, placement
+    from seem_train.adapters.strategies import find
 
     model, strategy = micro(), find("adapter")
     apply(model, strategy, placement(strategy, 4))

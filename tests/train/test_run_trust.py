@@ -314,6 +314,16 @@ def test_patience_ends_a_run_that_gets_no_better_and_it_stays_ended(
     assert trainer.run(config).steps == 6
 
 
+def test_a_run_of_many_short_epochs_is_not_evaluated_after_each(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.summary, "score_of", lambda *_: 0.5)
+    changes = {"run__steps": 30, "run__eval_every": None, "run__most_evaluations": 3}
+    trainer.run(plain(dataset, tmp_path / "run", **changes))
+    rows = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [row["step"] for row in rows if row["split"] == "val"] == [10, 20, 30]
+
+
 # ── small datasets, crowded images, places that cannot be ──────────────────────────────────────────
 
 

@@ -7,17 +7,10 @@ import torch
 from timm.layers import DropPath
 from toy import answer, loss_of, micro, outputs, pictures
 
-from seem_train.adapters import strategies
+from seem_train.adapters import freezing
+from seem_train.adapters.freezing import apply, check_trainable, count, placement, trainable_share
 from seem_train.adapters.layers import is_adapter_name
-from seem_train.adapters.strategies import (
-    STRATEGIES,
-    apply,
-    check_trainable,
-    count,
-    find,
-    placement,
-    trainable_share,
-)
+from seem_train.adapters.strategies import STRATEGIES, find
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.training.optim import build_optimizer, parameter_groups
@@ -112,7 +105,7 @@ def test_what_no_task_reaches_stays_frozen() -> None:
     model = micro()
     strategy = find("head")
     declared = apply(model, strategy, placement(strategy), tasks={"panoptic"})
-    assert not [n for n in declared if any(part in n for part in strategies.INTERACTIVE_ONLY)]
+    assert not [n for n in declared if any(part in n for part in freezing.INTERACTIVE_ONLY)]
     assert any("query_feat" in n for n in declared)
 
 

@@ -11,7 +11,7 @@ import timm
 import torch
 from hub_server import Server, point_to
 
-from seem_train.adapters import strategies
+from seem_train.adapters import freezing, strategies
 from seem_train.errors import UserError
 from seem_train.model.config import TimmConfig
 from seem_train.model.seem import SEEM
@@ -102,7 +102,7 @@ def test_adapters_end_each_stage_and_change_nothing_before_training(name: str, i
     model = open_start("tiny", None, 0, SMALL, "random").model
     before = answer(model, image)
     strategy = strategies.find(name)
-    declared = strategies.apply(model, strategy, strategies.placement(strategy))
+    declared = freezing.apply(model, strategy, freezing.placement(strategy))
     assert torch.equal(answer(model, image), before)
     inside = [n for n in declared if n.startswith("backbone.body.")]
     assert inside
