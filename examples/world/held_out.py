@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,20 +23,20 @@ from examples.world.words import CATEGORIES, THINGS
 from seem_data.proposal import distinct_colors
 
 
-def annotations(scene: Scene, image: int) -> list[dict[str, object]]:
+def rows_of(scene: Scene, image: int) -> list[dict[str, object]]:
     """A row of COCO's for each segment that shows, with the sentences that mean it alone."""
     rows: list[dict[str, object]] = []
     for number, category in enumerate(scene.categories):
         mask = np.asfortranarray(scene.id_map == number + 1, dtype=np.uint8)
         if not mask.any():
             continue
-        encoded = rle.encode(mask)
+        counts: Any = rle.encode(mask)["counts"]  # bytes, whatever its stubs say
         rows.append(
             {
                 "id": image * 1000 + number + 1,
                 "image_id": image,
                 "category_id": category + 1,
-                "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
+                "segmentation": {"size": mask.shape, "counts": counts.decode()},
                 "iscrowd": 0,
                 "sentences": [text for text, meant in scene.phrases if meant == number],
             }
@@ -58,7 +59,7 @@ def main() -> None:
         name = f"scene_{number:04d}.png"
         cv2.imwrite(str(arguments.folder / name), scene.image[..., ::-1])
         images.append({"id": number, "file_name": name, "width": arguments.side, "height": arguments.side})
-        rows += annotations(scene, number)
+        rows += rows_of(scene, number)
     categories = [
         {"id": place, "name": name, "isthing": int(name in THINGS), "color": color}
         for place, (name, color) in enumerate(
