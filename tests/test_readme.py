@@ -40,3 +40,16 @@ def test_pictures_of_the_readme_are_there() -> None:
     shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
     assert shown
     assert all((ROOT / file).is_file() for file in shown)
+
+
+def test_links_of_the_readme_lead_somewhere_and_none_is_left_on_a_package_registrys_page() -> None:
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    relative = r"\]\((?!https?:|#)([^)]+)\)"
+    assert all((ROOT / file).exists() for file in re.findall(relative, README))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    page = README
+    for change in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        page = re.sub(change["pattern"], change["replacement"], page)
+    assert not re.findall(relative, page)
+    assert "seem-tiny`, which comes with the package and" in page, "the words stay"
+    assert page.count("](https://") == README.count("](https://")
