@@ -53,16 +53,10 @@ class Runtime:
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Element-wise sum over all processes."""
-        return self._reduce(values, dist.ReduceOp.SUM)
-
-    def max(self, values: Sequence[float]) -> list[float]:
-        return self._reduce(values, dist.ReduceOp.MAX)
-
-    def _reduce(self, values: Sequence[float], how: dist.ReduceOp.RedOpType) -> list[float]:
         if self.world == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(tensor, how)
+        dist.all_reduce(tensor)
         return tensor.tolist()
 
     def gather(self, value: Value) -> list[Value]:

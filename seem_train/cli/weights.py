@@ -41,7 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 def models(as_json: AsJson = False) -> None:
     """List the models: parameters of each part, GFLOPs, official checkpoint and its size."""
-    from seem_train.model.cost.complexity import count_parameters
+    from seem_train.model.footprint import count_parameters
     from seem_train.weights.checkpoints import checkpoint_of_preset
     from seem_train.weights.presets import PRESETS
 

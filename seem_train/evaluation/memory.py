@@ -11,7 +11,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
 from seem_train.evaluation.scorers import LARGEST_SEMANTIC
 from seem_train.evaluation.tasks import scale_of
-from seem_train.model.cost.footprint import peak_bytes, weight_bytes, without_numbers
+from seem_train.model.footprint import peak_bytes, weight_bytes, without_numbers
 from seem_train.model.postprocess import LARGEST_STACK
 from seem_train.model.seem import SEEM
 

@@ -102,25 +102,6 @@ class LossTerms:
         """The weighted sum, a scalar."""
         return torch.stack([self.weights[name] * values.sum() for name, values in self.raw.items()]).sum()
 
-    @property
-    def names(self) -> list[str]:
-        """Official names, layer by layer within each kind: the suffix _0 is the final layer, the last one the
-        learned queries before any layer."""
-        return [f"{name}_{layer}" for name, values in self.raw.items() for layer in range(len(values))]
-
-    def stacked(self) -> Tensor:
-        """All raw terms in the order of `names`, detached, still on the device: one copy reads them all."""
-        return torch.cat([values.detach() for values in self.raw.values()])
-
-    def check_finite(self) -> None:
-        """Raise `NonFiniteLoss` naming every bad term. Copies the terms to the host, so it waits for the
-        device.
-        """
-        finite = torch.isfinite(self.stacked()).tolist()
-        bad = [name for name, good in zip(self.names, finite, strict=True) if not good]
-        if bad:
-            raise NonFiniteLoss(bad)
-
 
 class Criterion:
     """Predictions and targets → `LossTerms`. Computes in float32 whatever autocast says."""

@@ -20,7 +20,7 @@ Task = Literal["objects", "grounding", "spatial"]
 
 
 class PointSource(Protocol):
-    """Where points come from: random in training, fixed or recorded when numbers must repeat."""
+    """Where points come from: random in training; fixed or recorded in tests, where numbers must repeat."""
 
     def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:
         """[L, B, P, 2]: the points at which the matching compares all queries and targets of an image."""
@@ -60,28 +60,6 @@ class RandomPoints:
         chosen = candidates.gather(1, nearest[..., None].expand(-1, -1, 2))
         fresh = torch.rand(rows, self.points - certain, 2, device=device, generator=self.generator)
         return torch.cat([chosen, fresh], dim=1)
-
-
-@dataclass(frozen=True)
-class GridPoints:
-    """The same cell centres for every mask, row by row: nothing is random."""
-
-    height: int
-    width: int
-
-    def for_matching(self, task: Task, layers: int, images: int, device: torch.device) -> Tensor:  # noqa: ARG002
-        return self._grid(device).expand(layers, images, -1, 2)
-
-    def for_losses(self, task: Task, layers: Sequence[int], logits: Tensor) -> Tensor:  # noqa: ARG002
-        return self._grid(logits.device).expand(logits.shape[0], -1, 2)
-
-    def _grid(self, device: torch.device) -> Tensor:
-        y, x = torch.meshgrid(
-            (torch.arange(self.height, device=device) + 0.5) / self.height,
-            (torch.arange(self.width, device=device) + 0.5) / self.width,
-            indexing="ij",
-        )
-        return torch.stack([x, y], dim=-1).reshape(-1, 2)
 
 
 def sample_maps(maps: Tensor, points: Tensor) -> Tensor:

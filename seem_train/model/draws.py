@@ -1,4 +1,4 @@
-"""Every random choice the model makes, in one place: seeded, or replayed from a recording.
+"""Every random choice the model makes, in one place.
 
 The original draws prompt pixels, spatial queries and memory slots anew in every forward pass, even in
 evaluation. Here all of them are drawn before the decoder runs (see `prompts.prepare`), in the original's
@@ -8,7 +8,6 @@ spatial queries; then, for each decoder layer, the objects its memories carry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -50,40 +49,3 @@ class SeededDraws:
 
     def memories(self, objects: int, count: int) -> Tensor:
         return torch.randint(objects, (count,), generator=self.generator).sort().values
-
-
-class ReplayDraws:
-    """Feeds recorded draws in their order; a draw of another size than the recorded one is an error.
-
-    `full_sets`: whether the recording holds a draw also where all pixels were taken (the v1 model does so,
-    the demo model does not).
-    """
-
-    def __init__(self, recorded: Iterable[Tensor], full_sets: bool = True) -> None:
-        self.recorded = [r.cpu().long() for r in recorded]
-        self.full_sets = full_sets
-        self.used = 0
-
-    def take(self, what: str, count: int) -> Tensor:
-        """The next recorded draw, which must hold `count` values."""
-        if self.used >= len(self.recorded):
-            raise ValueError(f"draw {self.used} ({what}, {count} values) is not in the recording")
-        draw = self.recorded[self.used]
-        if draw.numel() != count:
-            raise ValueError(
-                f"draw {self.used} ({what}) needs {count} values, the recording has {draw.numel()}"
-            )
-        self.used += 1
-        return draw.flatten()
-
-    def points(self, owners: Tensor, count: int) -> Tensor | slice:
-        count = min(count, len(owners))
-        if count == len(owners) and not self.full_sets:
-            return slice(None)
-        return self.take("prompt pixels", count).sort().values
-
-    def queries(self, among: int, count: int) -> Tensor:  # noqa: ARG002
-        return self.take("spatial queries", count)
-
-    def memories(self, objects: int, count: int) -> Tensor:  # noqa: ARG002
-        return self.take("memories", count).sort().values

@@ -18,7 +18,6 @@ from torch import Tensor
 
 OBJECT_THRESHOLD = 0.8
 OVERLAP_THRESHOLD = 0.8
-TOP_K = 100
 LARGEST_STACK = 32_000_000  #: floats in one stack of resized masks, of which a few are needed at a time
 _LARGEST_KEPT = 64_000_000  #: … and in one that is kept for several who ask
 
@@ -38,15 +37,6 @@ class PanopticSegment:
 class PanopticResult:
     id_map: Tensor  #: [H, W] int32, 0 where nothing was predicted
     segments: list[PanopticSegment]
-
-
-@dataclass(frozen=True)
-class Instances:
-    """N instances, best first."""
-
-    scores: Tensor  #: [N] class probability × mean mask probability inside the mask
-    category_index: Tensor  #: [N] int64
-    masks: Tensor  #: [N, H, W] bool
 
 
 def resize_masks(
@@ -231,27 +221,14 @@ def _greatest(values: Tensor) -> tuple[Tensor, Tensor]:
     return greatest, first.clamp(max=len(values) - 1).long()  # NaN equals nothing
 
 
-def instances(
-    logits: Tensor, masks: Tensor, top_k: int = TOP_K, is_thing: Sequence[bool] | Tensor | None = None
-) -> Instances:
-    """The `top_k` best pairs of query and category, with the masks of the queries.
+def rank_pairs(
+    logits: Tensor, top_k: int, is_thing: Sequence[bool] | Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The `top_k` best pairs of query and category: class probability, category index and query, [N] each.
 
     One query may appear under several categories. With `is_thing` [C] the pairs whose category is stuff are
     dropped after the choice (so fewer than `top_k` may remain), as the original does.
     """
-    scores, category, query = rank_pairs(logits, top_k, is_thing)
-    # Mask quality once a query, not once a pair.
-    used, slot = query.unique(return_inverse=True)
-    foreground, quality = judge_masks(masks[used])
-    scores = scores * quality[slot]
-    order = scores.argsort(descending=True, stable=True)
-    return Instances(scores[order], category[order], foreground[slot[order]])
-
-
-def rank_pairs(
-    logits: Tensor, top_k: int = TOP_K, is_thing: Sequence[bool] | Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Class probability, category index and query [N] each of the pairs that `instances` looks at."""
     categories = max(logits.shape[-1] - 1, 1)
     scores = logits.float().softmax(-1)[:, :-1].flatten()
     scores, pairs = scores.topk(min(top_k, len(scores)))

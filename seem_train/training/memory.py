@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from seem_train.config import Config
-from seem_train.model.cost.footprint import weight_bytes, without_numbers
+from seem_train.model.footprint import weight_bytes, without_numbers
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
 

@@ -33,8 +33,8 @@ class Preset:
     """A named configuration.
 
     `gflops`: 1e9 floating-point operations (a multiplication and an addition are two) to encode and decode a
-    512 × 512 image without prompts, as `complexity.measure_gflops` counts them. The samvit presets pad it to
-    1024 × 1024.
+    512 × 512 image without prompts, as torch counts them (`tests/train/test_presets.py`). The samvit presets
+    pad it to 1024 × 1024.
     """
 
     name: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,28 @@ from seem_train.model import postprocess
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import ImageFeatures
 from tests.parity.golden import LOGITS, MASKS, Case, Comparison
+
+
+@dataclass(frozen=True)
+class Instances:
+    """N instances, best first."""
+
+    scores: Tensor  #: [N] class probability × mean mask probability inside the mask
+    category_index: Tensor  #: [N] int64
+    masks: Tensor  #: [N, H, W] bool
+
+
+def instances(
+    logits: Tensor, masks: Tensor, top_k: int = 100, is_thing: Sequence[bool] | Tensor | None = None
+) -> Instances:
+    """The best pairs of `postprocess.rank_pairs`, with the masks of their queries at one size."""
+    scores, category, query = postprocess.rank_pairs(logits, top_k, is_thing)
+    # Mask quality once a query, not once a pair.
+    used, slot = query.unique(return_inverse=True)
+    foreground, quality = postprocess.judge_masks(masks[used])
+    scores = scores * quality[slot]
+    order = scores.argsort(descending=True, stable=True)
+    return Instances(scores[order], category[order], foreground[slot[order]])
 
 
 def replay_evaluation(case: Case, result: Comparison) -> tuple[str, ...]:
@@ -42,7 +66,7 @@ def replay_evaluation(case: Case, result: Comparison) -> tuple[str, ...]:
             logits, masks, things, settings.object_threshold, settings.overlap_threshold
         )
         _compare_panoptic(result, f"{i}.panoptic", panoptic, case.info["segments_info"][i])
-        found = postprocess.instances(logits, masks, settings.top_instances, things)
+        found = instances(logits, masks, settings.top_instances, things)
         _compare_instances(result, f"{i}.inst_", found)
     return ("image", *(f"{i}.inst_boxes" for i in range(len(wanted))))  # the original's boxes are all zero
 
@@ -63,7 +87,7 @@ def _compare_panoptic(
     result.same(f"{name} segments", described, segments)
 
 
-def _compare_instances(result: Comparison, prefix: str, ours: postprocess.Instances) -> None:
+def _compare_instances(result: Comparison, prefix: str, ours: Instances) -> None:
     """Golden instances are sorted by score; of the masks the first few are stored."""
     golden = result.case.tensors
     result.close(f"{prefix}scores", ours.scores, LOGITS)
@@ -87,7 +111,7 @@ def replay_postprocessing(case: Case, result: Comparison) -> tuple[str, ...]:
         logits, masks, things, info["object_mask_threshold"], info["overlap_threshold"]
     )
     _compare_panoptic(result, "panoptic", panoptic, info["segments_info"])
-    _compare_instances(result, "inst_", postprocess.instances(logits, masks, info["topk"], things))
+    _compare_instances(result, "inst_", instances(logits, masks, info["topk"], things))
     return ("mask_",)
 
 

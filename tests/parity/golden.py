@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from seem_train.errors import UserError
-from seem_train.model.draws import ReplayDraws
 from seem_train.model.language import BACKGROUND
 from seem_train.model.seem import SEEM
 from seem_train.weights.opening import load_model
+from tests.parity.fixed import ReplayDraws
 
 FEATURES = 1e-4  #: tolerance of backbone and pixel decoder, relative to the largest value
 LOGITS = 3e-4  #: of logits and embeddings

@@ -18,14 +18,14 @@ from torch import Tensor
 from seem_train.data.clicks import next_click
 from seem_train.losses.criterion import Criterion, LossConfig, LossTerms, TaskWeights
 from seem_train.losses.matcher import MatchCosts
-from seem_train.losses.points import GridPoints, PointSource, Task
+from seem_train.losses.points import PointSource, Task
 from seem_train.losses.targets import GroundingTargets, ObjectTargets, SpatialTargets, Targets
-from seem_train.model.draws import ReplayDraws
 from seem_train.model.language import TextEmbeddings
 from seem_train.model.predictions import Predictions
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.weights.opening import load_model
+from tests.parity.fixed import GridPoints, ReplayDraws, official_terms
 from tests.parity.golden import Case, Comparison
 
 LOSS_TOLERANCE = 1e-4  #: relative
@@ -132,7 +132,8 @@ def replay_training(case: Case, result: Comparison) -> tuple[str, ...]:
 
 
 def _compare_losses(result: Comparison, terms: LossTerms) -> None:
-    ours = dict(zip(terms.names, terms.stacked().double(), strict=True)) | {"total": terms.total.detach()}
+    ours = {name: value.double() for name, value in official_terms(terms).items()}
+    ours |= {"total": terms.total.detach()}
     theirs: dict[str, float] = {**result.case.info["raw_losses"], "total": result.case.info["total"]}
     if set(ours) != set(theirs):
         result.faults.append(f"loss terms differ: {sorted(set(ours) ^ set(theirs))[:4]}")

@@ -14,7 +14,6 @@ from seem_train.adapters import freezing, strategies
 from seem_train.cli.app import app
 from seem_train.data.clicks import deepest_pixel, next_click
 from seem_train.losses.criterion import Criterion
-from seem_train.losses.points import GridPoints
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts
 from seem_train.training import bench
@@ -26,6 +25,7 @@ from tests.benchmarks.original.losses import next_click as slow_next_click
 from tests.benchmarks.original.model import OriginalSEEM
 from tests.benchmarks.original.step import OriginalStep, optimizer_of
 from tests.benchmarks.side_by_side import compare
+from tests.parity.fixed import GridPoints
 
 TASKS = ("panoptic", "grounding", "interactive")
 

@@ -21,13 +21,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from seem_train.config import Config
 from seem_train.data.batch import Batch, collate
-from seem_train.losses.points import GridPoints
 from seem_train.runtime import Stop, start
 from seem_train.settings import to_yaml
 from seem_train.training import checkpoint, trainer
 from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_folder import Place
 from seem_train.training.step import StepDraws
+from tests.parity.fixed import GridPoints
 
 
 def in_two_processes(work: Callable[..., None], *arguments: Any) -> None:

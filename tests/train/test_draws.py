@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seem_train.model.draws import ReplayDraws, SeededDraws
+from seem_train.model.draws import SeededDraws
+from tests.parity.fixed import ReplayDraws
 
 
 def test_the_same_seed_draws_the_same() -> None:

@@ -23,7 +23,7 @@ import sys, torch
 torch.set_num_threads(1)
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
-from seem_train.model.cost.footprint import weight_bytes
+from seem_train.model.footprint import weight_bytes
 from seem_train.model.seem import SEEM
 from seem_train.runtime import process_peak as peak
 from seem_train.weights.presets import get_preset

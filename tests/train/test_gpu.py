@@ -57,10 +57,11 @@ with pretended_gpu.pretend():
 
 def test_mask_losses_are_the_same_however_many_layers_go_through_together() -> None:
     code = """
-import torch, pretended_gpu
+import sys, torch, pretended_gpu
+sys.path.append('../..')
 from seem_train.losses import masks
 from seem_train.losses.matcher import Pairs
-from seem_train.losses.points import GridPoints
+from tests.parity.fixed import GridPoints
 layers = [torch.randn(2, 5, 16, 16) for _ in range(5)]
 truth, query, target = torch.rand(3, 64, 64) > 0.5, torch.randint(10, (5, 3)), torch.arange(3).repeat(5, 1)
 def losses(device):

@@ -15,7 +15,8 @@ from seem_train.losses.matcher import (
     pair_bce,
     pair_dice,
 )
-from seem_train.losses.points import GridPoints, pixels_first, read_pixels, sample_maps, surrounding
+from seem_train.losses.points import pixels_first, read_pixels, sample_maps, surrounding
+from tests.parity.fixed import GridPoints
 
 
 def test_pairwise_bce_and_dice_equal_one_pair_at_a_time() -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from seem_train.model import postprocess
+from tests.parity.evaluation import instances
 
 
 def _case(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -78,7 +79,7 @@ def test_silent_queries_are_not_even_resized(shared_parity: Path) -> None:
 
 def test_instances_are_the_originals(shared_parity: Path) -> None:
     case, data = _case(shared_parity / "e2_post_unit")
-    result = postprocess.instances(data["mask_cls"], data["mask_pred"], case["topk"], THINGS_OF_COCO)
+    result = instances(data["mask_cls"], data["mask_pred"], case["topk"], THINGS_OF_COCO)
     torch.testing.assert_close(result.scores, data["inst_scores"])
     assert torch.equal(result.category_index, data["inst_classes"])
     assert torch.equal(result.masks, data["inst_masks"].bool())
@@ -142,21 +143,21 @@ def test_background_and_timid_queries_say_nothing() -> None:
 def test_no_queries_at_all_give_empty_results() -> None:
     none, masks = torch.zeros(0, 4), torch.zeros(0, 6, 7)
     assert postprocess.panoptic(none, masks, [True] * 3).id_map.shape == (6, 7)
-    assert postprocess.instances(none, masks, 10).masks.shape == (0, 6, 7)
+    assert instances(none, masks, 10).masks.shape == (0, 6, 7)
     assert not postprocess.semantic(none, masks).any()
     assert postprocess.resize_masks(masks, (32, 32), (30, 31), (8, 9)).shape == (0, 8, 9)
 
 
 def test_things_only_drops_stuff_after_the_choice() -> None:
-    result = postprocess.instances(_logits(0, 1, 2), _bars((0, 3), (3, 6), (6, 9)), 3, [True, False, True])
+    result = instances(_logits(0, 1, 2), _bars((0, 3), (3, 6), (6, 9)), 3, [True, False, True])
     assert sorted(result.category_index.tolist()) == [0, 2]
-    everything = postprocess.instances(_logits(0, 1, 2), _bars((0, 3), (3, 6), (6, 9)), 3, None)
+    everything = instances(_logits(0, 1, 2), _bars((0, 3), (3, 6), (6, 9)), 3, None)
     assert sorted(everything.category_index.tolist()) == [0, 1, 2]
     assert everything.scores.tolist() == sorted(everything.scores.tolist(), reverse=True)
 
 
 def test_an_instance_without_pixels_scores_nothing() -> None:
-    result = postprocess.instances(_logits(0), torch.full((1, 4, 4), -3.0), 1)
+    result = instances(_logits(0), torch.full((1, 4, 4), -3.0), 1)
     assert result.scores.tolist() == [0.0]
     assert not result.masks.any()
 

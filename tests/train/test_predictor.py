@@ -25,6 +25,7 @@ from seem_train.model.seem import SEEM
 from seem_train.prediction.answers import Objects
 from seem_train.prediction.conversation import about_mask
 from seem_train.prediction.prompt_types import Prompts
+from tests.parity.evaluation import instances
 
 HEIGHT, WIDTH, SIDE = 90, 140, 64
 
@@ -96,11 +97,11 @@ def test_panoptic_semantic_and_instances_are_those_of_evaluation(model: SEEM, pr
     semantic = predictor.semantic()
     assert np.array_equal(semantic.labels, postprocess.semantic(logits, masks).argmax(0).numpy())
     assert sum(semantic.areas.values()) == HEIGHT * WIDTH
-    instances = postprocess.instances(logits, masks, is_thing=things)
+    expected_instances = instances(logits, masks, is_thing=things)
     ours = predictor.instances()
-    assert np.allclose(ours.scores, instances.scores.numpy(), atol=1e-6)
-    assert np.array_equal(ours.category_index, instances.category_index.numpy())
-    assert np.array_equal(ours.masks, instances.masks.numpy())
+    assert np.allclose(ours.scores, expected_instances.scores.numpy(), atol=1e-6)
+    assert np.array_equal(ours.category_index, expected_instances.category_index.numpy())
+    assert np.array_equal(ours.masks, expected_instances.masks.numpy())
 
 
 def test_thresholds_left_out_are_the_models(predictor: Predictor) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from seem_train.errors import UserError
-from seem_train.model.cost.complexity import count_parameters, measure_gflops
+from seem_train.model.config import SEEMConfig
 from seem_train.model.draws import SeededDraws
+from seem_train.model.footprint import count_parameters
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM
 from seem_train.weights.checkpoints import CHECKPOINTS
@@ -80,6 +82,16 @@ def test_parts_add_up() -> None:
     assert counts["total"] == sum(n for part, n in counts.items() if part != "total")
     tokens = PRESETS["tiny"].config.language
     assert 2e6 < counts["total"] - tokens.vocabulary * tokens.width < 4e6
+
+
+def measure_gflops(config: SEEMConfig) -> float:
+    """Matrix products, convolutions and attention of one 512 × 512 image, padded as the model pads it."""
+    with torch.device("meta"):
+        model = SEEM(config).eval()
+        image = torch.zeros(1, 3, 512, 512, dtype=torch.uint8)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.decode(model.encode_image(image))
+    return counter.get_total_flops() / 1e9
 
 
 @pytest.mark.parametrize("name", ["tiny", "focal-t", "samvit-b"])

@@ -25,12 +25,12 @@ from examples.world.surfaces import SURFACES
 from examples.world.words import CATEGORIES, COLORS, NAMES, STUFF, THINGS, held_out
 from seem_train.data.batch import Example, StepPhrase, collate
 from seem_train.data.dataset import SegmentationSet
-from seem_train.losses.points import GridPoints
 from seem_train.model.language import BACKGROUND, training_prompts
 from seem_train.runtime import Runtime
 from seem_train.training.step import StepDraws, TrainingStep
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import read_tensors
+from tests.parity.fixed import GridPoints
 
 RECIPE = Path(pretrain.__file__).with_name("pretrain.yaml")
 

@@ -56,7 +56,7 @@ class OriginalStep(TrainingStep):
         vectors = torch.cat([texts.vectors for texts in phrases]).float()
         terms = self.criterion(predictions, targets, self.model.language.logit_scale, vectors, counts)
         parts = {name: values[0].detach() for name, values in terms.raw.items()}
-        for value in terms.stacked():
+        for value in torch.cat([values.detach() for values in terms.raw.values()]):
             value.item()
         return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
 

@@ -1,4 +1,5 @@
-"""How many bytes a model's work takes, told on the meta device, which has shapes but no numbers."""
+"""How large a model is, and how many bytes its work takes: told on the meta device, which has shapes but no
+numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +12,26 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from seem_train.model.config import SEEMConfig
 from seem_train.model.seem import SEEM
+
+#: part of the model ─▶ where it stands in `SEEM`
+PARTS = {
+    "backbone": "backbone",
+    "pixel decoder": "pixel_decoder",
+    "decoder": "decoder",
+    "text encoder": "language",
+}
+
+
+def count_parameters(config: SEEMConfig) -> dict[str, int]:
+    """Parameters of each part, and of the whole under "total"."""
+    with torch.device("meta"):
+        model = SEEM(config)
+    counts = {
+        part: sum(p.numel() for p in getattr(model, place).parameters()) for part, place in PARTS.items()
+    }
+    return {**counts, "total": sum(p.numel() for p in model.parameters())}
 
 
 def weight_bytes(model: SEEM) -> int:

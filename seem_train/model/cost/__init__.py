@@ -1,1 +1,0 @@
-"""What a model costs: floating-point operations, and bytes at their peak."""
