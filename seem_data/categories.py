@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, TypedDict, overload
 
+from seem_data.common.colors import Color
 from seem_data.problems import DataError, Problem, a_few, attempt, did_you_mean
 
-Color = tuple[int, int, int]
 Fault: TypeAlias = Callable[[str, str, str, str], None]  #: code, where, message, remedy
 
 _KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases", "value")

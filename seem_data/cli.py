@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking
+from seem_data.common.terminal import tell
 from seem_data.engines.settle import settle
 from seem_data.problems import DataError, Problem
-from seem_data.terminal import ProgressBar, say, show, show_json, show_problems
+from seem_data.terminal import ProgressBar, show, show_json, show_problems
 
 if TYPE_CHECKING:
     from seem_data.building.report import BuildReport
@@ -42,7 +43,7 @@ def seem_data(
     if version:
         from seem_data.version import __version__
 
-        say(f"seem-tools {__version__}")
+        tell(f"seem-tools {__version__}")
         raise typer.Exit
 
 
@@ -81,10 +82,10 @@ def _show_build(report: BuildReport) -> None:
     for problem in report.problems:
         found[problem.severity] += 1
     told = ", ".join(_count(count, severity) for severity, count in found.items() if count) or "no problems"
-    say(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
+    tell(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
     out = shlex.quote(str(report.out))
-    say(f"Next: seem-data report {out}    (look at it)")
-    say(f"      seem-train run {out}")
+    tell(f"Next: seem-data report {out}    (look at it)")
+    tell(f"      seem-train run {out}")
 
 
 def _count(number: int, noun: str) -> str:
@@ -117,7 +118,7 @@ def init(
         _row(category.as_coco() | ({"value": numbers[category.name]} if category.name in numbers else {}))
         for category in categories
     ]
-    say("[\n  " + ",\n  ".join(rows) + "\n]")
+    tell("[\n  " + ",\n  ".join(rows) + "\n]")
     left_out = any(problem.severity == "error" for problem in problems)
     raise typer.Exit(WITH_PROBLEMS if left_out else GOOD)
 
@@ -155,8 +156,8 @@ def validate(
     else:
         show_problems(problems, rest="the output of --json")
         if repaired:
-            say(f"{_count(len(repaired), 'problem')} repaired.")
-        say(_verdict(dataset, len(problems), wrong))
+            tell(f"{_count(len(repaired), 'problem')} repaired.")
+        tell(_verdict(dataset, len(problems), wrong))
     raise typer.Exit(WITH_PROBLEMS if wrong else GOOD)
 
 
@@ -200,7 +201,7 @@ def report(
     if json:
         show_json({"report": str(written), "problems": len(problems)})
     else:
-        say(f"The report is in {written}")
+        tell(f"The report is in {written}")
 
 
 @app.command()
@@ -232,9 +233,9 @@ def export(
         show_json({"out": str(out), "next": following, "problems": rows})
         return
     show_problems(problems)
-    say(f"Exported for {to} to {out}")
+    tell(f"Exported for {to} to {out}")
     for command in following:
-        say(f"Next: {command}")
+        tell(f"Next: {command}")
 
 
 @app.command()
@@ -272,7 +273,7 @@ def _errors(json: bool) -> Iterator[None]:
         _show_errors([_broken_install(error)], json)
         raise typer.Exit(BAD) from None
     except KeyboardInterrupt:
-        say("Stopped. The same command goes on from here.", err=True)
+        tell("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(_STOPPED) from None
 
 

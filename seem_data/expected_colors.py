@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seem_data.categories import Color, parse_color
+from seem_data.categories import parse_color
+from seem_data.common.colors import Color
 
 _COLORS = """
 sky #87ceeb  cloud #dfe7ee  clouds #dfe7ee  snow #f0f8ff  ice #d6f0f5  water #3f7fbf  sea #1f6f9f

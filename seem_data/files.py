@@ -1,29 +1,26 @@
-"""Files written whole or not at all: a temporary name beside the target, then one rename.
+"""Files of a dataset: written whole or not at all, copied at no price where that can be, and what to do where
+they cannot be written.
 
-They are not synced to the disk one by one. A process that is killed leaves nothing half written; after a
-power cut the same build makes again what has another size or, of PNGs, another content than its journal says.
-
-Several of them are written for every image, so paths are text here: `pathlib` would double what they cost.
+Photos and PNGs are not synced to the disk one by one. A process that is killed leaves nothing half written;
+after a power cut the same build makes again what has another size or, of PNGs, another content than its
+journal says. What stands once in a dataset is synced (`common.files`).
 """
-# ruff: noqa: PTH105, PTH108, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from seem_data.common import files
 from seem_data.problems import DataError, Problem
 
 _FICLONE = 0x40049409  #: Linux's request to let one file share the blocks of another
-#: Marks files in the making; whoever finds one may delete it.
-TEMPORARY_SUFFIX = ".part"
 
 _REMEDIES = {
     errno.ENOSPC: (
@@ -72,36 +69,26 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def temporary_name(path: Path | str) -> str:
-    """A name in the folder of `path` that no other process, on no other machine, uses."""
-    return os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}{TEMPORARY_SUFFIX}")
-
-
 @contextmanager
-def atomic_file(path: Path | str) -> Iterator[BinaryIO]:
-    """A binary file that appears under its name when the block ends well, and not at all otherwise.
+def atomic_file(path: Path | str, *, synced: bool = True) -> Iterator[BinaryIO]:
+    """See `common.files.atomic_file`.
 
     Raises:
         OutputError: for any `OSError` of the block, so let it do nothing but write.
     """
-    temporary = temporary_name(path)
-    with writing(path):
-        try:
-            with open(temporary, "wb") as file:
-                yield file
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+    with writing(path), files.atomic_file(path, synced=synced) as file:
+        yield file
 
 
-def write_atomically(path: Path | str, data: bytes) -> None:
+def write_atomically(path: Path | str, data: bytes, *, synced: bool = True) -> None:
     """
+    Args:
+        synced: not for files that stand in thousands.
+
     Raises:
         OutputError: the disk is full, the folder is read-only, …
     """
-    with atomic_file(path) as file:
+    with atomic_file(path, synced=synced) as file:
         file.write(data)
 
 
@@ -131,7 +118,7 @@ def copy(source: Path, target: Path | str, content: bytes | None = None) -> None
         OSError: the source cannot be read.
         OutputError: the target cannot be written.
     """
-    with open(source, "rb", opener=_open_at_once) as file, atomic_file(target) as new:
+    with open(source, "rb", opener=_open_at_once) as file, atomic_file(target, synced=False) as new:
         if _cloned(file, new):
             if content is None or os.fstat(new.fileno()).st_size == len(content):
                 return
@@ -167,20 +154,4 @@ def link_or_copy(source: Path, target: Path | str) -> None:
         os.link(source, target)
     except OSError as error:
         if not (isinstance(error, FileExistsError) and source.samefile(target)):
-            write_atomically(target, source.read_bytes())
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """
-    Raises:
-        OSError: the file cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+            write_atomically(target, source.read_bytes(), synced=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from seem_data.annotations import UNLABELED, VOID
-from seem_data.categories import Color
+from seem_data.common.colors import Color
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, a_few, collecting
 from seem_data.readers import Input, _paint, _tables

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import colorsys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import cv2
-import numpy as np
-
 from seem_data.annotations import UNLABELED, VOID
-from seem_data.categories import Categories, Category, Color, parse_color
+from seem_data.categories import Categories, Category, parse_color
+from seem_data.common.colors import Color, distinct_colors
 from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise
@@ -25,7 +21,6 @@ _STUFF = frozenset((
     "railroad", "river", "road", "roof", "sand", "sea", "sidewalk", "sky", "snow", "soil", "tabletop",
     "terrain", "tree", "trees", "vegetation", "wall", "water",
 ))  # fmt: skip
-_GRID = 12  #: levels per channel among which colours are chosen
 
 
 def colour_map(
@@ -160,36 +155,3 @@ def is_stuff(name: str) -> bool:
     words = name.casefold().replace("-", " ").replace("_", " ").split()
     rest = [word for word in words if word not in ("other", "merged", "stuff")] or words
     return bool(rest) and rest[-1] in _STUFF
-
-
-def distinct_colors(count: int, taken: Iterable[Color] = ()) -> list[Color]:
-    """Colours as far apart as the eye sees them; the first ones do not depend on the count.
-
-    Each next colour is the one farthest, in CIELAB, from all before it, from black and from white.
-    """
-    grid = _GRID
-    while grid**3 < 2 * count + 64:
-        grid *= 2
-    levels = np.linspace(0, 255, grid).round().astype(np.uint8)
-    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    lab = _to_lab(candidates)
-    start = tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(0.97, 0.9, 0.86))
-    colors: list[Color] = []
-    avoided = [(0, 0, 0), (255, 255, 255), *taken]
-    distance = np.full(len(candidates), np.inf)
-    for color in avoided:
-        distance = np.minimum(distance, _distance(lab, color))
-    for number in range(count):
-        red, green, blue = start if number == 0 and start not in avoided else candidates[distance.argmax()]
-        color = (int(red), int(green), int(blue))
-        colors.append(color)
-        distance = np.minimum(distance, _distance(lab, color))
-    return colors
-
-
-def _to_lab(colors: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor((colors.reshape(1, -1, 3) / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
-
-
-def _distance(lab: np.ndarray, color: Color) -> np.ndarray:
-    return np.linalg.norm(lab - _to_lab(np.array([color])), axis=1)

@@ -1,25 +1,22 @@
 """What the command line shows: progress, problems in groups, tables. Colours and bars on a terminal only.
 
 Progress and problems go to standard error, results to standard output, so that ``--json`` can be piped.
-
-Names of files and categories may come from anybody: all that is shown goes through this module, and nothing
-but text reaches the terminal.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from seem_data.common.terminal import tell
 from seem_data.problems import Problem
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
 #: How many problems are shown; the others are counted.
@@ -31,46 +28,19 @@ _STEPS = {
     "check": "Checking",
     "export": "Exporting",
 }
-#: What steers terminals, turns the direction of writing, or cannot be encoded; tabs and ends of lines do not.
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLAIN_WIDTH = 200
 _SECONDS_BETWEEN_LINES = 5.0
 _COLORS = {"error": "red", "warning": "yellow", "note": "dim"}
-
-
-def plain(text: str) -> str:
-    """The text with everything in it that would steer a terminal made visible, as ``\\u001b``."""
-    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print a line."""
-    print(plain(text), file=sys.stderr if err else sys.stdout, flush=err)
-
-
-def _console(stderr: bool = False, width: int | None = None, soft_wrap: bool = False) -> Console:
-    """A console that shows text as it is, without markup, and nothing that steers it but its own colours."""
-    from rich.console import Console, ConsoleOptions
-    from rich.segment import Segment
-
-    class PlainConsole(Console):
-        def render(
-            self, renderable: RenderableType, options: ConsoleOptions | None = None
-        ) -> Iterable[Segment]:
-            for segment in super().render(renderable, options):
-                yield segment if segment.control else segment._replace(text=plain(segment.text))
-
-    return PlainConsole(
-        stderr=stderr, width=width, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False
-    )
 
 
 def show(*renderables: RenderableType) -> None:
     """Print results: tables and text. Where no terminal is, tables are plain lines as wide as they need."""
     from rich.table import Table
 
+    from seem_data.common.console import PlainConsole
+
     bare = not sys.stdout.isatty()
-    console = _console(width=_PLAIN_WIDTH if bare else None)
+    console = PlainConsole(width=_PLAIN_WIDTH if bare else None)
     for renderable in renderables:
         if bare and isinstance(renderable, Table):
             renderable.box, renderable.show_lines = None, False
@@ -79,7 +49,7 @@ def show(*renderables: RenderableType) -> None:
 
 def show_json(value: object) -> None:
     """Print the value as JSON; escapes are JSON's own, so that a program reads what is in the files."""
-    say(json.dumps(value, indent=2, ensure_ascii=False))
+    tell(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def show_problems(problems: Sequence[Problem], rest: str = "") -> None:
@@ -92,7 +62,9 @@ def show_problems(problems: Sequence[Problem], rest: str = "") -> None:
         return
     from rich.text import Text
 
-    console = _console(stderr=True, soft_wrap=True)
+    from seem_data.common.console import PlainConsole
+
+    console = PlainConsole(stderr=True, soft_wrap=True)
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in sorted(problems, key=lambda problem: list(_COLORS).index(problem.severity)):
         groups.setdefault((problem.severity, problem.code), []).append(problem)
@@ -140,12 +112,14 @@ class ProgressBar:
         if not self._quiet and sys.stderr.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+            from seem_data.common.console import PlainConsole
+
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                console=_console(stderr=True),
+                console=PlainConsole(stderr=True),
                 transient=True,
             )
             self._bar.start()
@@ -167,5 +141,5 @@ class ProgressBar:
         now = time.monotonic()
         if step != self._step or now - self._last_line >= _SECONDS_BETWEEN_LINES or done == total:
             count = f" {done} of {total}" if total else ""
-            say(f"{_STEPS[step]}{count}", err=True)
+            tell(f"{_STEPS[step]}{count}", err=True)
             self._last_line, self._step = now, step

@@ -19,8 +19,8 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 import torch.distributed as dist
 
+from seem_data.common.terminal import tell
 from seem_train.errors import UserError
-from seem_train.terminal import tell
 
 Value = TypeVar("Value")
 

@@ -9,11 +9,12 @@ import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_origin
+from typing import get_origin
 
 import msgspec
 import yaml
 
+from seem_data.common.bounded_yaml import YamlError, load_yaml
 from seem_train.config import SECTIONS, Config, check, choices, fields
 from seem_train.errors import UserError
 
@@ -42,8 +43,8 @@ def resolve(
             raise UserError(f"--set {text}: write it as section.key=value, e.g. optim.lr=1e-3")
         try:
             settings[key.strip()] = load_yaml(value)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise UserError(f"--set {text}: {_yaml_fault(error)}") from None
+        except YamlError as error:
+            raise UserError(f"--set {text}: is not YAML ({error}).") from None
     settings.update({key: value for key, value in (flags or {}).items() if value is not None})
     return from_settings(settings, beneath)
 
@@ -104,29 +105,11 @@ def _read_yaml(file: Path) -> object:
         return load_yaml(file.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}). seem-train init writes one.") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f"line {where.line + 1}: " if where else ""
-        raise UserError(f"{file}: {line}{_yaml_fault(error)}") from None
-
-
-class _Plain(yaml.SafeLoader):
-    """Without aliases: a few hundred bytes of them unfold into gigabytes, and no setting needs one."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()
-            raise yaml.MarkedYAMLError(problem="holds aliases (*name)", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
-
-
-def load_yaml(text: str) -> Any:
-    """Plain YAML; raises yaml.YAMLError, RecursionError (deep nesting) or ValueError (impossible dates)."""
-    return yaml.load(text, _Plain)  # a SafeLoader
-
-
-def _yaml_fault(error: Exception) -> str:
-    return f"is not YAML ({getattr(error, 'problem', None) or error})."
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not YAML ({error}).") from None
+    except YamlError as error:
+        line = f"line {error.line}: " if error.line else ""
+        raise UserError(f"{file}: {line}is not YAML ({error}).") from None
 
 
 def _flatten(tree: object, file: str) -> dict[str, object]:

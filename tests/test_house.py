@@ -62,6 +62,15 @@ def test_the_tables_of_contributing_name_every_room_and_none_that_is_not_there()
         assert named == there, package
 
 
+def test_everything_is_printed_by_what_lets_nothing_steer_the_terminal() -> None:
+    """But for the first words of `seem-train`, which may lack rich."""
+    allowed = {"seem_data/common/terminal.py", "seem_data/common/console.py", "seem_train/__main__.py"}
+    for file in files():
+        calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+        names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+        assert str(file.relative_to(ROOT)) in allowed or not names & {"print", "Console"}, file
+
+
 def test_imports_are_absolute() -> None:
     relative = [
         f"{file.relative_to(ROOT)}:{node.lineno}"

@@ -18,7 +18,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from seem_data.files import TEMPORARY_SUFFIX, atomic_file, make_folder, writing
+from seem_data.common.files import TEMPORARY_SUFFIX
+from seem_data.files import atomic_file, make_folder, writing
 from seem_data.layout import FOLDER, JOURNAL, Segment, is_file_name
 from seem_data.problems import DataError, Problem
 

@@ -9,7 +9,8 @@ import msgspec
 
 from seem_data.building.job import Job, Recipe
 from seem_data.building.journal import Entry, Stamp, staged_name
-from seem_data.files import read_regular, sha256
+from seem_data.common.files import sha256
+from seem_data.files import read_regular
 from seem_data.layout import FOLDERS, IMAGES
 from seem_data.problems import DataError, Problem
 from seem_data.readers import Item

@@ -24,11 +24,12 @@ from seem_data.building.journal import BuiltImage, Entry, Stamp, staged_name
 from seem_data.building.key import is_there, key_of
 from seem_data.building.photo import InputPhoto
 from seem_data.building.regions import load, resolve
+from seem_data.common.files import sha256
 from seem_data.drawing.outlines import Piece, trace_all
 from seem_data.drawing.raster import Drawing, rasterize
 from seem_data.encoding import grounding, instances, panoptic, semantic
 from seem_data.encoding.panoptic import PanopticImage
-from seem_data.files import OutputError, sha256, write_atomically
+from seem_data.files import OutputError, write_atomically
 from seem_data.layout import FOLDERS, IMAGES, PANOPTIC, SEMANTIC, encode_rows
 from seem_data.problems import DataError, Problem
 from seem_data.sentences import describe as sentences
@@ -221,8 +222,8 @@ def _drawn(
     watch.lap("sentences")
 
     files = {folder: f"{recipe.staged}{os.sep}{staged_name(key, folder)}" for folder in FOLDERS}
-    write_atomically(files[PANOPTIC], panoptic_png)
-    write_atomically(files[SEMANTIC], semantic_png)
+    write_atomically(files[PANOPTIC], panoptic_png, synced=False)
+    write_atomically(files[SEMANTIC], semantic_png, synced=False)
     watch.lap("write")
     photo_sha256, photo_bytes = photo.place(files[IMAGES], stamp, recipe.link)
     watch.lap("photo")

@@ -12,7 +12,8 @@ from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon
 from seem_data.building.journal import Stamp
 from seem_data.building.key import read, unreadable
-from seem_data.files import OutputError, copy, link_or_copy, sha256, write_atomically
+from seem_data.common.files import sha256
+from seem_data.files import OutputError, copy, link_or_copy, write_atomically
 from seem_data.layout import png
 from seem_data.problems import EXIF_ORIENTATION, DataError, Problem
 
@@ -120,7 +121,7 @@ class InputPhoto:
         else:
             pixels = images.read_rgb(self._content, self._view, self._file)
             data = _jpeg(pixels) if self._header.format == "JPEG" else png.encode(pixels)
-        write_atomically(target, data)
+        write_atomically(target, data, synced=False)
         return sha256(data), len(data)
 
     def _place_file(self, source: Path, target: str, link: bool) -> None:

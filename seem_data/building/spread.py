@@ -15,8 +15,8 @@ from seem_data.building.journal import Journal
 from seem_data.building.one_image import build_images
 from seem_data.building.order import ImageOrder
 from seem_data.building.report import BuildReport, Progress
+from seem_data.common.files import sha256
 from seem_data.engines.spread import Casualty, Engine
-from seem_data.files import sha256
 from seem_data.limits import DEFAULT_MEGAPIXELS
 from seem_data.problems import Problem, once_a_file
 from seem_data.readers import Reader

@@ -25,10 +25,11 @@ from seem_data import images, layout
 from seem_data.categories import Categories
 from seem_data.checking.validate import rows_of, strays, validate
 from seem_data.checking.validate_image import Rows, polygon_faults
+from seem_data.common.files import sha256_file
 from seem_data.drawing.outlines import trace
 from seem_data.encoding import grounding, instances
 from seem_data.encoding.segment_map import SegmentMap
-from seem_data.files import make_folder, sha256_file, write_atomically, writing
+from seem_data.files import make_folder, write_atomically, writing
 from seem_data.layout import (
     Counts,
     Dataset,

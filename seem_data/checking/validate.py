@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from seem_data import layout
 from seem_data.checking.validate_image import ImageFindings, Rows, check_images
+from seem_data.common.files import sha256_file
 from seem_data.engines.choose import check_engine, open_engine
 from seem_data.engines.spread import Casualty
-from seem_data.files import sha256_file
 from seem_data.layout import (
     Dataset,
     GroundingFile,

@@ -15,8 +15,9 @@ from pycocotools import mask as coco_mask
 
 from seem_data import images, layout
 from seem_data.categories import Categories
+from seem_data.common.files import sha256_file
 from seem_data.encoding.segment_map import SegmentMap
-from seem_data.files import read_regular, sha256_file
+from seem_data.files import read_regular
 from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment, png
 from seem_data.layout.pixels import read_id_map
 from seem_data.limits import QUERIES, check_pixels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seem_data.categories import Categories, Color
+from seem_data.categories import Categories
+from seem_data.common.colors import Color
 from seem_data.problems import DataError, Problem
 
 try:

@@ -96,7 +96,9 @@ def place_images(job: PlacingJob, split: Split, photos: Path, panoptic: Path, se
         if table is None:
             job.place(split.semantic_path(image), semantic / png_name)
         else:
-            write_atomically(semantic / png_name, _renumbered(split.semantic_path(image), table))
+            write_atomically(
+                semantic / png_name, _renumbered(split.semantic_path(image), table), synced=False
+            )
         job.done()
 
 

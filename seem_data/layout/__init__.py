@@ -60,7 +60,6 @@ from seem_data.layout.rows import (
 from seem_data.layout.writing import SplitWriter, encode_rows, write_categories, write_info
 from seem_data.names import BACKGROUND, clean_name, heard_as
 from seem_data.problems import DataError, Problem
-from seem_data.terminal import plain
 
 __all__ = [
     "BACKGROUND",
@@ -112,7 +111,6 @@ __all__ = [
     "heard_as",
     "is_file_name",
     "load_categories",
-    "plain",
     "read_grounding",
     "read_json",
     "semantic_ignore",

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from seem_data.annotations import Sentence
 from seem_data.categories import Categories
 from seem_data.categories import load as load_categories
-from seem_data.files import read_regular, sha256_file
+from seem_data.common.files import sha256_file
+from seem_data.files import read_regular
 from seem_data.layout.pixels import read_id_map
 from seem_data.layout.rows import (
     CATEGORIES_JSON,

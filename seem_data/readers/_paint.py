@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap
-from seem_data.categories import Color
+from seem_data.common.colors import Color
 from seem_data.images import SIXTEEN_BIT, Header, opening, read_header, read_rgb
 from seem_data.problems import DataError, Problem
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import UNLABELED, VOID
-from seem_data.categories import Color
+from seem_data.common.colors import Color
 from seem_data.problems import DataError, Problem
 from seem_data.readers import _walk
 

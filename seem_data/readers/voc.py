@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import VOID, ImageAnnotation, Region
-from seem_data.categories import Color
+from seem_data.common.colors import Color
 from seem_data.images import read_header
 from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _tables, _walk, _xml

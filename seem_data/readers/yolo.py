@@ -24,8 +24,9 @@ import msgspec
 
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
+from seem_data.common.bounded_yaml import YamlError, load_yaml
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _yaml
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 
 _YAML = (".yaml", ".yml")
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "class_names.txt", "labels.txt", "names.txt",
@@ -174,7 +175,17 @@ def _read_config(path: Path) -> dict[str, object]:
         entries = {key.strip(): value.strip() for key, value in pairs}
         names = images.resolve_inside(path.parent, Path(entries.get("names", "")).name or "obj.names")
         return {**entries, "names": _walk.read_text(names).split("\n")}
-    return _yaml.read_mapping(path, "It needs 'names' and 'train'.")
+    try:
+        config = load_yaml(_walk.read_text(path))
+    except YamlError as error:
+        line = f"line {error.line}" if error.line else ""
+        raise DataError(
+            Problem("bad-yaml", f"is no YAML ({error}).", "Correct it.", str(path), line)
+        ) from None
+    if not isinstance(config, dict):
+        needs = "It needs 'names' and 'train'."
+        raise DataError(Problem("bad-yaml", "holds no keys.", needs, str(path)))
+    return config
 
 
 def _names(config: dict[str, object], path: Path) -> dict[str, str]:

@@ -76,9 +76,9 @@ class FolderWriter:
         shown = photo.name if isinstance(photo.content, bytes) else str(photo.content)
         make_folder(target.parent)
         if self.upright and read_header(photo.content, shown).orientation != 1:
-            write_atomically(target, _upright(photo.content, shown))
+            write_atomically(target, _upright(photo.content, shown), synced=False)
         elif isinstance(photo.content, bytes):
-            write_atomically(target, photo.content)
+            write_atomically(target, photo.content, synced=False)
         else:
             try:
                 (link_or_copy if self.link else copy)(photo.content, target)

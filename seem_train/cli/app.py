@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from seem_data.common.terminal import tell
 from seem_data.version import __version__
 from seem_train.cli.demo import demo
 from seem_train.cli.evaluate import evaluate
@@ -16,7 +17,6 @@ from seem_train.cli.predict import predict
 from seem_train.cli.run import bench, init, run, strategies
 from seem_train.cli.weights import models, weights
 from seem_train.errors import UserError
-from seem_train.terminal import tell
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 #: what a path on the command line runs into, wherever it is first used

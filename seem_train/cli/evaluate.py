@@ -14,6 +14,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from seem_data.common.console import PlainConsole
+from seem_data.common.terminal import tell
 from seem_train.cli import options
 from seem_train.cli.early import check_all, check_dataset, check_model
 from seem_train.cli.options import argument, option, with_options
@@ -21,7 +23,6 @@ from seem_train.cli.progress import progress, say
 from seem_train.config import EvalTask
 from seem_train.errors import UserError
 from seem_train.ranges import MAX_PIXELS, check_ranges
-from seem_train.terminal import PlainConsole, tell
 
 if TYPE_CHECKING:
     from seem_train.data.dataset import SegmentationSet
@@ -197,8 +198,8 @@ def _keep_thresholds(folder: Path | None, result: EvaluationResult) -> str:
 
 
 def _write(out: Path, findings: Findings, images: SegmentationSet) -> None:
+    from seem_data.common.files import write_text
     from seem_train.evaluation.report import write_report
-    from seem_train.files import write_text
 
     text = json.dumps(findings.as_dict(), indent=1, ensure_ascii=False)
     try:

@@ -8,13 +8,13 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seem_data.common.terminal import tell
 from seem_train.cli import options
 from seem_train.cli.early import check_model
 from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import say
 from seem_train.errors import UserError
 from seem_train.ranges import check_ranges
-from seem_train.terminal import tell
 
 if TYPE_CHECKING:
     from seem_train.exporting.api import ExportResult

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from seem_data.common.terminal import tell
 from seem_data.writers import FORMATS
 from seem_train.cli import options
 from seem_train.cli.early import check_model
@@ -18,7 +19,6 @@ from seem_train.errors import UserError
 from seem_train.prediction.finding import find_photos
 from seem_train.prediction.proposals.format import check_format
 from seem_train.ranges import MAX_PIXELS, check_ranges
-from seem_train.terminal import tell
 
 if TYPE_CHECKING:
     from seem_train.prediction.many import Outcome, PredictRequest

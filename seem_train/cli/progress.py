@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from seem_train.terminal import PlainConsole, tell
+from seem_data.common.console import PlainConsole
+from seem_data.common.terminal import tell
 
 LINE_SECONDS = 30.0  #: between lines where no bar can be drawn
 #: called with (what, how many are done, how many there are)

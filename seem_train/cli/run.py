@@ -14,13 +14,13 @@ from typing import Annotated, get_args, get_type_hints
 
 import typer
 
+from seem_data.common.files import write_text
+from seem_data.common.terminal import tell
 from seem_train import settings
 from seem_train.cli.early import check_all, check_dataset, check_model
 from seem_train.cli.progress import say
 from seem_train.config import Config, choices, fields
 from seem_train.errors import UserError
-from seem_train.files import write_text
-from seem_train.terminal import tell
 from seem_train.training import starts
 from seem_train.weights.choice import RANDOM
 

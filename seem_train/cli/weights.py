@@ -10,8 +10,9 @@ import typer
 from rich import box
 from rich.table import Table
 
+from seem_data.common.console import PlainConsole
+from seem_data.common.terminal import tell
 from seem_train.errors import UserError
-from seem_train.terminal import PlainConsole, tell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,7 +152,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing file")] = False,
 ) -> None:
     """Rewrite a checkpoint as .safetensors or as .pt: same official names, same values, bit for bit."""
-    from seem_train.files import sha256_of
+    from seem_data.common.files import sha256_file
     from seem_train.weights.tensor_files import write_tensors
 
     if out.exists() and not overwrite:
@@ -160,13 +161,13 @@ def convert(
     name, _ = _identify(official, path)
     write_tensors(out, official, {"format": "pt", **({"model": name} if name else {})})
     tell(f"{out}: {len(official)} tensors, model {name or 'unknown'}")
-    tell(f"sha256 {sha256_of(out)}")
+    tell(f"sha256 {sha256_file(out)}")
 
 
 @weights.command()
 def verify(file: File) -> None:
     """Check a file: every tensor of its model is there, all finite; the checksum, where one is known."""
-    from seem_train.files import sha256_of
+    from seem_data.common.files import sha256_file
     from seem_train.weights.checkpoints import CHECKPOINTS
 
     path, official = _read(file)
@@ -177,7 +178,7 @@ def verify(file: File) -> None:
         raise UserError(f"{path} is nearly {name}, but not all of it: {report.sentence()}")
     if broken := [key for key, tensor in official.items() if not tensor.isfinite().all()]:
         raise UserError(f"{path}: {len(broken)} tensors hold NaN or infinity, the first is {broken[0]}")
-    digest = sha256_of(path)
+    digest = sha256_file(path)
     tell(f"{path}: {name}, {report.sentence()}\nsha256 {digest}")
     official_digests = {c.sha256: c.file for c in CHECKPOINTS.values() if c.sha256}
     if digest in official_digests:

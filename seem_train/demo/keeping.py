@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from seem_data.common.files import write_text
 from seem_data.layout import DataError
 from seem_data.writers import WrittenPhoto, labelme
 from seem_train.demo import photos, saving
 from seem_train.demo.session import DemoSession
 from seem_train.errors import UserError
-from seem_train.files import write_text
 from seem_train.prediction.vocabulary import Category, as_categories
 
 CATEGORIES = "categories.json"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Literal
 
 import numpy as np
 
+from seem_data.common.colors import Color, distinct_colors
 from seem_train.demo import masks, wire
 from seem_train.metrics.instance import RunLengths, counts_text
-from seem_train.output.draw import distinct_colors, shade
+from seem_train.output.draw import shade
 from seem_train.prediction.conversation import Conversation
 from seem_train.prediction.prompt_types import Prompts
 from seem_train.prediction.vocabulary import Category
 
-Color = tuple[int, int, int]
 Origin = Literal["prompt", "everything", "drawn"]
 
 
@@ -116,5 +115,4 @@ class TableState:
         if known is not None:
             shades = [shade(known, number) for number in range(7)]
             return next((color for color in shades if color not in taken), shades[len(taken) % 7])
-        far = islice(distinct_colors(), 3, 3 + len(taken) + 1)
-        return next(color for color in far if color not in taken)
+        return distinct_colors(1, taken)[0]

@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from seem_data.common.files import write_text
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.result import EvaluationResult, ReportImage, gains, shown_number
-from seem_train.files import write_text
 from seem_train.metrics import InteractiveResult
 from seem_train.output import draw
 

@@ -26,12 +26,13 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from seem_data.common.files import atomic_path, write_text
 from seem_train.adapters import layers as adapters
 from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
 from seem_train.exporting.graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import readme
-from seem_train.files import make_folder, write_text, writing
+from seem_train.files import make_folder
 from seem_train.model.config import DaViTConfig, SamViTConfig
 from seem_train.model.seem import SEEM
 from seem_train.model.trunks.timm import TimmConfig
@@ -209,7 +210,7 @@ def _written(graph: _Graph, path: Path, kind: Format) -> Run:
     try:
         program = torch.export.export(graph.module, graph.example, dynamic_shapes=graph.shapes)
         if kind == "pt2":
-            with writing(path) as new:
+            with atomic_path(path) as new:
                 torch.export.save(program, new)
             return _run_program(torch.export.load(path))
         module = graph.module
@@ -287,7 +288,7 @@ def _describe(
     with torch.no_grad():
         embeddings = model.class_embeddings([category.name for category in categories])
         temperature = float(model.language.logit_scale.exp())
-    with writing(folder / "categories.npy") as new:
+    with atomic_path(folder / "categories.npy") as new:
         np.save(new, embeddings.numpy())
     facts = {
         "format": kind,

@@ -6,16 +6,15 @@ All images are RGB uint8 [H, W, 3]; coordinates are (x, y) pixels from the top l
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from seem_data.common.colors import Color
 from seem_train.output.labels import Label, draw_labels, load_font
-
-Color = tuple[int, int, int]
 
 FILL = 0.38  #: opacity of a region's fill
 _WHITE, _INK = (255, 255, 255), (32, 33, 36)
@@ -86,17 +85,6 @@ def shade(color: Color, number: int) -> Color:
     lighter = min(max(lightness + step, 0.18), 0.85)
     red, green, blue = colorsys.hls_to_rgb((hue + 0.012 * number) % 1, lighter, max(saturation, 0.35))
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def distinct_colors() -> Iterator[Color]:
-    """Colours for what has none in the dataset, each far from those before it; endless."""
-    number = 0
-    while True:
-        hue = (0.58 + number * 0.61803398875) % 1  # golden ratio: the widest gap is filled next
-        lightness = (0.55, 0.45, 0.65)[number // 3 % 3]
-        red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.72)
-        yield round(red * 255), round(green * 255), round(blue * 255)
-        number += 1
 
 
 def draw_marks(

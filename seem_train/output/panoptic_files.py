@@ -10,8 +10,9 @@ from typing import TypedDict
 
 import numpy as np
 
+from seem_data.common.files import write_text
 from seem_data.layout import Category, ImageRecord
-from seem_train.files import make_folder, write_image, write_text
+from seem_train.files import make_folder, write_image
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output.draw import shade
 

@@ -9,16 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from seem_data.common.colors import distinct_colors
+from seem_data.common.files import write_text
 from seem_data.layout import ImageRecord, clean_name
 from seem_train.errors import UserError
-from seem_train.files import make_folder, write_image, write_text
+from seem_train.files import make_folder, write_image
 from seem_train.metrics.instance import RunLengths, counts_text, encode_masks
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output import draw
@@ -253,7 +254,7 @@ class Objects(Prediction):
     def _regions(self, size: tuple[int, int]) -> list[draw.Tinted]:
         """The best on top, in the colours of their categories; if all are of one, in colours far apart."""
         alone = len(set(self.category_index.tolist())) == 1 and len(self) > 1
-        made_up = list(islice(draw.distinct_colors(), len(self)))
+        made_up = distinct_colors(len(self) if alone else 0)
         seen: dict[int, int] = {}
         regions = []
         for index in np.argsort(-self.scores, kind="stable").tolist():

@@ -23,10 +23,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from seem_data.common.files import write_text
 from seem_data.layout import ImageRecord
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
-from seem_train.files import make_folder, write_text
+from seem_train.files import make_folder
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
 from seem_train.prediction.answers import (

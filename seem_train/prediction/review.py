@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seem_train.files import make_folder, write_text, writing
+from seem_data.common.files import atomic_path, write_text
+from seem_train.files import make_folder
 from seem_train.prediction.answers import Panoptic
 
 MEASURE = "share of the photo that no segment covers, and of the rest what its score lacks to 1"
@@ -53,7 +54,7 @@ def write_review(folder: Path, found: Sequence[ReviewPhoto]) -> list[ReviewPhoto
     for rank, one in enumerate(ordered, start=1):
         rows.writerow((rank, f"{one.unsure:.4f}", one.file))
         name = Path(one.file).with_suffix("").as_posix().replace("/", "_")
-        with writing(folder / f"{rank:0{digits}d}_{name}{one.picture.suffix}") as new:
+        with atomic_path(folder / f"{rank:0{digits}d}_{name}{one.picture.suffix}") as new:
             shutil.copyfile(one.picture, new)
     write_text(folder / "review.csv", table.getvalue())
     return ordered

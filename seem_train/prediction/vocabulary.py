@@ -9,9 +9,9 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeAlias
 
+from seem_data.common.colors import distinct_colors
 from seem_data.layout import Category
 from seem_train.errors import UserError
-from seem_train.output.draw import distinct_colors
 
 #: a name; or a row with `name` and, as far as known, `id`, `isthing` and `color`; or a category
 CategoryLike: TypeAlias = "str | Mapping[str, object] | Category"
@@ -71,7 +71,7 @@ def _completed(chosen: Sequence[Category | dict[str, Any]]) -> tuple[Category, .
     ids = {c.id for c in fixed} | {int(row["id"]) for row in rows if "id" in row}
     colors = {c.color for c in fixed} | {tuple(row["color"]) for row in rows if row.get("color")}
     free_ids = (number for number in range(1, len(chosen) + len(ids) + 1) if number not in ids)
-    free_colors = (color for color in distinct_colors() if color not in colors)
+    free_colors = iter(distinct_colors(len(rows), taken=colors))
     return tuple(
         entry
         if isinstance(entry, Category)

@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from seem_data.common.files import atomic_path, sha256_file, sync_folder, write_json
 from seem_train.errors import UserError
-from seem_train.files import flush, sha256_of, write_json, writing
 from seem_train.weights.tensor_files import library_errors
 
 MODEL, STATE, MANIFEST = "model.safetensors", "train_state.pt", "manifest.json"
@@ -71,11 +71,11 @@ def save(
     new = beside(folder, lambda place: not damage(place))
     try:
         owned = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        with writing(new / MODEL) as file, library_errors(new / MODEL):
+        with atomic_path(new / MODEL) as file, library_errors(new / MODEL):
             save_file(owned, file)
-        with writing(new / STATE) as file, library_errors(new / STATE):
+        with atomic_path(new / STATE) as file, library_errors(new / STATE):
             torch.save(dict(state), file)
-        hashes = {name: sha256_of(new / name) for name in (MODEL, STATE)}
+        hashes = {name: sha256_file(new / name) for name in (MODEL, STATE)}
         write_json(new / MANIFEST, {"format": FORMAT, "files": hashes, **manifest})
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
@@ -94,7 +94,7 @@ def beside(folder: Path, complete: Callable[[Path], bool]) -> Path:
         survivor = next((place for place in (new, _old(folder)) if complete(place)), None)
         if survivor is not None:
             survivor.rename(folder)
-            flush(folder.parent)
+            sync_folder(folder.parent)
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     return new
@@ -103,12 +103,12 @@ def beside(folder: Path, complete: Callable[[Path], bool]) -> Path:
 def put_in_place(new: Path, folder: Path) -> None:
     """Give the complete folder `new` the name `folder`; at every moment one of the two names is complete."""
     old = _old(folder)
-    flush(new)
+    sync_folder(new)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
-    flush(folder.parent)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -137,7 +137,7 @@ def settle(folder: Path, found: Path) -> None:
         shutil.rmtree(damaged, ignore_errors=True)
         folder.rename(damaged)
     found.rename(folder)
-    flush(folder.parent)
+    sync_folder(folder.parent)
 
 
 def damage(folder: Path) -> str:
@@ -151,7 +151,7 @@ def damage(folder: Path) -> str:
         if not (folder / name).is_file():
             return f"{folder / name} is missing"
         try:
-            actual = sha256_of(folder / name)
+            actual = sha256_file(folder / name)
         except OSError as error:
             return f"{folder / name} cannot be read ({error.strerror})"
         if actual != expected:

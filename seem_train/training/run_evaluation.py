@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seem_data.common.files import sha256_file, write_json, write_text
 from seem_data.version import __version__
-from seem_train import files
 from seem_train.config import METRICS, Config, EvalTask, Metric, measured
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.image_scale import Scale
@@ -16,6 +16,7 @@ from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.memory import estimate
 from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
+from seem_train.files import share
 from seem_train.formatting import table, time_text
 from seem_train.model.card import Base, Card, CardCategory
 from seem_train.model.seem import SEEM
@@ -136,7 +137,7 @@ class RunEvaluation:
         }
         if better:
             report |= {"best": headline, "best_step": progress.step, "per_class": result.per_class()}
-        files.write_json(folder / run_folder.SUMMARY, report)
+        write_json(folder / run_folder.SUMMARY, report)
         if moment == "final" and self.val_set is not None:
             write_report(folder / REPORT, Findings(f"{folder}, the last weights", result), self.val_set)
 
@@ -147,8 +148,8 @@ class RunEvaluation:
         base = session.source.base
         if base is None:
             kept = session.place.folder / run_folder.BASE
-            files.share(kept, new / adapter_folder.BASE)
-            base = Base(adapter_folder.BASE, files.sha256_of(kept))
+            share(kept, new / adapter_folder.BASE)
+            base = Base(adapter_folder.BASE, sha256_file(kept))
         else:
             base = Base(str(Path(base.path).resolve()), base.sha256)
         config = session.model.config
@@ -172,7 +173,7 @@ class RunEvaluation:
         adapter_folder.write(new, session.trained, card)
         if result is not None and result.thresholds:
             write_thresholds(new, result.thresholds, result.measured_on())
-        files.write_text(new / "README.md", _card_text(card, self.config))
+        write_text(new / "README.md", _card_text(card, self.config))
         checkpoint.put_in_place(new, folder)
 
     def finish(self, session: Session) -> None:
@@ -190,7 +191,7 @@ class RunEvaluation:
             "strategy": session.strategy.name,
             "model": session.source.preset,
         }
-        files.write_json(folder / run_folder.SUMMARY, report)
+        write_json(folder / run_folder.SUMMARY, report)
         log.say(closing(report, session.seconds, folder, *self._example(session)))
 
     def _example(self, session: Session) -> tuple[str, str]:

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from seem_data.common.bounded_yaml import load_yaml
 from seem_train import settings
 from seem_train.adapters.strategies import ALIASES
 from seem_train.config import Config, fields
@@ -154,10 +154,10 @@ def _settings_of(start: Path) -> dict[str, object]:
     file = start.parent / CONFIG
     own = json.loads((start / checkpoint.MANIFEST).read_text(encoding="utf-8")).get("settings")
     try:
-        flat = _flat(settings.load_yaml(file.read_text(encoding="utf-8")))
+        flat = _flat(load_yaml(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return own or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, AttributeError, TypeError) as error:
+    except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise UserError(
             f"{file}: is damaged ({why}); delete it, and the same command goes on and writes it anew"
@@ -165,7 +165,13 @@ def _settings_of(start: Path) -> dict[str, object]:
     return own or flat
 
 
-def _flat(tree: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+def _flat(tree: object) -> dict[str, object]:
+    """
+    Raises:
+        ValueError: these are no sections of settings.
+    """
+    if not isinstance(tree, dict) or not all(isinstance(section, dict) for section in tree.values()):
+        raise ValueError("it holds no sections")
     return {f"{s}.{k}": v for s, part in tree.items() for k, v in part.items()}
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from seem_data.common.files import sha256_file
 from seem_train.adapters import freezing, strategies
 from seem_train.adapters.layers import Placement
 from seem_train.config import EPOCHS, Config, DataConfig, seconds
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Order
 from seem_train.errors import UserError
-from seem_train.files import sha256_of
 from seem_train.losses.criterion import Criterion, LossConfig, TaskWeights
 from seem_train.losses.points import RandomPoints
 from seem_train.model.seem import SEEM
@@ -202,7 +202,7 @@ def fingerprints(*sets: SegmentationSet | None) -> dict[str, str]:
         root = images.split.root
         for file in (root.parent / "categories.json", root / "panoptic.json", root / "grounding.json"):
             if file.is_file():
-                found[str(file.relative_to(root.parent))] = sha256_of(file)
+                found[str(file.relative_to(root.parent))] = sha256_file(file)
     return found
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seem_train import files, settings
+from seem_data.common.files import write_json, write_text
+from seem_train import settings
 from seem_train.config import Config, fields
 from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import Batch, TrainingSet, training_batches
@@ -143,9 +144,9 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
             checkpoint.settle(place.folder / run_folder.LAST, place.resume)
     log.resume(session.progress.step, session.progress.evaluated)
     if runtime.is_main:
-        files.write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
+        write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))
         environment = summary.environment(session.source.base, session.train_set, runtime)
-        files.write_json(place.folder / "environment.json", environment)
+        write_json(place.folder / "environment.json", environment)
     progress = session.progress
     if session.finished and (evaluation.val_set is None or progress.evaluated == progress.step):
         log.say(f"{place.folder} is finished; raise --epochs or --steps to go on, or choose another --out")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from seem_train import files
+from seem_data.common.files import atomic_path
 from seem_train.data.batch import Batch
 from seem_train.errors import UserError
 from seem_train.losses.criterion import NonFiniteLoss
@@ -99,7 +99,7 @@ def not_finite(session: Session, batch: Batch, terms: Sequence[str]) -> UserErro
     number, runtime = session.progress.step, session.runtime
     process = f"_process_{runtime.rank}" if runtime.world > 1 else ""
     file = session.place.folder / "debug" / f"step_{number}{process}.pt"
-    with files.writing(file) as new:
+    with atomic_path(file) as new:
         torch.save({"images": batch.images.cpu(), "id_maps": batch.id_maps.cpu(), "files": batch.files}, new)
     rate = max(group["lr"] for group in session.optimizer.param_groups)
     names = ", ".join(batch.files[:4]) + (" …" if len(batch.files) > 4 else "")

@@ -22,9 +22,9 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from seem_data.common.files import sha256_file, write_json
 from seem_train.adapters.layers import Placement, adapter_kind
 from seem_train.errors import UserError
-from seem_train.files import sha256_of, write_json
 from seem_train.model.card import FORMAT, Card
 from seem_train.weights.checkpoints import find_weights
 from seem_train.weights.choice import SHIPPED
@@ -82,8 +82,8 @@ def fingerprint(weights: Path) -> str:
         found = next((weights / name for name in inside if (weights / name).is_file()), None)
         if found is None:
             raise UserError(f"{weights} holds no weights: there is no {TENSORS} in it or in best/")
-        return sha256_of(found)
-    return sha256_of(weights)
+        return sha256_file(found)
+    return sha256_file(weights)
 
 
 def find_base(folder: Path, card: Card, named: Path | None = None) -> Path:

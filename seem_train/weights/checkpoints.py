@@ -13,8 +13,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from seem_data.common.files import Progress, atomic_path, publish, sha256_file
 from seem_train.errors import UserError
-from seem_train.files import Progress, publish, sha256_of, writing
 from seem_train.weights.hub import failures
 
 _REPOSITORY = "xdecoder/SEEM"
@@ -155,7 +155,7 @@ def download(
         if part.is_file() and part.stat().st_size:
             raise _broken_off(checkpoint, part, f" ({why})") from None
         raise _by_hand(checkpoint, folder, why) from None
-    if checkpoint.sha256 is not None and sha256_of(part) != checkpoint.sha256:
+    if checkpoint.sha256 is not None and sha256_file(part) != checkpoint.sha256:
         part.unlink()
         raise UserError(
             f"{checkpoint.file}: what came from {checkpoint.url} has another SHA-256; it was deleted"
@@ -173,9 +173,9 @@ def _copied_from_shared_cache(checkpoint: OfficialCheckpoint, target: Path) -> b
         return False
     if checkpoint.size not in (None, Path(cached).stat().st_size):
         return False
-    if checkpoint.sha256 not in (None, sha256_of(Path(cached))):
+    if checkpoint.sha256 not in (None, sha256_file(Path(cached))):
         return False
-    with writing(target) as new:
+    with atomic_path(target) as new:
         shutil.copyfile(cached, new)
     return True
 

@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from seem_data.common.files import sha256_file
 from seem_train.adapters.layers import fold_lora, inject
 from seem_train.errors import UserError
-from seem_train.files import sha256_of
 from seem_train.model.card import Base
 from seem_train.model.config import SEEMConfig
 from seem_train.model.seem import SEEM
@@ -317,7 +317,7 @@ def _check_latest(tensors: Path) -> None:
         expected = json.loads(manifest.read_text(encoding="utf-8"))["files"][_LATEST]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{manifest}: is damaged; open the run folder, for its best weights") from None
-    if sha256_of(tensors) != expected:
+    if sha256_file(tensors) != expected:
         raise UserError(f"{tensors}: is damaged (its SHA-256 is not the one in {_MANIFEST}); {COPY_AGAIN}")
 
 

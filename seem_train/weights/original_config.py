@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seem_data.common.bounded_yaml import load_yaml
 from seem_train.errors import UserError
 from seem_train.model.config import (
     DecoderConfig,
@@ -45,16 +46,9 @@ def read_config(path: Path) -> SEEMConfig:
     """
     text = path.read_text(encoding="utf-8")
     try:
-        if path.suffix == ".json":
-            config = json.loads(text)
-        else:
-            import yaml
-
-            config = yaml.safe_load(text)
-    except ValueError as error:
+        config = json.loads(text) if path.suffix == ".json" else load_yaml(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid {path.suffix.lstrip('.').upper()}: {error}") from None
-    except Exception as error:  # yaml's errors share no base class with json's
-        raise UserError(f"{path}: cannot be read as YAML: {error}") from None
     if not isinstance(config, dict):
         raise UserError(f"{path}: a configuration is a mapping of keys, this holds a {type(config).__name__}")
     return from_original(config, str(path))

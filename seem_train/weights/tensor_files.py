@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from seem_data.common.files import atomic_path
 from seem_train.errors import UserError
-from seem_train.files import writing
 from seem_train.weights.checkpoints import CHECKPOINTS
 
 #: what trainers put around a state dict, and before every name in it
@@ -70,7 +70,7 @@ def write_tensors(
     # Safetensors stores no views: every tensor gets memory of its own.
     layout = torch.contiguous_format if path.suffix == ".safetensors" else torch.preserve_format
     owned = {name: tensor.clone(memory_format=layout) for name, tensor in tensors.items()}
-    with writing(path) as new, library_errors(path):
+    with atomic_path(path) as new, library_errors(path):
         if path.suffix == ".pt":
             torch.save(owned, new)
         else:

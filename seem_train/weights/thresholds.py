@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seem_data.common.files import write_json
 from seem_train.errors import UserError
-from seem_train.files import write_json
 from seem_train.metrics.thresholds import BestThreshold
 
 THRESHOLDS = "thresholds.json"

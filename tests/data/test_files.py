@@ -5,20 +5,58 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import stat
 from pathlib import Path
 
 import pytest
 
+from seem_data.common import files
 from seem_data.files import OutputError, atomic_file, copy, link_or_copy, write_atomically
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "a", b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "a") as file:
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, synced: bool) -> None:
+    write_atomically(tmp_path / "a", b"old", synced=synced)
+    with pytest.raises(KeyboardInterrupt), atomic_file(tmp_path / "a", synced=synced) as file:
         file.write(b"half")
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_file_that_a_library_cannot_finish_is_as_it_was_and_nothing_stays_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    files.write_text(file, "old")
+    with pytest.raises(ValueError, match="halfway"), files.atomic_path(file) as new:
+        assert new.suffix == ".txt", "some libraries tell the format by it"
+        new.write_text("ne")
+        raise ValueError("halfway")
+    assert file.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_gets_its_name_when_the_disk_holds_it_and_the_disk_learns_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def sync(handle: int) -> None:
+        size = os.fstat(handle).st_size
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{size} bytes")
+        real_sync(handle)
+
+    def replace(old: str, new: Path) -> None:
+        steps.append("name")
+        real_replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    files.write_bytes(tmp_path / "new" / "a", b"12345")
+    with files.atomic_path(tmp_path / "b") as new:
+        new.write_bytes(b"123")
+    assert steps == ["5 bytes", "name", "folder", "3 bytes", "name", "folder"]
+    write_atomically(tmp_path / "c", b"1", synced=False)
+    assert steps[6:] == ["name"]
 
 
 @pytest.mark.parametrize(

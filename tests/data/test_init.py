@@ -43,25 +43,6 @@ def test_the_colour_map_is_one_that_the_builder_accepts(tmp_path):
     assert categories.parse(json.loads(json.dumps(found.as_coco()))).names == found.names
 
 
-@pytest.mark.parametrize("count", [1, 2, 30, 200, 1000])
-def test_colours_differ_from_each_other_and_from_black(count):
-    colors = init.distinct_colors(count)
-    assert len(set(colors)) == count and (0, 0, 0) not in colors
-    assert colors == init.distinct_colors(count + 5)[:count]  # one more label leaves the others' alone
-
-
-def test_the_first_colours_are_easy_to_tell_apart():
-    colors = np.array([init.distinct_colors(20)], np.float32) / 255
-    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2LAB)[0]
-    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)[~np.eye(20, dtype=bool)]
-    assert apart.min() > 30  # a just noticeable difference is about 2.3
-
-
-def test_colours_in_use_are_left_alone():
-    first = init.distinct_colors(3)
-    assert not set(first) & set(init.distinct_colors(10, taken=first))
-
-
 @pytest.mark.parametrize(
     ("name", "stuff"),
     [("wall", True), ("sky-other-merged", True), ("brick_wall", True), ("Grass", True), ("person", False),

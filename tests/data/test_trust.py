@@ -23,8 +23,9 @@ from seem_data.building.report import BuildReport
 from seem_data.checking.repair import repair
 from seem_data.checking.validate import validate
 from seem_data.cli import app
+from seem_data.common.terminal import plain
 from seem_data.problems import DataError, Problem
-from seem_data.terminal import plain, show, show_problems
+from seem_data.terminal import show, show_problems
 from tests.data.scenes import tree, write_annotation, write_colors, write_image, write_scenes
 
 

@@ -7,6 +7,7 @@ prevents all later steps, too; a full disk only those that write. What is being 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from unittest import mock
 
 import torch
 
-from seem_train import files
+from seem_data.common import files
 from seem_train.training import checkpoint
 from seem_train.training.checkpoint import Progress
 
@@ -80,6 +81,15 @@ def _writes(function: Callable[..., Any], place: int) -> Callable[..., Any]:
     return wrapped
 
 
+class _HalfWritten(io.FileIO):
+    """A file of which a fault leaves half of what was to be written."""
+
+    def write(self, data: bytes, /) -> int:
+        assert _now is not None
+        _now.step(lambda: super(_HalfWritten, self).write(data[: len(data) // 2]))
+        return super().write(data)
+
+
 def save(folder: Path, step: int, fault: Fault) -> bool:
     """Whether the save came to its end."""
     global _now, _hooked
@@ -90,7 +100,7 @@ def save(folder: Path, step: int, fault: Fault) -> bool:
     with (
         mock.patch.object(checkpoint, "save_file", _writes(checkpoint.save_file, 1)),
         mock.patch.object(torch, "save", _writes(torch.save, 1)),
-        mock.patch.object(Path, "write_bytes", _writes(Path.write_bytes, 0)),
+        mock.patch.object(files, "open", _HalfWritten, create=True),
         mock.patch.object(files.os, "fsync", lambda _: None),
     ):
         _now = fault

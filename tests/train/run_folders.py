@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from seem_train import files
+from seem_data.common.files import sha256_file
 from seem_train.adapters.layers import Placement, inject
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
@@ -43,7 +43,7 @@ def write_run(folder: Path, placement: Placement | None = None, seed: int = 0) -
         model="tiny",
         strategy="test",
         placement=placement,
-        base=Base(adapter_folder.BASE, files.sha256_of(base)),
+        base=Base(adapter_folder.BASE, sha256_file(base)),
         categories=CATEGORIES,
         preprocessing={"eval_size": EVAL_SIZE},
     )

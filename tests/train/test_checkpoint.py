@@ -15,7 +15,7 @@ import crashes
 import pytest
 import torch
 
-from seem_train import files
+from seem_data.common.files import sha256_file
 from seem_train.errors import UserError
 from seem_train.training import checkpoint
 from seem_train.training.checkpoint import Progress, damage, find, load, restore_tensors, save
@@ -140,7 +140,7 @@ def test_a_state_with_code_in_it_is_not_opened(tmp_path: Path) -> None:
 
     torch.save({"progress": Evil()}, tmp_path / "last" / checkpoint.STATE)
     manifest = json.loads((tmp_path / "last" / checkpoint.MANIFEST).read_text())
-    manifest["files"][checkpoint.STATE] = files.sha256_of(tmp_path / "last" / checkpoint.STATE)
+    manifest["files"][checkpoint.STATE] = sha256_file(tmp_path / "last" / checkpoint.STATE)
     (tmp_path / "last" / checkpoint.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="does not hold what a checkpoint holds"):
         load(tmp_path / "last")

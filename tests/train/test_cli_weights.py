@@ -289,7 +289,7 @@ def test_convert_onto_a_full_disk_says_so(
 ) -> None:
     out = tmp_path / "new.pt"
     full = contextlib.nullcontext(Path("/dev/full"))
-    monkeypatch.setattr(tensor_files, "writing", lambda _: full)
+    monkeypatch.setattr(tensor_files, "atomic_path", lambda _: full)
     result = run("weights", "convert", saved, out)
     assert result.exit_code == 2
     assert result.stderr == f"error: {out} cannot be written: No space left on device\n"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,12 +116,6 @@ def test_things_of_one_category_get_shades_of_its_colour_and_stuff_lies_below() 
     assert regions[1].color == (200, 30, 30)
     assert regions[2].color != regions[1].color
     assert regions[0].mask.sum() == 3
-
-
-def test_colours_made_up_are_far_apart() -> None:
-    colors = np.array(list(islice(draw.distinct_colors(), 12)), int)
-    distance = np.abs(colors[:, None] - colors[None]).sum(2) + 999 * np.eye(12, dtype=int)
-    assert distance.min() > 40
 
 
 def test_marks_show_where_the_user_pointed() -> None:

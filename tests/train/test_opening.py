@@ -13,12 +13,12 @@ import toy
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from seem_data.common.files import sha256_file
 from seem_train import load_model
 from seem_train.adapters.freezing import apply, placement
 from seem_train.adapters.layers import Placement
 from seem_train.adapters.strategies import STRATEGIES, find
 from seem_train.errors import UserError
-from seem_train.files import sha256_of
 from seem_train.model.card import Base, Card
 from seem_train.model.seem import SEEM
 from seem_train.settings import resolve
@@ -163,7 +163,7 @@ def test_a_truncated_adapter_file_is_one_sentence(keep: float, base: Path, tmp_p
 @pytest.mark.parametrize("named", [".", "", "..", "../best", "./", "x" * 5000])
 def test_a_folder_cannot_stand_on_itself(named: str, base: Path, tmp_path: Path) -> None:
     tuned(base, tmp_path, "head-adapter")
-    _rebase(tmp_path / "best", named, sha256_of(tmp_path / "best" / TENSORS))
+    _rebase(tmp_path / "best", named, sha256_file(tmp_path / "best" / TENSORS))
     with pytest.raises(UserError, match=r"base weights|holds no weights"):
         load_model(tmp_path)
 
@@ -172,8 +172,8 @@ def test_two_folders_cannot_stand_on_each_other(base: Path, tmp_path: Path) -> N
     one, two = tmp_path / "one", tmp_path / "two"
     tuned(base, one, "head-adapter")
     tuned(base, two, "head-adapter")
-    _rebase(one / "best", str(two), sha256_of(two / "best" / TENSORS))
-    _rebase(two / "best", str(one), sha256_of(one / "best" / TENSORS))
+    _rebase(one / "best", str(two), sha256_file(two / "best" / TENSORS))
+    _rebase(two / "best", str(one), sha256_file(one / "best" / TENSORS))
     with pytest.raises(UserError, match="stand on this folder itself"):
         load_model(one)
 

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from pathlib import Path
 
 import pytest
 import toy
-from rich.table import Table
 from run_folders import write_run
 from tiny_dataset import write_dataset
 from typer.testing import CliRunner
 
-import seem_train
 from seem_train.cli.app import app
-from seem_train.terminal import PlainConsole, tell
 from seem_train.training import trainer
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 STEERING = set("\x1b\x07\x9b\u202e")
-
-
-def test_what_steers_is_made_visible(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(f"a{ESCAPES}")
-    table = Table(title=ESCAPES)
-    table.add_column(f"[/b]{ESCAPES}")
-    PlainConsole().print(table)
-    said = capsys.readouterr().out
-    assert not set(said) & STEERING and "\\u001b" in said and "[/b]" in said
 
 
 def _rename(dataset: Path, name: str) -> None:
@@ -62,13 +49,3 @@ def _said(words: list[object]) -> str:
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.output
-
-
-def test_everything_is_printed_by_the_terminal_module() -> None:
-    """But for the first words of `seem-train`, which may lack rich."""
-    root = Path(seem_train.__file__).parent
-    for path in root.rglob("*.py"):
-        calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
-        names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
-        allowed = path.name in ("terminal.py", "__main__.py")
-        assert allowed or not names & {"print", "Console"}, path

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seem_train.files import writing
+from seem_data.common.files import atomic_path
 
 LOSSES = ("loss_mask_ce", "loss_mask_bce", "loss_mask_dice", "loss_grounding_ce", "loss_spatial_ce")
 PLOTTED = ("PQ", "mIoU", "AP", "cIoU", "IoU@1")  #: one of each task, all in percent
@@ -44,7 +44,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    with writing(file) as new:
+    with atomic_path(file) as new:
         figure.savefig(new, format="png", dpi=110)
 
 

@@ -19,9 +19,10 @@ from typing import Any, TextIO
 from rich.live import Live
 from rich.text import Text
 
-from seem_data.layout import plain
-from seem_train.files import make_folder, write_bytes, write_text
-from seem_train.terminal import PlainConsole, tell
+from seem_data.common.console import PlainConsole
+from seem_data.common.files import write_bytes, write_text
+from seem_data.common.terminal import plain, tell
+from seem_train.files import make_folder
 from seem_train.training.reporting.sinks import Row, Sink, TensorBoard, WeightsAndBiases
 
 

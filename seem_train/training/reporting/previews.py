@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from seem_data.common.files import atomic_path
 from seem_train.data.clicks import deepest_pixel
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.image_scale import Scale
-from seem_train.files import writing
 from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws
 from seem_train.model.prompts import ImagePrompts, Marks, ObjectPrompt
@@ -48,7 +48,7 @@ def draw_previews(
     pictures = [p for row, _ in rows for p in [*row, *[blank] * (columns - len(row))]]
     captions = [c for _, row in rows for c in [*row, *[""] * (columns - len(row))]]
     sheet = draw.contact_sheet(pictures, captions, columns, HEIGHT)
-    with writing(file) as new:
+    with atomic_path(file) as new:
         Image.fromarray(sheet).save(new, format="JPEG", quality=88)
 
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from seem_data.common.files import write_text
 from seem_train.errors import UserError
-from seem_train.files import write_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

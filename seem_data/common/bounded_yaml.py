@@ -1,4 +1,4 @@
-"""YAML files in, bounded: a few lines of aliases can stand for more than fits into any memory.
+"""YAML in, bounded: a few lines of aliases can stand for more than fits into any memory.
 
 PyYAML is loaded on first use, for every build asks every reader whether it knows the input.
 """
@@ -6,11 +6,7 @@ PyYAML is loaded on first use, for every build asks every reader whether it know
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from seem_data.problems import DataError, Problem
-from seem_data.readers._walk import read_text
 
 if TYPE_CHECKING:
     from yaml import Node, SafeLoader
@@ -19,26 +15,32 @@ _DEEPEST = 30  #: lists within lists
 _MOST_NODES = 200_000  #: values, each as often as aliases repeat it
 
 
-def read_mapping(path: Path, needs: str) -> dict[str, object]:
-    """A YAML file whose top is a mapping.
+class YamlError(ValueError):
+    """Why a text is no YAML that can be used, in a line.
 
-    Args:
-        needs: what to say that it needs where it is none.
+    Attributes:
+        line: where, counted from 1; None where that is not known.
+    """
+
+    def __init__(self, reason: str, line: int | None) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def load_yaml(text: str) -> object:
+    """Plain values: mappings, lists, texts, numbers, dates.
 
     Raises:
-        DataError: it cannot be read, is no YAML, or is one that would not end.
+        YamlError: it is no YAML, or is one that would not end.
     """
     import yaml
 
-    text = read_text(path)
     try:
-        found = yaml.load(text, _loader())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(Problem("bad-yaml", f"is no YAML ({reason}).", "Correct it.", str(path))) from None
-    if not isinstance(found, dict):
-        raise DataError(Problem("bad-yaml", "holds no keys.", needs, str(path)))
-    return found
+        return yaml.load(text, _loader())  # a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError of an impossible date
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error)
+        raise YamlError(" ".join(reason.split()), mark.line + 1 if mark else None) from None
 
 
 @cache
