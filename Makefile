@@ -18,7 +18,7 @@ help:
 	@echo "make setup      environment with seem-data (.venv; no torch)"
 	@echo "make dataset    build the example dataset into dataset/  (EXAMPLE=photos: real photographs)"
 	@echo "make train      fine-tune on dataset/ and show what it learned"
-	@echo "make compare    all strategies from the same weights, side by side; hours"
+	@echo "make compare    all strategies from the same weights, side by side; an hour or two"
 	@echo "make pretrain   teach seem-tiny an endless world of scenes, as it was; minutes on a large GPU, else hours"
 	@echo "make test       quick tests            make test-all   every test, numpy 1 and 2"
 	@echo "make bench      speed against baselines, side by side"

@@ -1,6 +1,6 @@
 """Compare fine-tuning strategies from the same weights, at the same steps and at the same CPU time.
 
-    python examples/tabletop/compare.py DATASET … [--steps 60] [--seeds 3] [--limit 60] [--jobs 2]
+    python examples/tabletop/compare.py DATASET … [--steps 30] [--seeds 3] [--limit 30] [--jobs 2]
 
 Each strategy trains for the same steps; then once more for as many steps as fit into the CPU seconds that
 `full` took. Prints two Markdown tables a dataset: mean ± half the range over seeds, with trained parameters,
@@ -147,9 +147,9 @@ def main() -> None:
     parser.add_argument(
         "--weights", default="seem-tiny", help="where all start; as seem-train run takes them"
     )
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=60, help="images of the evaluation")
+    parser.add_argument("--limit", type=int, default=30, help="images of the evaluation")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     parser.add_argument("--strategies", nargs="+", default=STRATEGIES)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))

@@ -43,7 +43,7 @@ FROM_SMALL: Mapping[str, object] = {
     "run.eval_limit": 100,
     "run.most_evaluations": 10,
 }
-STEPS = 300  #: of a start from ``seem-tiny``, where nobody says how many
+STEPS = 150  #: of a start from ``seem-tiny``, where nobody says how many: 26 photos gain little after them
 #: Its rates; see examples/tabletop/compare.py.
 _ADAPTERS = {"optim.lr": 2e-3}
 _WHOLE = {"optim.lr": 5e-4, "optim.backbone_lr": 0.3}

@@ -296,7 +296,7 @@ def test_a_start_from_the_small_model_has_its_defaults(folder: Path) -> None:  #
     assert said is not None and said.startswith(
         "defaults of a start from seem-tiny: size 256, min_scale 0.8, "
     )
-    assert said.endswith("most_evaluations 10, steps 300, lr 0.002")
+    assert said.endswith("most_evaluations 10, steps 150, lr 0.002")
     changed = starts.said(named, whole=False, weights=str(shipped))
     assert changed == said.replace("size 256, ", "", 1), "what the user has set is none"
     assert starts.said(config, whole=False, weights="elsewhere.pt") is None
