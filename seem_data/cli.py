@@ -14,7 +14,7 @@ from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking
 from seem_data.common.terminal import tell
 from seem_data.engines.settle import settle
 from seem_data.problems import DataError, Problem
-from seem_data.terminal import ProgressBar, show, show_json, show_problems
+from seem_data.terminal import ProgressBar, show, show_json, show_numbers, show_problems
 
 if TYPE_CHECKING:
     from seem_data.building.report import BuildReport
@@ -65,16 +65,11 @@ def build(choices: BuildChoices, json: Json = False) -> None:
 
 
 def _show_build(report: BuildReport) -> None:
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("split")
-    for heading in ("images", "segments", "instances", "sentences"):
-        table.add_column(heading, justify="right")
+    rows = []
     for name, counts in report.splits.items():
         numbers = (counts.images, counts.segments, counts.instances, counts.sentences)
-        table.add_row(name, *(f"{number:,}" for number in numbers))
-    show(table)
+        rows.append([name, *(f"{number:,}" for number in numbers)])
+    show_numbers(("split", "images", "segments", "instances", "sentences"), rows)
     made = [f"{_count(report.built, 'image')} built"]
     made += [f"{report.kept:,} unchanged"] if report.kept else []
     made += [f"{report.failed:,} left out"] if report.failed else []

@@ -1,6 +1,8 @@
 """What the command line shows: progress, problems in groups, tables. Colours and bars on a terminal only.
 
 Progress and problems go to standard error, results to standard output, so that ``--json`` can be piped.
+Rich is loaded for terminals alone, where a build has a table or problems to show: loading it takes as long
+as building five images.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,24 @@ def show(*renderables: RenderableType) -> None:
         console.print(renderable)
 
 
+def show_numbers(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of names, in the first column, and numbers."""
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        for name, *numbers in (headings, *rows):
+            cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]
+            tell("".join(f" {cell} " for cell in cells))
+        return
+    from rich.table import Table
+
+    table = Table()
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if column else "left")
+    for row in rows:
+        table.add_row(*row)
+    show(table)
+
+
 def show_json(value: object) -> None:
     """Print the value as JSON; escapes are JSON's own, so that a program reads what is in the files."""
     tell(json.dumps(value, indent=2, ensure_ascii=False))
@@ -60,23 +80,33 @@ def show_problems(problems: Sequence[Problem], rest: str = "") -> None:
     """
     if not problems:
         return
+    if not sys.stderr.isatty():
+        for line, _ in _problem_lines(problems, rest):
+            tell(line, err=True)
+        return
     from rich.text import Text
 
     from seem_data.common.console import PlainConsole
 
     console = PlainConsole(stderr=True, soft_wrap=True)
+    for line, style in _problem_lines(problems, rest):
+        console.print(Text(line, style=style))
+
+
+def _problem_lines(problems: Sequence[Problem], rest: str) -> Iterator[tuple[str, str]]:
+    """Lines, and rich's names of their styles."""
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in sorted(problems, key=lambda problem: list(_COLORS).index(problem.severity)):
         groups.setdefault((problem.severity, problem.code), []).append(problem)
     for ((severity, code), group), count in zip(groups.items(), _fair_shares(groups.values()), strict=True):
         heading = f"{severity}: {code}" + (f" ({len(group)})" if len(group) > 1 else "")
-        console.print(Text(heading, style=f"bold {_COLORS[severity]}"))
+        yield heading, f"bold {_COLORS[severity]}"
         for problem in group[:count]:
-            console.print(Text(f"  {_in_a_line(problem)}"))
+            yield f"  {_in_a_line(problem)}", ""
         if count and len(group) > count:
-            console.print(Text(f"  … and {len(group) - count} more like this", style="dim"))
+            yield f"  … and {len(group) - count} more like this", "dim"
     if len(problems) > SHOWN and rest:
-        console.print(Text(f"All {len(problems)} are in {rest}", style="dim"))
+        yield f"All {len(problems)} are in {rest}", "dim"
 
 
 def _in_a_line(problem: Problem) -> str:

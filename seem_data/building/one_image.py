@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-import cv2
 import msgspec
 
 from seem_data.annotations import Sentence
@@ -84,9 +83,9 @@ class _Task:
 def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
     """
     Raises:
-        OutputError: the output cannot be written; all else that goes wrong is told in the outcomes.
+        OutputError: the output cannot be written.
+        ImportError: a library cannot be loaded. All else that goes wrong is told in the outcomes.
     """
-    cv2.setNumThreads(1)  # one image a core: threads within an image would only fight over it
     tasks = [_Task(job) for job in jobs]
     drawn: list[tuple[_Task, _DrawnImage]] = []
     runs = 0
@@ -120,7 +119,7 @@ def _telling(task: _Task) -> Iterator[None]:
     try:
         yield
         return
-    except OutputError:
+    except (OutputError, ImportError):  # a library that cannot be loaded: the next image would fail too
         raise
     except DataError as error:
         task.problems += (replace(problem, file=problem.file or source) for problem in error.problems)

@@ -1,10 +1,9 @@
-"""Pixels that nobody labelled take the value of the nearest labelled one."""
+"""Pixels that nobody labelled take the value of the nearest labelled one. OpenCV is loaded on first use."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from seem_data.drawing.runs import Stretches, stretches_of
@@ -17,6 +16,8 @@ def spread_to_nearest(stretches: Stretches, unlabeled: int, first: int) -> Stret
         unlabeled: the value of unlabelled pixels.
         first: the least value of a segment; what lies between both is void.
     """
+    import cv2
+
     columns = stretches.columns()
     ground = columns < first
     if ground.all():

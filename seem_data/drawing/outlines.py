@@ -128,64 +128,70 @@ def _together(maps: Sequence[tuple[Runs, Layers]]) -> tuple[Runs, Ints, Edges]:
 def _traced(runs: Runs, edge_of_toggle: Ints, edges: Edges) -> list[list[Piece]]:
     if not len(runs.column):
         return [[] for _ in range(runs.segment_count)]
-    steps = _steps(runs)
-    sides = _sides(steps, runs, edge_of_toggle, len(edges.x0))
+    segment = runs.segment
+    steps = _steps(runs, segment)
+    sides = _sides(steps, runs, segment, edge_of_toggle, len(edges.x0))
     ends, missed = _ends(sides, steps, edges, runs.size)
     points, bounds = _points(sides, ends, missed, steps)
-    return _parts(runs, steps, sides, points, bounds)
+    return _parts(runs, segment, steps, sides, points, bounds)
 
 
-def _steps(runs: Runs) -> _Steps:
+def _steps(runs: Runs, segment: Ints) -> _Steps:
     """Where the steps of a column end and those of the next begin, sorted by row, each two in turn are joined
     by a vertical edge (of length 0 where the outline goes straight on): there, one of the two columns is
     inside and the other is not."""
     width, height = runs.size
     count = 2 * len(runs.top)
-    row = np.stack([runs.top, runs.bottom], axis=1).reshape(-1)
-    column = np.repeat(runs.column, 2)
+    row = np.empty((len(runs.top), 2), np.int64)
+    row[:, 0], row[:, 1] = runs.top, runs.bottom
     # Where four pixels meet crosswise, bottoms come before tops: pixels that touch at a corner stay apart.
-    above = (np.repeat(runs.segment * (width + 1) + runs.column, 2) * (height + 1) + row) * 2
-    above[0::2] += 1
-    ends = np.argsort(np.concatenate([above, above + 2 * (height + 1)]), kind="stable")
-    is_right = ends >= count
-    ends -= count * is_right
+    place = 2 * row
+    place += ((segment * (width + 1) + runs.column) * (2 * (height + 1)))[:, None]
+    place[:, 0] += 1
+    place = place.reshape(-1)
+    end = np.argsort(np.concatenate([place, place + 2 * (height + 1)]), kind="stable")
+    is_right = end >= count
+    step = end - count * is_right
+    first = np.arange(0, 2 * count, 2)
     # Of each two, one end leaves its step and the other enters the next.
-    leaves = is_right[0::2] != (ends[0::2] & 1)
-    one, other = ends[0::2], ends[1::2]
+    enters = is_right[0::2] == (step[0::2] & 1)
+    leaving = first + enters
     after = np.empty(count, np.int64)
-    after[np.where(leaves, one, other)] = np.where(leaves, other, one)
+    after[step.take(leaving)] = step.take(leaving ^ 1)
     right = np.full(count, -1)
-    straight = np.flatnonzero(is_right[0::2] != is_right[1::2])
-    one, other, turned = one[straight], other[straight], is_right[1::2][straight]
-    right[np.where(turned, other, one)] = np.where(turned, one, other)
-    return _Steps(column, row, after, right)
+    straight = first[is_right[0::2] != is_right[1::2]]
+    straight += is_right[1::2].take(straight >> 1)
+    right[step.take(straight)] = step.take(straight ^ 1)
+    return _Steps(np.repeat(runs.column, 2), row.reshape(-1), after, right)
 
 
-def _sides(steps: _Steps, runs: Runs, edge_of_toggle: Ints, flat: int) -> _Sides:
+def _sides(steps: _Steps, runs: Runs, segment: Ints, edge_of_toggle: Ints, flat: int) -> _Sides:
     """Steps on one polygon edge, or from line `flat` on in one pixel row, each linked to the next."""
     width, height = runs.size
     count = len(edge_of_toggle)
     toggle = runs.toggles.reshape(-1)
-    edge = np.append(edge_of_toggle, -1)[toggle]
+    edge = np.append(edge_of_toggle, -1).take(toggle)
     # Edges outside the image are cut along its border.
     drawn = (edge >= 0) & (steps.row > 0) & (steps.row < height)
     # An edge's toggles stand in a row, column by column, and each is a top and a bottom once at most.
     mine = np.flatnonzero(drawn)
     step_of = np.full(2 * count, -1)
-    step_of[toggle[mine] + (mine & 1) * count] = mine
+    step_of[toggle.take(mine) + (mine & 1) * count] = mine
     by_edge = step_of.compress(step_of >= 0)
     rest = np.flatnonzero(~drawn)
-    kind = 2 * runs.segment[rest >> 1] + (rest & 1)
-    by_row = rest[np.argsort((kind * (height + 1) + steps.row[rest]) * width + steps.column[rest])]
+    kind = 2 * segment.take(rest >> 1) + (rest & 1)
+    place = (kind * (height + 1) + steps.row.take(rest)) * width + steps.column.take(rest)
+    by_row = rest.take(np.argsort(place, kind="stable"))  # mostly in order: merged, not sorted
 
     step = np.concatenate([by_edge, by_row])
-    line = np.concatenate([edge[by_edge], flat + steps.row[by_row]])
-    begins = np.append(True, (line[1:] != line[:-1]) | (steps.right[step[:-1]] != step[1:]))
+    line = np.concatenate([edge.take(by_edge), flat + steps.row.take(by_row)])
+    begins = np.ones(len(step), np.bool_)
+    begins[1:] = (line[1:] != line[:-1]) | (steps.right.take(step[:-1]) != step[1:])
     first = np.flatnonzero(begins)
     bounds = np.append(first, len(step))
     of_step = np.empty(len(step), np.int64)
     of_step[step] = np.repeat(np.arange(len(first)), np.diff(bounds))
-    return _Sides(step, bounds, step[first], step[bounds[1:] - 1], line[first], of_step)
+    return _Sides(step, bounds, step.take(first), step.take(bounds[1:] - 1), line.take(first), of_step)
 
 
 def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> tuple[Ints, Ints]:
@@ -204,7 +210,7 @@ def _ends(sides: _Sides, steps: _Steps, edges: Edges, size: tuple[int, int]) -> 
     # What is a top to one segment mostly is a bottom to another one: it is worked out once.
     width = size[0] + 1
     span = (sides.line * width + left // FINE) * width + right // FINE
-    _, one, same = np.unique(span[drawn], return_index=True, return_inverse=True)
+    _, one, same = np.unique(span.take(drawn), return_index=True, return_inverse=True)
     one = drawn[one]
     line = sides.line[one]
     corners = np.stack([edges.x0[line], edges.y0[line], edges.x1[line], edges.y1[line]], 1).reshape(-1, 2, 2)
@@ -275,33 +281,39 @@ def _points(sides: _Sides, ends: Ints, missed: Ints, steps: _Steps) -> tuple[Int
     return points, bounds
 
 
-def _parts(runs: Runs, steps: _Steps, sides: _Sides, points: Ints, point_bounds: Ints) -> list[list[Piece]]:
+def _parts(
+    runs: Runs, segment: Ints, steps: _Steps, sides: _Sides, points: Ints, point_bounds: Ints
+) -> list[list[Piece]]:
     walked_right = sides.left & 1 == 0
     last = np.where(walked_right, sides.right, sides.left)
-    order, bounds = _cycles(sides.of_step[steps.after[last]], np.argsort(sides.left))
+    order, bounds = _cycles(sides.of_step.take(steps.after.take(last)), np.argsort(sides.left))
     ring_of_side = np.empty(len(order), np.int64)
     ring_of_side[order] = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
     # The points of the sides, as they are walked, less those that repeat the one before.
     count = np.diff(point_bounds)[order]
     to = np.append(0, np.cumsum(count))
-    start = np.where(walked_right[order], point_bounds[order], point_bounds[order + 1] - 1)
-    stride = np.where(walked_right[order], 1, -1)
-    walked = points[np.repeat(start - stride * to[:-1], count) + np.repeat(stride, count) * np.arange(to[-1])]
+    turned = ~walked_right.take(order)
+    start = point_bounds.take(order + turned) - turned
+    stride = 1 - 2 * turned
+    place = np.repeat(stride, count) * np.arange(to[-1])
+    place += np.repeat(start - stride * to[:-1], count)
+    walked = points.take(place, axis=0)
     outline, ring_bounds = _without_idle(walked, to[bounds])
     outline = outline / FINE
     rings = [outline[a:b] for a, b in pairwise(ring_bounds.tolist())]
 
     # Rings that bound the same run bound the same part; the first ring found of a part is its outer one.
-    ring = ring_of_side[sides.of_step]
+    ring = ring_of_side.take(sides.of_step)
     outer_of = _outer_rings(ring[0::2], ring[1::2], len(rings))
-    area = np.bincount(outer_of[ring[0::2]], runs.bottom - runs.top, len(rings))
-    segment_of_ring = runs.segment[sides.left[order[bounds[:-1]]] // 2]
+    area = np.bincount(outer_of.take(ring[0::2]), runs.bottom - runs.top, len(rings)).astype(np.int64)
+    segment_of_ring = segment.take(sides.left.take(order.take(bounds[:-1])) >> 1)
     parts: list[list[Piece]] = [[] for _ in range(runs.segment_count)]
     found: dict[int, Piece] = {}
-    for number, (outer, owner) in enumerate(zip(outer_of.tolist(), segment_of_ring.tolist(), strict=True)):
+    facts = zip(outer_of.tolist(), segment_of_ring.tolist(), area.tolist(), strict=True)
+    for number, (outer, owner, pixels) in enumerate(facts):
         if outer == number:
-            found[number] = Piece(rings[number], [], int(area[number]))
+            found[number] = Piece(rings[number], [], pixels)
             parts[owner - 1].append(found[number])
         else:
             found[outer].holes.append(rings[number])

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,7 +92,7 @@ class Drawing:
     @cached_property
     def labels(self) -> np.ndarray:
         """[H, W] the index map in the smallest unsigned type: uint8 up to 255 segments."""
-        return cv2.transpose(self.columns)
+        return np.ascontiguousarray(self.columns.T)
 
     @cached_property
     def index_map(self) -> NDArray[np.int32]:

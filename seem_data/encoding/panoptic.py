@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +40,7 @@ class PanopticImage:
     def rgb(self) -> NDArray[np.uint8]:
         """[H, W, 3] the pixels of the PNG."""
         rgba = np.asarray(self.id_map, "<i4").view(np.uint8).reshape(*self.id_map.shape, 4)
-        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
+        return np.ascontiguousarray(rgba[..., :3])
 
     @cached_property
     def changes(self) -> png.Changes:
@@ -74,6 +73,8 @@ def encode(drawing: Drawing, categories: Categories) -> PanopticImage:
 
 def look_up(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """``table[labels]``, several times faster where labels are uint8."""
+    import cv2
+
     if labels.dtype != np.uint8:
         return table[labels]
     full = np.zeros(256, table.dtype)

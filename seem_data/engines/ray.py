@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from seem_data.engines.settle import settle
 from seem_data.engines.spread import CHUNKS_PER_WORKER, Job, Result, Spread, WorkerDied
 from seem_data.problems import DataError, Problem
 
@@ -101,4 +102,5 @@ def _knock(address: str | None) -> None:
 
 
 def _call(work: Callable[[list[Job]], Result], chunk: list[Job]) -> Result:
+    settle()
     return work(chunk)

@@ -1,11 +1,13 @@
-"""Painted PNGs: pixels as colour codes, matched with a table of colours, cut into bitmaps."""
+"""Painted PNGs: pixels as colour codes, matched with a table of colours, cut into bitmaps.
+
+OpenCV is loaded on first use: readers are imported to be asked whether they know the input.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -134,6 +136,8 @@ def colour_of(code: int) -> Color:
 
 def cut(values: NDArray[np.integer], value: int) -> Bitmap:
     """The pixels of one value, which must occur."""
+    import cv2
+
     mask = (values == value).view(np.uint8)
     x, y, width, height = cv2.boundingRect(mask)
     return Bitmap(mask[y : y + height, x : x + width].astype(bool), x, y)
@@ -141,6 +145,8 @@ def cut(values: NDArray[np.integer], value: int) -> Bitmap:
 
 def components(bitmap: Bitmap) -> list[Bitmap]:
     """The connected parts of a bitmap (pixels touch by edge or corner), by rows of their first pixel."""
+    import cv2
+
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(bitmap.mask.view(np.uint8), connectivity=8)
     parts = []
     for label in range(1, count):

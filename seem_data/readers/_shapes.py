@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -235,6 +234,8 @@ def bitmap(mask: NDArray[np.generic], left: int = 0, top: int = 0) -> Bitmap:
     Raises:
         DataError: it has no pixel.
     """
+    import cv2  # on first use: loading it takes as long as building ten images
+
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if not width:
         raise fault("empty-mask", "is a mask without a pixel.", "Paint the object again or delete it.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -41,7 +40,7 @@ NAMES = tuple(_SHADES)
 
 _TABLE = Path(__file__).with_name("color_names.png")
 _MOST_SAMPLES = 144  #: pixels along the longer side that are looked at
-_BITS = 5  #: of each channel that the table distinguishes; so many has a pixel that OpenCV calls BGR555
+_BITS = 5  #: of each channel that the table distinguishes
 
 
 @cache
@@ -65,6 +64,8 @@ def nearest_names() -> NDArray[np.uint8]:
 
 
 def _lab(rgb: NDArray) -> NDArray[np.float32]:
+    import cv2
+
     pixels = (np.asarray(rgb, np.float32) / 255).reshape(1, -1, 3)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), np.float32)[0]
 
@@ -83,10 +84,14 @@ def name_counts(stretches: Stretches, segment_count: int, pixels: NDArray[np.uin
     high, wide = pixels.shape[:2]
     step = -(-max(high, wide) // _MOST_SAMPLES)
     row, column = np.arange(step // 2, high, step), np.arange(step // 2, wide, step)
-    seen = np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step])
+    seen = pixels[step // 2 :: step, step // 2 :: step]
     if not seen.size:  # of a photo of hardly more than a line no pixel may be looked at
         return np.zeros((segment_count, len(NAMES)), np.intp)
-    cell = cv2.cvtColor(seen, cv2.COLOR_RGB2BGR555).view(np.uint16)[..., 0]  # five bits each, R topmost
+    level = seen >> (8 - _BITS)
+    cell = level[..., 0].astype(np.uint16)
+    for channel in (1, 2):
+        cell <<= _BITS
+        cell |= level[..., channel]
     name = _name_table().take(cell.T)  # [w, h], as the map lies
     at_row = ((row + 0.5) * height / high).astype(np.intp)
     at_column = ((column + 0.5) * width / wide).astype(np.intp)

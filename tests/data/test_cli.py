@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
@@ -10,11 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 import seem_data
 from seem_data.cli import app
+from seem_data.layout import png
 from seem_data.terminal import SHOWN
 from tests.data.scenes import box, shapes_of, write_annotation, write_colors, write_scenes
 
@@ -183,6 +186,10 @@ def test_help_takes_less_than_half_a_second() -> None:
 def test_a_library_that_cannot_be_loaded_is_told_once_with_the_remedy(
     colors: Path, scenes: Path, tmp_path: Path, module: str, content: str, remedy: str
 ) -> None:
+    for number in range(2):  # bitmaps take OpenCV to read
+        painted = {**box("cup", 0, 0, 7, 5), "shape_type": "mask", "points": [[0, 0], [7, 5]]}
+        painted["mask"] = base64.b64encode(png.encode(np.full((6, 8), 255, np.uint8))).decode()
+        write_annotation(scenes / f"{number:03}.json", f"{number:03}.jpg", [painted])
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / f"{module}.py").write_text(content)
     command = [sys.executable, "-m", "seem_data", "build", "--colors", colors, "--polys", scenes]
@@ -191,4 +198,4 @@ def test_a_library_that_cannot_be_loaded_is_told_once_with_the_remedy(
         [*map(str, command), "--out", str(tmp_path / "out")], capture_output=True, text=True, env=environment
     )
     assert result.returncode == 2 and "Traceback" not in result.stderr
-    assert result.stderr.count(remedy) == 1 and not (tmp_path / "out").exists()
+    assert result.stderr.count(remedy) == 1 and not (tmp_path / "out" / "dataset.json").exists()
