@@ -9,13 +9,13 @@ import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import get_origin
+from typing import get_args, get_origin
 
 import msgspec
 import yaml
 
 from seem_data.common.bounded_yaml import YamlError, load_yaml
-from seem_train.config import SECTIONS, Config, check, choices, fields
+from seem_train.config import METRICS, SECTIONS, Config, Task, choices, fields, measured, seconds
 from seem_train.errors import UserError
 
 #: What a start asks for: settings in the place of defaults, for a run whose other settings are these.
@@ -73,6 +73,49 @@ def _config(settings: Mapping[str, object]) -> Config:
     config = Config(**{section: kind(**nested[section]) for section, kind in SECTIONS.items()})
     check(config)
     return config
+
+
+def check(config: Config) -> None:
+    """Refuse settings that cannot work or contradict each other, all at once.
+
+    Raises:
+        UserError
+    """
+    data, strategy, run = config.data, config.strategy, config.run
+    wrong: list[str] = []
+    for section, item, _ in fields():
+        value, within = getattr(getattr(config, section), item.name), item.metadata["within"]
+        numbers = value if isinstance(value, tuple) else (value,)
+        if within is not None and any(isinstance(n, int | float) and n not in within for n in numbers):
+            name, shown = item.metadata["flag"] or f"{section}.{item.name}", ",".join(map(str, numbers))
+            wrong.append(f"{name} {shown}: must be {within}")
+    if data.size % 32:
+        wrong.append(
+            f"--size {data.size}: must be a multiple of 32, e.g. {max(32, round(data.size / 32) * 32)}"
+        )
+    if not data.tasks:
+        wrong.append(f"--tasks: name at least one of {', '.join(get_args(Task))}")
+    if not 0 < data.min_scale <= data.max_scale:
+        wrong.append(f"data.min_scale {data.min_scale} and data.max_scale {data.max_scale}: 0 < min ≤ max")
+    if run.epochs is not None and run.steps is not None:
+        wrong.append("--epochs and --steps both say when to stop; give one of them")
+    batch = 1 if run.batch == "auto" else run.batch
+    if batch > 0 and run.devices > 0 and run.global_batch % (batch * run.devices):
+        what = f"--batch {batch} × --devices {run.devices}" if batch > 1 else f"--devices {run.devices}"
+        wrong.append(f"--global-batch {run.global_batch} is no multiple of {what}")
+    both = sorted(set(strategy.freeze) & set(strategy.unfreeze))
+    wrong += [f"--freeze {part} and --unfreeze {part} contradict each other" for part in both]
+    if run.best != "PQ" and not measured(config, METRICS[run.best]):
+        wrong.append(
+            f"--best {run.best}: needs {METRICS[run.best]} among --eval-tasks, and learned (--tasks)"
+        )
+    if run.max_time is not None:
+        try:
+            seconds(run.max_time)
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 def _convert(value: object, kind: object) -> object:
