@@ -67,10 +67,10 @@ def deepest_pixel(region: np.ndarray) -> tuple[int, int]:
     The image border counts as edge. Equal to the first greatest value of kornia's approximate distance
     transform, without its one convolution a ring: only the innermost ring can hold that value.
     """
-    if not region.any():
+    left, top, width, height = cv2.boundingRect(region.astype(np.uint8))
+    if not width:
         return 0, 0
     # The crop with a border of one pixel is all that the distance depends on.
-    top, left, height, width = _bounding_box(region)
     crop = np.zeros((height + 2, width + 2), np.uint8)
     crop[1:-1, 1:-1] = region[top : top + height, left : left + width]
     ring = cv2.distanceTransform(crop, cv2.DIST_C, 3)
@@ -84,9 +84,3 @@ def deepest_pixel(region: np.ndarray) -> tuple[int, int]:
     # torch's logarithm and float32, so that near ties fall as they do in the original.
     best = int((offset - _H * torch.from_numpy(total).log()).argmax())
     return top + int(rows[best]) - 1, left + int(columns[best]) - 1
-
-
-def _bounding_box(region: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a region that is not empty."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    return int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1

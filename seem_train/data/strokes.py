@@ -172,10 +172,9 @@ def _walk(
 
 
 def _box(mask: Mask, rng: np.random.Generator) -> Mask:
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
-    slack = rng.uniform(-BOX_SLACK, BOX_SLACK, 4) * ([right - left] * 2 + [bottom - top] * 2)
-    x0, x1, y0, y1 = np.round(np.array([left, right, top, bottom]) + slack).astype(int)
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    slack = rng.uniform(-BOX_SLACK, BOX_SLACK, 4) * [width, width, height, height]
+    x0, x1, y0, y1 = np.round(np.array([left, left + width, top, top + height]) + slack).astype(int)
     stroke = np.zeros(mask.shape, bool)
     stroke[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = True
     return stroke

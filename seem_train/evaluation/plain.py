@@ -5,7 +5,7 @@ The metrics themselves keep the values of the tools that they equal: 0 of panopt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from seem_train.metrics import (
@@ -15,7 +15,6 @@ from seem_train.metrics import (
     PanopticScores,
     SemanticResult,
 )
-from seem_train.metrics.panoptic import QualityScore
 
 Score: TypeAlias = PanopticScores | SemanticResult | InstanceResult | GroundingResult | InteractiveResult
 Plain: TypeAlias = dict[str, Any]  #: of JSON
@@ -23,32 +22,26 @@ Plain: TypeAlias = dict[str, Any]  #: of JSON
 
 def plain(score: Score) -> Plain:
     """All numbers of a task."""
+    numbers = asdict(score)
     if isinstance(score, PanopticScores):
-        return score.as_dict() | {
-            "all": _quality(score.all),
-            "things": _quality(score.things),
-            "stuff": _quality(score.stuff),
-            "per_class": {id_: _quality(quality) for id_, quality in score.per_class.items()},
-        }
-    if isinstance(score, SemanticResult):
-        seen = any(value is not None for value in score.recall)
-        return score.as_dict() if seen else _without(score.as_dict(), lambda name: name != "images")
+        means = {name: _quality(numbers[name]) for name in ("all", "things", "stuff")}
+        return numbers | means | {"per_class": {i: _quality(row) for i, row in numbers["per_class"].items()}}
     if isinstance(score, InstanceResult):
-        return {name: _defined(value) for name, value in score.as_dict().items()}
+        return {name: _defined(value) for name, value in numbers.items()}
+    if isinstance(score, SemanticResult):
+        return numbers if any(value is not None for value in score.recall) else _only(numbers, "images")
     if isinstance(score, GroundingResult):
-        return score.as_dict() if score.phrases else _without(score.as_dict(), lambda name: name != "phrases")
-    counted = ("failures", "objects", "max_clicks")
-    return score.as_dict() if score.objects else _without(score.as_dict(), lambda name: name not in counted)
+        return numbers if score.phrases else _only(numbers, "phrases")
+    return numbers if score.objects else _only(numbers, "failures", "objects", "max_clicks")
 
 
-def _quality(quality: QualityScore) -> Plain:
-    row = quality.as_dict()
-    return row if quality.categories else _without(row, lambda name: name != "categories")
+def _quality(row: Plain) -> Plain:
+    return row if row["categories"] else _only(row, "categories")
 
 
-def _without(numbers: Plain, undefined: Callable[[str], bool]) -> Plain:
-    """With None for every number of those names."""
-    return {name: _nothing(value) if undefined(name) else value for name, value in numbers.items()}
+def _only(numbers: Plain, *counts: str) -> Plain:
+    """Where there was nothing to measure: None for every number that is no count."""
+    return {name: value if name in counts else _nothing(value) for name, value in numbers.items()}
 
 
 def _nothing(value: object) -> object:

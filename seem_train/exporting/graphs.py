@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from seem_train.errors import UserError
 from seem_train.model.attention import Kind
-from seem_train.model.decoder import Level, Memory
-from seem_train.model.language import unit
+from seem_train.model.decoder import Level, Memory, best_fitting
+from seem_train.model.language import text_similarity
 from seem_train.model.prepare import PreparedPrompts, SampledPixels
 from seem_train.model.seem import SEEM
 
@@ -145,14 +145,9 @@ class PromptDecoder(nn.Module):
         kinds = (Kind.GROUNDING, Kind.SPATIAL)
         answers = model.decoder(memory, prompts, regions, kinds)[-1]
         texts, marks = answers[Kind.GROUNDING], answers[Kind.SPATIAL]
-        scale = model.language.logit_scale.exp().clamp(max=100.0)
-        similarity = scale * unit(texts.classes[0]) @ unit(text_vectors).T
-        candidates = marks.masks.unflatten(1, (objects, queries.shape[1]))
-        fit = (candidates * regions.positive[:, :, None]).sum(-1)
-        best = fit.argmax(-1)[..., None, None].expand(-1, -1, 1, candidates.shape[-1])
-        chosen = candidates.gather(2, best).squeeze(2)
+        chosen = best_fitting(marks.masks.unflatten(1, (objects, queries.shape[1])), regions.positive)
         return (
-            similarity,
+            text_similarity(texts.classes[0], text_vectors, model.language.logit_scale),
             torch.einsum("bqd,bdhw->bqhw", texts.masks, mask_features),
             torch.einsum("bqd,bdhw->bqhw", chosen, mask_features),
         )

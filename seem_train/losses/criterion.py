@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seem_train.losses.grounding import contrastive_loss, text_costs, text_logits
+from seem_train.losses.grounding import contrastive_loss, text_logits
 from seem_train.losses.masks import mask_losses
 from seem_train.losses.matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
 from seem_train.losses.points import PointSource, RandomPoints, Task
@@ -172,7 +172,8 @@ class Criterion:
             class_vectors = [g.class_vectors for g in spoken]
             similarity = text_logits(class_vectors, phrases, grounding.counts, logit_scale)
             costs["grounding"] = self._mask_costs("grounding", spoken, grounding, self.config.costs)
-            costs["grounding"] += self.config.costs.category * text_costs(similarity.detach())
+            chances = similarity.detach().softmax(dim=2)  # over queries
+            costs["grounding"] -= self.config.costs.category * chances
             sizes["grounding"] = grounding.counts
         pairs = _match(costs, sizes)
 

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seem_train.losses.matcher import Pairs, padded_rows
+from seem_train.losses.matcher import Pairs, padded_rows, real_places
 from seem_train.losses.targets import GroundingTargets
-
-MAX_SCALE = 100.0  #: ceiling of the learned temperature exp(logit_scale), as in CLIP
+from seem_train.model.language import MAX_SCALE, unit
 
 
 def text_logits(
@@ -28,16 +27,9 @@ def text_logits(
     phrases repeat the batch's first phrase and mean nothing.
     """
     rows, _ = padded_rows(counts, phrases.device)
-    texts = _unit(phrases.float()).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
-    queries = _unit(torch.stack([v.float() for v in vectors]))
+    texts = unit(phrases.float()).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+    queries = unit(torch.stack([v.float() for v in vectors]))
     return logit_scale.float().exp().clamp(max=MAX_SCALE) * (queries @ texts.mT)
-
-
-def text_costs(logits: Tensor) -> Tensor:
-    """Matching cost: minus the probability of each query (softmax over *queries*) to be the phrase's, [L, B,
-    Q, T].
-    """
-    return -logits.softmax(dim=2)
 
 
 def contrastive_loss(
@@ -67,18 +59,5 @@ def _shares(targets: GroundingTargets, weight_of: dict[str, float]) -> Tensor:
         [weight_of[mode] / max(count, 1) for mode, count in zip(targets.modes, targets.counts, strict=True)]
     ).to(groups.device, non_blocking=True)
     share = equal / equal.sum(-1, keepdim=True).clamp(min=1) * per_image[:, None, None]
-    return share.flatten(0, 1).index_select(
-        0, _flat_places(targets.counts).to(groups.device, non_blocking=True)
-    )
-
-
-def _flat_places(counts: Sequence[int]) -> Tensor:
-    """Index of every phrase in the flattened [B, T] table."""
-    width = max(counts)
-    return torch.tensor(
-        [image * width + place for image, count in enumerate(counts) for place in range(count)]
-    )
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors / (vectors.norm(dim=-1, keepdim=True) + 1e-7)
+    places = real_places(targets.counts, max(targets.counts))
+    return share.flatten(0, 1).index_select(0, places.to(groups.device, non_blocking=True))

@@ -82,6 +82,12 @@ def padded_rows(counts: Sequence[int], device: torch.device) -> tuple[Tensor, Te
     return rows.to(device, non_blocking=True), real.to(device, non_blocking=True)
 
 
+def real_places(counts: Sequence[int], width: int) -> Tensor:
+    """Where the targets of each image stand in a flattened [B, width] table, on the CPU."""
+    real = [image * width + place for image, count in enumerate(counts) for place in range(count)]
+    return torch.tensor(real, dtype=torch.long)
+
+
 @torch.no_grad()
 def mask_costs(
     task: Task,

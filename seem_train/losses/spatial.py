@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seem_train.losses.matcher import Pairs, padded_rows
+from seem_train.losses.matcher import Pairs, padded_rows, real_places
 from seem_train.model.predictions import SpatialPredictions
 
 
@@ -46,7 +46,7 @@ def choose_own(mask_costs: Tensor, logits: Tensor, category: float, counts: Sequ
     image = torch.arange(images, device=cost.device)[:, None] * queries
     place = torch.arange(places, device=cost.device) * per_prompt
     query = (image + place + cost.argmin(dim=2)).flatten(1)  # [L, B·K]
-    query = query.index_select(1, _real_places(counts, places).to(cost.device, non_blocking=True))
+    query = query.index_select(1, real_places(counts, places).to(cost.device, non_blocking=True))
     return Pairs(query, torch.arange(query.shape[1], device=cost.device).expand_as(query))
 
 
@@ -54,12 +54,6 @@ def _own(values: Tensor) -> Tensor:
     """[L, B, n·K, K] to [L, B, n, K]: of each prompt's column only the rows of its own queries."""
     places = values.shape[3]
     return values.unflatten(2, (places, -1)).diagonal(dim1=2, dim2=4)
-
-
-def _real_places(counts: Sequence[int], places: int) -> Tensor:
-    """Where the prompts of each image stand in a flattened [B, K] table."""
-    real = [image * places + place for image, count in enumerate(counts) for place in range(count)]
-    return torch.tensor(real, dtype=torch.long)
 
 
 def only(pairs: Pairs, present: Sequence[bool]) -> Pairs:
@@ -78,6 +72,6 @@ def choice_loss(logits: Tensor, pairs: Pairs, counts: Sequence[int]) -> Tensor:
     """
     queries, places = logits.shape[2:]
     columns = logits.log_softmax(dim=2).transpose(2, 3).flatten(1, 2)  # [L, B·K, n·K]
-    where = _real_places(counts, places).to(logits.device, non_blocking=True)
+    where = real_places(counts, places).to(logits.device, non_blocking=True)
     at_prompt = columns.gather(1, where[pairs.target][..., None].expand(-1, -1, queries))
     return -at_prompt.gather(2, (pairs.query % queries)[..., None])[..., 0].sum(1)

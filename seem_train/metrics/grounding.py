@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,9 +19,6 @@ class GroundingResult:
     miou: float  #: mean IoU over phrases
     precision: dict[str, float]  #: share of phrases whose IoU reaches "0.5", …, "0.9"
     phrases: int
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class GroundingScores:

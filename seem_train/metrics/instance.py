@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
@@ -68,9 +68,6 @@ class InstanceResult:
     per_class: dict[int, float]  #: AP of each category id
     per_class_ap50: dict[int, float]
     images: int
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class InstanceAP:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,9 +23,6 @@ class InteractiveResult:
     iou_at: list[float]  #: mean IoU after click 1, 2, …, `max_clicks`
     objects: int
     max_clicks: int
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class InteractiveScores:

@@ -6,7 +6,7 @@ Straight from id maps in memory: no PNG, no sorting of pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -32,9 +32,6 @@ class QualityScore:
         1  #: how many took part in the mean (panopticapi's `n`); 0 where there was nothing to score
     )
 
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class PanopticScores:
@@ -49,9 +46,6 @@ class PanopticScores:
     stuff: QualityScore
     per_class: dict[int, QualityScore]
     images: int
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class SegmentRow(TypedDict):
@@ -139,12 +133,14 @@ class PanopticQuality:
         pred_wrong = excused <= 0.5 * pred_area
         pred_wrong[columns] = False
 
+        return self._add(iou, gt_category[rows], pred_category[pred_wrong], gt_category[gt_missed])
+
+    def _add(self, iou: np.ndarray, matched: np.ndarray, wrong: np.ndarray, missed: np.ndarray) -> np.ndarray:
+        """Count an image: IoUs of its matches, and categories of what matched, was wrong, was missed."""
         added = np.zeros_like(self.counts)
-        np.add.at(added[0], gt_category[rows], to_fixed_point(iou))
-        for row, categories in enumerate(
-            (gt_category[rows], pred_category[pred_wrong], gt_category[gt_missed])
-        ):
-            added[row + 1] = np.bincount(categories, minlength=added.shape[1])
+        np.add.at(added[0], matched, to_fixed_point(iou))
+        for row, categories in enumerate((matched, wrong, missed), start=1):
+            added[row] = np.bincount(categories, minlength=added.shape[1])
         self.counts += added
         self.images += 1
         return added

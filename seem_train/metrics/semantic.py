@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,9 +29,6 @@ class SemanticResult:
     precision: list[float | None]
     recall: list[float | None]
     images: int
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class SemanticScores:

@@ -251,6 +251,13 @@ class SEEMDecoder(nn.Module):
         return {g.kind: QueryVectors(c, m) for g, c, m in zip(queries, classes, masks, strict=True)}
 
 
+def best_fitting(candidates: Tensor, positive: Tensor) -> Tensor:
+    """[B, K, D] of the mask vectors [B, K, n, D] of each object that which fits what was marked [B, K, D]."""
+    fit = (candidates * positive[:, :, None]).sum(-1)
+    best = fit.argmax(-1)[..., None, None].expand(-1, -1, 1, candidates.shape[-1])
+    return candidates.gather(2, best).squeeze(2)
+
+
 def _visible(
     group: Group, answers: dict[Kind, QueryVectors], level: Level, previous: Tensor | None
 ) -> Tensor:

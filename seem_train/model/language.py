@@ -38,6 +38,7 @@ STEP = 8  #: lengths are rounded up to multiples of so many tokens
 FIRST_SCALE = math.log(30.0)  #: log temperature of an encoder that starts anew; CLIP starts with 14
 #: what a user's category of that name is called instead; the first that no other category is called
 STAND_INS = ("backdrop", "scenery behind", "surroundings", "everything else")
+MAX_SCALE = 100.0  #: ceiling of the learned temperature exp(logit_scale), as in CLIP
 CACHED_TEXTS = 20_000  #: texts whose embeddings are kept at most (the oldest go first)
 
 
@@ -231,8 +232,7 @@ class LanguageEncoder(nn.Module):
     def text_logits(self, vectors: Tensor, embeddings: Tensor) -> Tensor:
         """Scaled cosine of vectors [..., N, D] with text vectors [..., T, D]; the scale is at most 100."""
         with torch.autocast(vectors.device.type, enabled=False):
-            scale = self.logit_scale.float().exp().clamp(max=100.0)
-            return scale * unit(vectors.float()) @ unit(embeddings.float()).mT
+            return text_similarity(vectors.float(), embeddings.float(), self.logit_scale.float())
 
     def encode_ids(self, ids: Tensor) -> Tensor:
         """Token ids [T, L] to token embeddings [T, L, D], those after the end of a text included."""
@@ -329,6 +329,11 @@ class LanguageEncoder(nn.Module):
 def _forget_oldest(kept: dict[str, Kept]) -> None:
     while len(kept) > CACHED_TEXTS:
         del kept[next(iter(kept))]
+
+
+def text_similarity(vectors: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
+    """[..., N, T] scaled cosines of vectors [..., N, D] and texts [..., T, D] under a log temperature."""
+    return logit_scale.exp().clamp(max=MAX_SCALE) * unit(vectors) @ unit(texts).mT
 
 
 def unit(vectors: Tensor) -> Tensor:

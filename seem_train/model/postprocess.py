@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seem_train.model.language import text_similarity
+
 OBJECT_THRESHOLD = 0.8
 OVERLAP_THRESHOLD = 0.8
 LARGEST_STACK = 32_000_000  #: floats in one stack of resized masks, of which a few are needed at a time
@@ -248,7 +250,7 @@ def judge_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def select_grounding(
-    class_vectors: Tensor, text_vectors: Tensor, logit_scale: Tensor | float
+    class_vectors: Tensor, text_vectors: Tensor, logit_scale: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Which query each text means.
 
@@ -260,8 +262,5 @@ def select_grounding(
     Returns:
         similarity [Q, T] and, for each text, the query most like it [T] int64.
     """
-    queries = class_vectors / (class_vectors.norm(dim=-1, keepdim=True) + 1e-7)
-    texts = text_vectors / (text_vectors.norm(dim=-1, keepdim=True) + 1e-7)
-    scale = torch.as_tensor(logit_scale, device=queries.device).exp().clamp(max=100)
-    similarity = scale * queries @ texts.T
+    similarity = text_similarity(class_vectors, text_vectors, logit_scale)
     return similarity, similarity.argmax(0)

@@ -19,7 +19,7 @@ from seem_train.model.attention import QUERIES, Kind
 from seem_train.model.card import Card
 from seem_train.model.checks import check_device, check_image, check_prompts
 from seem_train.model.config import SEEMConfig
-from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder
+from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder, best_fitting
 from seem_train.model.draws import Draws, SeededDraws
 from seem_train.model.language import (
     BACKGROUND,
@@ -264,9 +264,7 @@ class SEEM(nn.Module):
             candidates = masks.unflatten(1, (prompts.objects, -1))  # [B, K, n, D]
         else:
             candidates = masks[:, None].expand(-1, prompts.objects, -1, -1)
-        fit = (candidates * vectors.positive[:, :, None]).sum(-1)
-        best = fit.argmax(-1)[..., None, None].expand(-1, -1, 1, candidates.shape[-1])
-        chosen = candidates.gather(2, best).squeeze(2)
+        chosen = best_fitting(candidates, vectors.positive)
         return torch.einsum("bkd,bdhw->bkhw", chosen, features.mask_features)
 
     def _regions(self, features: ImageFeatures, prompts: PreparedPrompts) -> RegionTokens | None:

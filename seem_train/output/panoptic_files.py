@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypedDict
 
+import cv2
 import numpy as np
 
 from seem_data.common.files import write_text
@@ -66,7 +67,7 @@ class PanopticFiles:
                 "id": id_,
                 "category_id": self._categories[segment.category_index].id,
                 "area": segment.area,
-                "bbox": _box(id_map == segment.id),
+                "bbox": list(cv2.boundingRect((id_map == segment.id).astype(np.uint8))),
                 "iscrowd": 0,
                 "score": round(segment.score, 6),
             }
@@ -112,9 +113,3 @@ class PanopticFiles:
 
 def _packed(color: tuple[int, int, int]) -> int:
     return color[0] + 256 * color[1] + 256 * 256 * color[2]
-
-
-def _box(mask: np.ndarray) -> list[int]:
-    """x, y, width, height."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_empty_masks_and_no_phrases_are_defined() -> None:
     assert (empty.ciou, empty.miou, empty.phrases, empty.precision["0.5"]) == (0, 0, 0, 0)
     assert scores.update(_masks("...."), _masks("....")).tolist() == [0]
     assert (scores.result().miou, scores.result().phrases) == (0, 1)
-    json.dumps(scores.result().as_dict(), allow_nan=False)
+    json.dumps(asdict(scores.result()), allow_nan=False)
 
 
 def test_any_split_over_processes_gives_the_same_digits() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_images_without_ground_truth_and_no_images_are_defined() -> None:
     metric.update(2, **stranger, gt_annotations=[])
     result = metric.result()
     assert (result.ap, result.per_class, result.images) == (-1, {4: -1, 9: -1}, 2)
-    json.dumps(result.as_dict(), allow_nan=False)
+    json.dumps(asdict(result), allow_nan=False)
 
 
 def test_polygons_serve_as_ground_truth_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_an_iou_that_just_reaches_a_threshold_counts(dtype: type) -> None:
 def test_no_objects_have_a_defined_result() -> None:
     result = InteractiveScores().result()
     assert (result.objects, set(result.noc.values()), set(result.iou_at)) == (0, {0.0}, {0.0})
-    json.dumps(result.as_dict(), allow_nan=False)
+    json.dumps(asdict(result), allow_nan=False)
 
 
 def test_any_split_over_processes_gives_the_same_digits() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def test_no_images_have_a_defined_result() -> None:
 
 
 def test_the_result_is_plain_data() -> None:
-    json.dumps(PanopticQuality(CATEGORIES).result().as_dict(), allow_nan=False)
+    json.dumps(asdict(PanopticQuality(CATEGORIES).result()), allow_nan=False)
 
 
 def test_one_image_can_be_scored_by_itself() -> None:

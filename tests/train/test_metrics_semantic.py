@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_images_without_ground_truth_and_no_images_are_defined() -> None:
     for result in (empty, scores.result()):
         assert (result.miou, result.fwiou, result.pixel_accuracy, result.mean_accuracy) == (0, 0, 0, 0)
         assert result.iou == [None, None]
-        json.dumps(result.as_dict(), allow_nan=False)
+        json.dumps(asdict(result), allow_nan=False)
 
 
 def test_merging_equals_counting_in_one_go() -> None:

@@ -97,7 +97,7 @@ def test_grounding_picks_the_originals_query(shared_parity: Path) -> None:
 
 
 def test_similarity_is_capped_where_the_temperature_runs_away() -> None:
-    similarity, _ = postprocess.select_grounding(torch.eye(3), torch.eye(3), 50.0)
+    similarity, _ = postprocess.select_grounding(torch.eye(3), torch.eye(3), torch.tensor(50.0))
     assert similarity.max().item() == pytest.approx(100)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seem_train.data.clicks import GOOD_ENOUGH
 from seem_train.losses.criterion import Criterion, LossTerms, MaskTargets, Predicted
-from seem_train.losses.grounding import contrastive_loss, text_costs, text_logits
+from seem_train.losses.grounding import contrastive_loss, text_logits
 from seem_train.losses.matcher import MatchCosts, Pairs
 from seem_train.losses.points import Task, sample_maps
 from seem_train.losses.spatial import choice_loss, only, prompt_logits
@@ -104,7 +104,7 @@ class OriginalCriterion(Criterion):
         self, predicted: GroundingPredictions, targets: GroundingTargets, phrases: Tensor, scale: Tensor
     ) -> tuple[Pairs, Tensor]:
         similarity = text_logits([predicted.class_vectors], phrases, targets.counts, scale)
-        by_text = self.config.costs.category * text_costs(similarity.detach())[0]
+        by_text = -self.config.costs.category * similarity.detach().softmax(dim=2)[0]
         by_mask = self._pair_costs("grounding", predicted, targets, self.config.costs)
         costs = [mask + text[:, : mask.shape[1]] for mask, text in zip(by_mask, by_text, strict=True)]
         pairs = _match(costs, similarity.shape[2])
