@@ -128,7 +128,7 @@ def inspect(file: File, as_json: AsJson = False) -> None:
     }
     card = _card(path)
     if card is not None:
-        facts |= {"categories": [row["name"] for row in card.categories], "size": _photo_size(card)}
+        facts |= {"categories": [row["name"] for row in card.categories], "size": card.photo_size}
     if as_json:
         counts = {what: len(names) for what, names in _differences(report).items()} if report else None
         tell(json.dumps({**facts, "report": counts, "fits": bool(report and report.fits)}, indent=1))
@@ -140,7 +140,7 @@ def inspect(file: File, as_json: AsJson = False) -> None:
     tell(f"model: {name}" + _also_fits(name, path))
     if card is not None:
         tell(f"categories ({len(card.categories)}): {', '.join(row['name'] for row in card.categories)}")
-        size = _photo_size(card) or "not said"
+        size = card.photo_size or "not said"
         tell(f"photos: shorter side {size}; made of {card.strategy}, step {card.step:,}")
     _console().print(_table(report))
 
@@ -204,10 +204,6 @@ def _card(path: Path) -> Card | None:
 
     text = read_metadata(path).get("card")
     return None if text is None else card_of(text, str(path))
-
-
-def _photo_size(card: Card) -> int | None:
-    return card.preprocessing.get("eval_size")
 
 
 def _identify(official: dict[str, Tensor], path: Path) -> tuple[str | None, Report | None]:

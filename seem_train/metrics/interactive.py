@@ -16,9 +16,8 @@ MAX_CLICKS = 20
 class InteractiveResult:
     """All 0 where there was no object."""
 
-    noc: dict[
-        str, float
-    ]  #: mean number of clicks until the IoU reaches "0.5", …; `max_clicks` if it never does
+    #: mean number of clicks until the IoU reaches "0.5", …; `max_clicks` if it never does
+    noc: dict[str, float]
     failures: dict[str, int]  #: objects that never reach it
     iou_at: list[float]  #: mean IoU after click 1, 2, …, `max_clicks`
     objects: int

@@ -28,9 +28,8 @@ class QualityScore:
     pq: float
     sq: float
     rq: float
-    categories: int = (
-        1  #: how many took part in the mean (panopticapi's `n`); 0 where there was nothing to score
-    )
+    #: how many took part in the mean (panopticapi's `n`); 0 where there was nothing to score
+    categories: int = 1
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,8 @@ class Card:
     parameters: int = 0  #: values that were trained; 0: not said
     tool: str = ""
     format: int = FORMAT
+
+    @property
+    def photo_size(self) -> int | None:
+        """Shorter side at which photos are best predicted: that of the run's evaluations."""
+        return self.preprocessing.get("eval_size")

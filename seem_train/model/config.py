@@ -17,12 +17,8 @@ class FocalConfig:
     embed_dim: int = 192  #: channels of res2; doubled at each further level (EMBED_DIM)
     depths: tuple[int, ...] = (2, 2, 18, 2)  #: blocks of each stage (DEPTHS)
     focal_levels: tuple[int, ...] = (4, 4, 4, 4)  #: depthwise convolutions of a block (FOCAL_LEVELS)
-    focal_windows: tuple[int, ...] = (
-        3,
-        3,
-        3,
-        3,
-    )  #: kernel of the first of them; each next +2 (FOCAL_WINDOWS)
+    #: kernel of the first of them; each next +2 (FOCAL_WINDOWS)
+    focal_windows: tuple[int, ...] = (3, 3, 3, 3)
     mlp_ratio: float = 4.0  #: (MLP_RATIO)
     drop_path_rate: float = 0.3  #: stochastic depth of the last block, linear from 0 (DROP_PATH_RATE)
 
@@ -114,12 +110,8 @@ class DecoderConfig:
     layers: int = 9  #: (DEC_LAYERS − 1)
     queries: int = 101  #: learned object queries (NUM_OBJECT_QUERIES)
     levels: int = 3  #: memory levels the layers cycle through
-    max_points: tuple[int, ...] = (
-        512,
-        512,
-        512,
-        512,
-    )  #: prompt pixels at most, per level and for the mean (MAX_SPATIAL_LEN)
+    #: prompt pixels at most, per level and for the mean (MAX_SPATIAL_LEN)
+    max_points: tuple[int, ...] = (512, 512, 512, 512)
     memories: int = 32  #: vectors that carry the previous masks (SPATIAL_MEMORIES)
     queries_per_prompt: int = 3  #: spatial queries of an interactive object (QUERY_NUMBER)
 
@@ -129,9 +121,8 @@ class PostprocessConfig:
     """Thresholds of evaluation that the original keeps beside the model."""
 
     object_threshold: float = 0.8  #: least class score of a panoptic query (TEST.OBJECT_MASK_THRESHOLD)
-    overlap_threshold: float = (
-        0.8  #: least share of a query's mask that stays its own (TEST.OVERLAP_THRESHOLD)
-    )
+    #: least share of a query's mask that stays its own (TEST.OVERLAP_THRESHOLD)
+    overlap_threshold: float = 0.8
     top_instances: int = 100  #: instances kept of an image (TEST.DETECTIONS_PER_IMAGE)
     max_clicks: int = 20  #: rounds of the simulated user (STROKE_SAMPLER.EVAL.MAX_ITER)
     click_dilation: int = 3  #: side of the square painted around a click (STROKE_SAMPLER.DILATION)

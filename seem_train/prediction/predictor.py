@@ -298,8 +298,7 @@ def _habits(model: SEEM) -> tuple[tuple[Category, ...], Scale]:
     """What a model was tuned on and its run evaluated at; else COCO's categories and the original's size."""
     card = model.card
     categories = as_categories(card.categories) if card and card.categories else coco_categories()
-    size = card.preprocessing.get("eval_size") if card else None
-    return categories, Scale.of(int(size)) if size else OBJECTS
+    return categories, Scale.of(card.photo_size) if card and card.photo_size else OBJECTS
 
 
 def _refuse_negatives_alone(asked: list[UserPrompt]) -> None:

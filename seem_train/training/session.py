@@ -105,7 +105,7 @@ def prepare(
     torch.manual_seed(config.run.seed)  # the same fresh adapters in every process
     declared = freezing.apply(model, strategy, placement, data.tasks)
     model.to(runtime.device)
-    model.backbone.set_checkpointing(config.run.checkpointing)
+    model.backbone.checkpointing = config.run.checkpointing
     if config.run.compile:
         model.backbone.compile()
         model.pixel_decoder.compile()

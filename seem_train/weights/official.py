@@ -37,11 +37,9 @@ class Report:
     matched: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  #: the model has them, the file has not
     unexpected: list[str] = field(default_factory=list)  #: the file has them, the model has not
+    #: (name, shape in the file, shape in the model)
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
-    """(name, shape in the file, shape in the model)"""
-    resized: list[str] = field(
-        default_factory=list
-    )  #: position tables that are interpolated to the model's size
+    resized: list[str] = field(default_factory=list)  #: position tables, interpolated to the model's size
     ignored: list[str] = field(default_factory=list)  #: of `IGNORABLE`
 
     @property

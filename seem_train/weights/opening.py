@@ -172,7 +172,7 @@ def folder_config(folder: Path) -> SEEMConfig:
 
 
 def _size(model: SEEM) -> int | None:
-    return model.card.preprocessing.get("eval_size") if model.card is not None else None
+    return model.card.photo_size if model.card is not None else None
 
 
 # ── what a run starts from ─────────────────────────────────────────────────────────────────────────

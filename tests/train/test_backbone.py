@@ -83,7 +83,7 @@ def test_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for enabled in (False, True):
         trunk = small().train()
-        trunk.set_checkpointing(enabled)
+        trunk.checkpointing = enabled
         sum(level.square().mean() for level in trunk(torch.ones(1, 3, 32, 32)).values()).backward()  # pyright: ignore
         gradients.append([p.grad for p in trunk.parameters()])
     for plain, recomputed in zip(*gradients, strict=True):

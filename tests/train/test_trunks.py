@@ -131,7 +131,7 @@ def test_checkpointing_changes_no_gradient(config: TrunkConfig) -> None:
         return [p.grad.clone() for p in trunk.parameters() if p.grad is not None]
 
     plain = gradients()
-    trunk.set_checkpointing(True)
+    trunk.checkpointing = True
     recomputed = gradients()
     assert len(plain) == len(list(trunk.parameters()))
     for a, b in zip(plain, recomputed, strict=True):

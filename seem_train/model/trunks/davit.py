@@ -14,7 +14,6 @@ from timm.layers.drop import DropPath
 from timm.models.davit import ChannelAttentionV2, ChannelBlock, SpatialBlock
 from timm.models.davit import DaVit as TimmDaViT
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from seem_train.errors import UserError
 from seem_train.model.config import DaViTConfig
@@ -41,7 +40,6 @@ class DaViTTrunk(Trunk):
         if config.down_kernel not in (2, 3):
             raise UserError(f"davit: down_kernel is 2 or 3, not {config.down_kernel}")
         self.config = config
-        self.checkpointing = False
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.dims)}
         self.trunk = TimmDaViT(
             depths=config.depths,
@@ -72,15 +70,9 @@ class DaViTTrunk(Trunk):
         x = self.trunk.stem(x)
         features = {}
         for i, stage in enumerate(self.trunk.stages):
-            if self.checkpointing and self.training:
-                x = checkpoint(stage, x, use_reentrant=False)
-            else:
-                x = stage(x)
+            x = self.run(stage, x)
             features[f"res{i + 2}"] = x
         return features
-
-    def set_checkpointing(self, enabled: bool) -> None:
-        self.checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {_official_name(name): tensor for name, tensor in state.items()}

@@ -7,8 +7,7 @@ channels-last throughout, and has what timm's lacks: norms on the four outputs a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,6 @@ from timm.layers.drop import DropPath
 from timm.layers.layer_scale import LayerScale2d
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from seem_train.model.config import FocalConfig
 from seem_train.model.trunks.base import Trunk
@@ -128,15 +126,12 @@ class Stage(nn.Module):
         self.downsample = Downsample(dim // 2, dim, 3, 2, 1) if number else nn.Identity()
         levels, window = config.focal_levels[number], config.focal_windows[number]
         self.blocks = nn.ModuleList(Block(dim, levels, window, config.mlp_ratio, rate) for rate in drop_paths)
-        self.checkpointing = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        """`run`: how a block is applied, see `Trunk.run`."""
         x = self.downsample(x)
         for block in self.blocks:
-            if self.checkpointing and torch.is_grad_enabled():
-                x = cast(Tensor, checkpoint(block, x, use_reentrant=False))
-            else:
-                x = block(x)
+            x = run(block, x)
         return x
 
 
@@ -168,13 +163,9 @@ class FocalTrunk(Trunk):
         x = self.stem(F.pad(x, (0, -width % 4, 0, -height % 4)))
         features = {}
         for name, stage, norm in zip(self.out_channels, self.layers, self.norms, strict=True):
-            x = stage(x)
+            x = stage(x, self.run)
             features[name] = norm(x)
         return features
-
-    def set_checkpointing(self, enabled: bool) -> None:
-        for stage in self.layers:
-            cast(Stage, stage).checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         renamed = {_rename(name, _TO_OFFICIAL): value for name, value in state.items()}

@@ -6,13 +6,10 @@ Source: focal modulation networks, https://arxiv.org/abs/2203.11926; `model/ORIG
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from seem_train.model.config import FocalDWConfig
 from seem_train.model.trunks.base import Trunk
@@ -112,7 +109,6 @@ class FocalDWTrunk(Trunk):
     def __init__(self, config: FocalDWConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpointing = False
         dims = [config.embed_dim * 2**i for i in range(4)]
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(dims)}
         self.patch_embed = PatchEmbed(3, dims[0], kernel=7, stride=4, padding=3)
@@ -136,23 +132,11 @@ class FocalDWTrunk(Trunk):
         features = {}
         for i, stage in enumerate(self.layers):
             assert isinstance(stage, FocalDWStage)
-            if self.checkpointing and self.training:
-                x = checkpoint(stage, x, use_reentrant=False)
-            else:
-                x = stage(x)
+            x = self.run(stage, x)
             features[f"res{i + 2}"] = self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2)
             if stage.downsample is not None:
                 x = stage.downsample(x.permute(0, 3, 1, 2))
         return features
-
-    def set_checkpointing(self, enabled: bool) -> None:
-        self.checkpointing = enabled
-
-    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return dict(state)
-
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return dict(state)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from seem_train.model.config import SamViTConfig
 from seem_train.model.trunks.base import Trunk
@@ -76,7 +75,6 @@ class SamViTTrunk(Trunk):
     def __init__(self, config: SamViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpointing = False
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.out_dims)}
         self.vit = VisionTransformerSAM(
             img_size=config.image_size,
@@ -101,14 +99,8 @@ class SamViTTrunk(Trunk):
         height, width = x.shape[1:3]
         x = x + resample_abs_pos_embed_nhwc(positions, [height, width])
         for block in self.vit.blocks:
-            if self.checkpointing and self.training:
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+            x = self.run(block, x)
         return self.neck(x.permute(0, 3, 1, 2))
-
-    def set_checkpointing(self, enabled: bool) -> None:
-        self.checkpointing = enabled
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

@@ -8,14 +8,12 @@ SEEM's other trunks, so that the decoder sees numbers of one size whatever the b
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from typing import Any, cast
 
 import timm
 import torch
 from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from seem_train.errors import UserError
 from seem_train.model.config import TimmConfig
@@ -23,7 +21,7 @@ from seem_train.model.trunks.base import Trunk
 from seem_train.model.trunks.focal import Norm
 
 STRIDES = (4, 8, 16, 32)
-LITE0 = "tf_efficientnet_lite0"
+LITE0 = TimmConfig.name
 
 
 def check_name(name: str) -> None:
@@ -58,14 +56,10 @@ class TimmTrunk(Trunk):
         self.out_channels = {f"res{n}": c for n, c in enumerate(channels, start=2)}
         self.norms = nn.ModuleList(Norm(c) for c in channels)
         self._stages = [_last_block(self.body, name) for name in names]  # names: no second owner of modules
-        self._checkpointing = False
         self._last = _channels_last(self.body, channels, config.name)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        if self._checkpointing and torch.is_grad_enabled():
-            levels = cast(list[Tensor], checkpoint(self.body, x, use_reentrant=False))
-        else:
-            levels = self.body(x)
+        levels = cast(list[Tensor], self.run(self.body, x))
         if self._last:
             levels = [level.permute(0, 3, 1, 2) for level in levels]
         return {
@@ -81,16 +75,6 @@ class TimmTrunk(Trunk):
     @property
     def channels_last(self) -> bool:
         return self._last
-
-    def set_checkpointing(self, enabled: bool) -> None:
-        self._checkpointing = enabled
-
-    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """There is no official checkpoint of these trunks; their names are timm's."""
-        return dict(state)
-
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return dict(state)
 
 
 def _features(name: str) -> Any:
