@@ -92,7 +92,7 @@ def evaluate(
     tally = _Tally.of(images, tasks, settings, calibrate)
     files = PanopticFiles(predictions, images.categories) if predictions is not None else None
     shard = range(runtime.rank, total, runtime.world)
-    with _evaluating(model):
+    with evaluating(model):
         score = _Scoring(model, runtime, images, settings, tally)
         for done, (index, photo) in enumerate(_read(images, shard), start=1):
             if isinstance(photo, UserError):
@@ -247,7 +247,7 @@ def _read(images: SegmentationSet, shard: range) -> Iterator[tuple[int, ScoredPh
 
 
 @contextlib.contextmanager
-def _evaluating(model: SEEM) -> Iterator[None]:
+def evaluating(model: SEEM) -> Iterator[None]:
     """No gradients, every module in evaluation mode; afterwards each as it was."""
     training = [module for module in model.modules() if module.training]
     model.eval()

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from seem_data.common.files import write_text
-from seem_train.data.dataset import SegmentationSet
+from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.result import EvaluationResult, ReportImage, gains, shown_number
 from seem_train.metrics import InteractiveResult
@@ -218,13 +218,10 @@ def _images(result: EvaluationResult, images: SegmentationSet) -> Iterable[str]:
 def _figure(shown: ReportImage, images: SegmentationSet) -> str:
     sample = images.load(shown.index)
     photo = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
-    truth = [
-        {"id": place, "category": segment.category} for place, segment in enumerate(sample.segments, start=1)
-    ]
     predicted = [{"id": s.id, "category": s.category_index, "score": s.score} for s in shown.segments]
     pictures = [
         (photo, "photo"),
-        (_overlay(photo, sample.id_map.numpy(), truth, images), "truth"),
+        (truth_of(sample, photo, images), "truth"),
         (_overlay(photo, shown.id_map, predicted, images), "prediction"),
     ]
     for prompted in shown.prompted:
@@ -248,6 +245,12 @@ def _picture(picture: np.ndarray, caption: str) -> str:
     data = base64.b64encode(jpeg.tobytes()).decode()
     said = _text(caption)
     return f"<div><img alt='{said}' src='data:image/jpeg;base64,{data}'><span>{said}</span></div>"
+
+
+def truth_of(sample: Sample, photo: np.ndarray, images: SegmentationSet) -> np.ndarray:
+    """The photo [H, W, 3] with what is labelled in it."""
+    segments = [{"id": n, "category": segment.category} for n, segment in enumerate(sample.segments, start=1)]
+    return _overlay(photo, sample.id_map.numpy(), segments, images)
 
 
 def _overlay(

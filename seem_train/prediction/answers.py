@@ -20,7 +20,7 @@ from seem_data.common.files import write_text
 from seem_data.layout import ImageRecord, clean_name
 from seem_train.errors import UserError
 from seem_train.files import make_folder, write_image
-from seem_train.metrics.instance import RunLengths, counts_text, encode_masks
+from seem_train.metrics.instance import RunLengths, counts_text
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticFiles
@@ -73,7 +73,7 @@ class Prediction:
         """
         path = Path(path)
         if path.suffix.lower() in PICTURES:
-            write_picture(path, self.draw())
+            write_image(path, self.draw())
         elif path.suffix:
             raise UserError(
                 f"{path}: give a picture's name ({', '.join(PICTURES)}), or a folder without a dot"
@@ -306,11 +306,6 @@ def outlines(mask: np.ndarray) -> list[list[list[int]]]:
     return polygons
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """An RGB picture [H, W, 3] in the format of the name, whole or not at all."""
-    write_image(path, picture)
-
-
 def write_labels(path: Path, labels: np.ndarray, categories: int) -> None:
     """Category indices [H, W] as a PNG of 8 bits, above 255 categories of 16."""
     write_image(path, labels.astype(np.uint8 if categories <= 255 else np.uint16))
@@ -323,22 +318,3 @@ def _scaled(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     plain = values.astype(np.uint8) if values.dtype == bool else values
     scaled = cv2.resize(plain, size[::-1], interpolation=cv2.INTER_NEAREST)
     return np.asarray(scaled).astype(values.dtype)
-
-
-def encoded_objects(
-    photo: np.ndarray,
-    categories: tuple[Category, ...],
-    file_name: str,
-    masks: np.ndarray,
-    category_index: np.ndarray,
-    scores: np.ndarray,
-) -> Objects:
-    """`Objects` from masks [N, H, W] bool."""
-    return Objects(
-        photo,
-        categories,
-        file_name,
-        encoded=encode_masks(masks),
-        category_index=category_index,
-        scores=scores.astype(np.float32),
-    )

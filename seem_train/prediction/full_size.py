@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from seem_train.metrics.instance import RunLengths, encode_masks
 from seem_train.model import postprocess
 from seem_train.model.postprocess import OnDemandMasks
-from seem_train.prediction.answers import Objects, encoded_objects
+from seem_train.prediction.answers import Objects
 from seem_train.prediction.embedding import EmbeddedPhoto
 
 Interpolation: TypeAlias = Literal["bicubic", "bilinear"]
@@ -35,17 +36,15 @@ def encoded_masks(
         how: to interpolate each; default: bicubic.
     """
     ways: Sequence[Interpolation] = how or ("bicubic",) * len(logits)
-    parts = []
+    parts: list[tuple[int, RunLengths, float]] = []
     for way in dict.fromkeys(ways):
         places = [place for place, other in enumerate(ways) if other == way]
         masks = masks_at(logits[places], photo, photo.size, way)
         for start in range(0, len(places), masks.at_once):
             few = slice(start, start + masks.at_once)
             foreground, quality = postprocess.judge_masks(masks.at(few))
-            pixels = foreground.cpu().numpy()
-            index, scores = np.zeros(len(pixels), np.int64), quality.cpu().numpy()
-            part = encoded_objects(photo.photo, (), photo.file_name, pixels, index, scores)
-            parts += zip(places[few], part.encoded, part.scores, strict=True)
+            encoded = encode_masks(foreground.cpu().numpy())
+            parts += zip(places[few], encoded, quality.tolist(), strict=True)
     parts.sort(key=lambda part: part[0])
     return Objects(
         photo.photo,

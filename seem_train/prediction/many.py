@@ -27,7 +27,7 @@ from seem_data.common.files import write_text
 from seem_data.layout import ImageRecord
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
-from seem_train.files import make_folder
+from seem_train.files import make_folder, write_image
 from seem_train.output import draw
 from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
 from seem_train.prediction.answers import (
@@ -37,7 +37,6 @@ from seem_train.prediction.answers import (
     Semantic,
     write_labels,
     write_objects,
-    write_picture,
 )
 from seem_train.prediction.embedding import EmbeddedPhoto
 from seem_train.prediction.found import NotFound, found_and_not
@@ -183,7 +182,7 @@ class _Writer:
         if self._photos > 1 and self._sheet:
             pictures, captions = zip(*self._sheet, strict=True)
             sheet = draw.contact_sheet(pictures, captions, height=SHEET_HEIGHT)
-            write_picture(self._out / "contact_sheet.png", sheet)
+            write_image(self._out / "contact_sheet.png", sheet)
         if self._proposals is not None:
             self._proposals.close()
 
@@ -210,7 +209,7 @@ class _Writer:
             if task == "prompts":
                 asked = read_prompts(answer.size, prompts)
                 picture = _with_marks(picture, asked, picture.shape[1] / width)
-            write_picture(self.picture(name, task), picture)
+            write_image(self.picture(name, task), picture)
             if self._photos > 1 and len(self._sheet) < SHEET:
                 share = min(1.0, SHEET_HEIGHT / picture.shape[0])
                 small = answer.draw(longest=max(1, round(share * max(picture.shape[:2]))))

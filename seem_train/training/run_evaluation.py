@@ -10,7 +10,6 @@ from seem_data.common.files import sha256_file, write_json, write_text
 from seem_data.version import __version__
 from seem_train.config import METRICS, Config, EvalTask, Metric, measured
 from seem_train.data.dataset import SegmentationSet
-from seem_train.data.image_scale import Scale
 from seem_train.evaluation.comparison import Findings
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.memory import estimate
@@ -125,7 +124,7 @@ class RunEvaluation:
         if self.shown:
             picture = folder / "previews" / f"step_{progress.step:06d}.jpg"
             assert self.val_set is not None
-            draw_previews(session.model, self.val_set, self.shown, Scale.of(self.size), picture)
+            draw_previews(session.model, self.val_set, self.shown, self.size, picture)
             log.picture(progress.step, "previews", picture)
         draw_curves(log.rows, folder / "curves.png")
         report = run_folder.read_summary(folder)

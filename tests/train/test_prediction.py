@@ -16,12 +16,12 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from seem_train.errors import UserError
+from seem_train.metrics.instance import encode_masks
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.prediction.answers import (
     Objects,
     Panoptic,
     Semantic,
-    encoded_objects,
     outlines,
     write_labels,
     write_objects,
@@ -42,7 +42,14 @@ def _objects(masks: np.ndarray | None = None, index: tuple[int, ...] = (0, 2)) -
         masks[1, 15:35, 25:50] = True
         masks[1, 20:25, 30:35] = False
     scores = np.linspace(0.9, 0.4, len(masks))
-    return encoded_objects(_photo(), CATEGORIES, "deep/a.jpg", masks, np.array(index, int), scores)
+    return Objects(
+        _photo(),
+        CATEGORIES,
+        "deep/a.jpg",
+        encoded=encode_masks(masks),
+        category_index=np.array(index, int),
+        scores=scores.astype(np.float32),
+    )
 
 
 def _panoptic() -> Panoptic:
