@@ -13,14 +13,11 @@ from seem_train.cli import options
 from seem_train.cli.early import check_model
 from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import say
-from seem_train.errors import UserError
+from seem_train.exporting.target import FORMATS, check_target
 from seem_train.ranges import check_ranges
 
 if TYPE_CHECKING:
     from seem_train.exporting.api import ExportResult
-
-_FILES = (".safetensors", ".pt")
-_GRAPHS = ("onnx", "pt2")
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class ExportOptions:
     model: str = argument(options.MODEL)
     out: Path = option(MISSING, "a .safetensors or .pt file for weights; a folder for graphs")
     merge: bool = option(False, "weights: fold LoRA into the weights it belongs to", "--merge")
-    form: str = option("onnx", "graphs: onnx, or pt2 (a program of torch.export)", "--format", words=_GRAPHS)
+    form: str = option("onnx", "graphs: onnx, or pt2 (a program of torch.export)", "--format", words=FORMATS)
     preset: str | None = option(None, options.PRESET, "--model")
     categories: str | None = option(None, f"graphs: {options.CATEGORIES}")
     size: int | None = option(None, f"graphs: {options.SIZE}; default: the run's, else 800")
@@ -42,10 +39,7 @@ def export(chosen: ExportOptions) -> None:
     Graphs take photos of any size and any number of prompts, and are checked against the model.
     """
     out = chosen.out
-    if out.suffix and out.suffix not in _FILES:
-        raise UserError(f"--out {out}: give a file {' or '.join(_FILES)} for weights, or a folder for graphs")
-    if chosen.form not in _GRAPHS:
-        raise UserError(f"--format {chosen.form}: there are {' and '.join(_GRAPHS)}")
+    check_target(out, chosen.form)
     check_ranges({}, {"--size": chosen.size})
     check_model(chosen.model)
     say(f"loading {chosen.model} …", chosen.as_json)

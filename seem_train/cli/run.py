@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, get_args
 
 import typer
 
@@ -18,6 +18,7 @@ from seem_data.common.files import write_text
 from seem_data.common.terminal import tell
 from seem_train import settings
 from seem_train.cli.early import check_all, check_dataset, check_model
+from seem_train.cli.options import as_command, parameter
 from seem_train.cli.progress import say
 from seem_train.config import Config, choices, fields
 from seem_train.errors import UserError
@@ -35,13 +36,8 @@ _PANELS = {
 
 def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for every setting that has a flag; they arrive as ``section__name``."""
-    signature = inspect.signature(function)
-    hints = get_type_hints(function, include_extras=True)
-    own = [
-        p.replace(annotation=hints[p.name])
-        for p in signature.parameters.values()
-        if p.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
+    given = inspect.signature(function, eval_str=True).parameters.values()
+    own = [p for p in given if p.kind is not inspect.Parameter.VAR_KEYWORD]
     for section, item, kind in fields():
         flag = item.metadata["flag"]
         if flag is None:
@@ -51,17 +47,9 @@ def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
         option = typer.Option(
             names, help=_help(item, kind), rich_help_panel=_PANELS[section], show_default=False
         )
-        own.append(
-            inspect.Parameter(
-                f"{section}__{item.name}",
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=Annotated[plain | None, option],  # pyright: ignore[reportInvalidTypeForm]
-            )
-        )
-    function.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
-    function.__annotations__ = {p.name: p.annotation for p in own}
-    return function
+        wanted: object = plain | None  # type: ignore[operator]
+        own.append(parameter(f"{section}__{item.name}", wanted, None, option))
+    return as_command(function, function, own)
 
 
 def _plain_type(kind: object) -> object:

@@ -7,15 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seem_train.errors import UserError
-from seem_train.exporting.export import Check, Format, export_graphs, export_weights
+from seem_train.exporting.export import Check, export_graphs, export_weights
+from seem_train.exporting.target import Format, check_target
 from seem_train.model.seem import SEEM
 from seem_train.prediction.predictor import Predictor
 from seem_train.prediction.vocabulary import Category, CategoryLike
 from seem_train.weights.opening import open_model
-
-FILES = (".safetensors", ".pt")  #: what a file of weights ends with
-FORMATS: tuple[Format, ...] = ("onnx", "pt2")
 
 
 @dataclass(frozen=True)
@@ -27,17 +24,6 @@ class ExportResult:
     size: int  #: shorter side of photos in pixels
     is_tuned: bool  #: from a run, whose names and size plain weights do not know
     checks: list[Check] = field(default_factory=list)  #: of each graph, beside the model; none of weights
-
-
-def check_target(out: Path, form: str) -> None:
-    """
-    Raises:
-        UserError: the ending is of no file of weights, or the graphs' format is unknown.
-    """
-    if out.suffix and out.suffix not in FILES:
-        raise UserError(f"--out {out}: give a file {' or '.join(FILES)} for weights, or a folder for graphs")
-    if form not in FORMATS:
-        raise UserError(f"--format {form}: there are {' and '.join(FORMATS)}")
 
 
 def export(

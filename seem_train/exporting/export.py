@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
 from seem_train.exporting.graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
 from seem_train.exporting.readme import readme
+from seem_train.exporting.target import Format
 from seem_train.files import make_folder
 from seem_train.model.config import DaViTConfig, SamViTConfig
 from seem_train.model.seem import SEEM
@@ -41,7 +42,6 @@ from seem_train.weights.adapter_folder import metadata_of
 from seem_train.weights.official import official_state_dict
 from seem_train.weights.tensor_files import write_tensors
 
-Format = Literal["onnx", "pt2"]
 TOLERANCE = 1e-2  #: of mask logits, whose usual size is 10, between a graph and the model
 _OPSET = 18
 _LARGEST = 64  #: padded sides are at most so many times the divisor

@@ -16,14 +16,6 @@ from seem_train.prediction.prompt_types import Prompts, UserPrompt
 
 Size: TypeAlias = tuple[int, int]  # (height, width)
 XY: TypeAlias = tuple[float, float]
-_KINDS = {  # keyword ─▶ what one of it is called
-    "text": "text",
-    "points": "group of points",
-    "boxes": "box",
-    "strokes": "stroke",
-    "masks": "mask",
-    "reference": "reference",
-}
 
 
 def read_prompts(size: Size, prompts: Prompts) -> list[UserPrompt]:
@@ -34,20 +26,20 @@ def read_prompts(size: Size, prompts: Prompts) -> list[UserPrompt]:
     Raises:
         UserError: nothing is given, the numbers differ, a mark lies outside, or something has another shape.
     """
-    readers: dict[str, Callable[[object, Size], list[UserPrompt]]] = {
-        "text": _texts,
-        "points": _points,
-        "boxes": _boxes,
-        "strokes": _strokes,
-        "masks": _masks,
-        "reference": _references,
+    readers: dict[str, tuple[str, Callable[[object, Size], list[UserPrompt]]]] = {
+        "text": ("text", _texts),  # keyword ─▶ what one of it is called, and who reads it
+        "points": ("group of points", _points),
+        "boxes": ("box", _boxes),
+        "strokes": ("stroke", _strokes),
+        "masks": ("mask", _masks),
+        "reference": ("reference", _references),
     }
-    read = {kind: readers[kind](value, size) for kind, value in prompts.given().items()}
+    read = {kind: readers[kind][1](value, size) for kind, value in prompts.given().items()}
     if not read:
         raise UserError("there is nothing to look for: give text, points, boxes, strokes, masks or reference")
     counts = {len(objects) for objects in read.values()}
     if len(counts) > 1:
-        listed = ", ".join(f"{len(objects)} × {_KINDS[kind]}" for kind, objects in read.items())
+        listed = ", ".join(f"{len(objects)} × {readers[kind][0]}" for kind, objects in read.items())
         raise UserError(
             f"prompts speak of different numbers of objects ({listed}); give as many of each, "
             "None for an object without"

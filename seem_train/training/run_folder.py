@@ -14,17 +14,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shlex
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from seem_data.common.bounded_yaml import load_yaml
 from seem_train import settings
@@ -134,7 +127,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def _same_settings(start: Path, config: Config, elsewhere: bool) -> None:
     """Refuse settings that make another run; `elsewhere`: it goes on in another folder."""
-    before, now = _settings_of(start), _flat(settings.to_dict(config))
+    before, now = _settings_of(start), flat(settings.to_dict(config))
     may_change = {
         f"{section}.{item.name}"
         for section, item, _ in fields()
@@ -154,7 +147,7 @@ def _settings_of(start: Path) -> dict[str, object]:
     file = start.parent / CONFIG
     own = json.loads((start / checkpoint.MANIFEST).read_text(encoding="utf-8")).get("settings")
     try:
-        flat = _flat(load_yaml(file.read_text(encoding="utf-8")))
+        beside = flat(load_yaml(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return own or {}
     except (OSError, ValueError) as error:
@@ -162,40 +155,18 @@ def _settings_of(start: Path) -> dict[str, object]:
         raise UserError(
             f"{file}: is damaged ({why}); delete it, and the same command goes on and writes it anew"
         ) from None
-    return own or flat
+    return own or beside
 
 
-def _flat(tree: object) -> dict[str, object]:
-    """
+def flat(tree: object) -> dict[str, object]:
+    """``{"section.key": value}`` of a tree of settings.
+
     Raises:
         ValueError: these are no sections of settings.
     """
     if not isinstance(tree, dict) or not all(isinstance(section, dict) for section in tree.values()):
         raise ValueError("it holds no sections")
     return {f"{s}.{k}": v for s, part in tree.items() for k, v in part.items()}
-
-
-def environment(device: torch.device, world: int, extra: Mapping[str, object]) -> dict[str, object]:
-    """Versions, machine and command, for whoever wants the same numbers again."""
-    versions = {}
-    for package in ("seem-tools", "torch", "timm", "numpy", "opencv-python", "scipy", "safetensors"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": versions,
-        "device": str(device),
-        "gpu": gpu,
-        "processes": world,
-        "threads": torch.get_num_threads(),
-        "cpus": os.cpu_count(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        **extra,
-    }
 
 
 def keep_base(folder: Path, model: SEEM) -> None:

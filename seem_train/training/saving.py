@@ -55,11 +55,7 @@ def manifest(session: Session) -> dict[str, Any]:
         "model": session.source.preset,
         "base_sha256": base.sha256 if base else None,
         "data_sha256": session.data_sha256,
-        "settings": {
-            f"{section}.{name}": value
-            for section, values in settings.to_dict(session.config).items()
-            for name, value in values.items()
-        },
+        "settings": run_folder.flat(settings.to_dict(session.config)),
         "processes": session.runtime.world,
         "torch": torch.__version__,
         "tool": f"seem-tools {__version__}",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import platform
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +27,6 @@ from seem_train.model.card import Base
 from seem_train.model.language import BACKGROUND, spoken_names
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, allocator_error
-from seem_train.training import run_folder
 from seem_train.weights.adapter_folder import fingerprint
 from seem_train.weights.opening import StartingWeights
 
@@ -48,14 +52,28 @@ def score_of(headline: Mapping[str, float | None], metric: str) -> float | None:
 
 
 def environment(base: Base | None, train_set: SegmentationSet, runtime: Runtime) -> dict[str, object]:
+    """Versions, machine and command, for whoever wants the same numbers again."""
     file = train_set.folder / "dataset.json"
-    extra = {
+    versions = {}
+    for package in ("seem-tools", "torch", "timm", "numpy", "opencv-python", "scipy", "safetensors"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    on_gpu = runtime.device.type == "cuda"
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "device": str(runtime.device),
+        "gpu": torch.cuda.get_device_name(runtime.device) if on_gpu else None,
+        "processes": runtime.world,
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "seem-tools": __version__,
         "precision": runtime.precision,
         "weights": {"path": base.path, "sha256": base.sha256} if base else "random",
         "data": {"path": str(file.parent), "sha256": fingerprint(file) if file.is_file() else None},
     }
-    return run_folder.environment(runtime.device, runtime.world, extra)
 
 
 def _renamed(names: Sequence[str]) -> list[str]:
