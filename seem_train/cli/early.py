@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from seem_data.layout import DataError, Dataset
-from seem_train.errors import UserError
+from seem_data.layout import Dataset
+from seem_train.errors import UserError, told_by_data
 from seem_train.weights.checkpoints import find_weights
 
 
@@ -42,7 +42,5 @@ def check_dataset(folder: Path, split: str) -> None:
     Raises:
         UserError: it is no dataset, or has no such split.
     """
-    try:
+    with told_by_data():
         Dataset(folder).split(split)
-    except DataError as error:
-        raise UserError(str(error)) from None

@@ -198,13 +198,12 @@ def _keep_thresholds(folder: Path | None, result: EvaluationResult) -> str:
 
 
 def _write(out: Path, findings: Findings, images: SegmentationSet) -> None:
-    from seem_data.common.files import write_text
+    from seem_data.common.files import write_json
     from seem_train.evaluation.report import write_report
 
-    text = json.dumps(findings.as_dict(), indent=1, ensure_ascii=False)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "evaluation.json", text + "\n")
+        write_json(out / "evaluation.json", findings.as_dict(), indent=1)
         write_report(out / "report.html", findings, images)
     except OSError as error:
         raise UserError(f"{out}: cannot be written to ({error.strerror}); name another folder") from None

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from seem_data.layout import DataError, Dataset, ImageRecord, Sentence, Split
-from seem_train.errors import UserError
+from seem_data.layout import Dataset, ImageRecord, Sentence, Split
+from seem_train.errors import UserError, told_by_data
 from seem_train.ranges import MAX_PIXELS, too_many_pixels
 
 _SHOWN = 12  #: problems listed one by one
@@ -71,14 +71,12 @@ class SegmentationSet:
     """
 
     def __init__(self, root: Path | str, split: str, max_pixels: int = MAX_PIXELS) -> None:
-        try:
+        with told_by_data():
             dataset = Dataset(root)
             self.split: Split = dataset.split(split)
             self.categories = dataset.categories
             self.images: list[ImageRecord] = self.split.images
             grounded = list(self.split.grounding())
-        except DataError as error:
-            raise UserError(str(error)) from None
         self._index = {category.id: place for place, category in enumerate(self.categories)}
         self._sentences: dict[tuple[int, int], list[Sentence]] = {}
         for row in grounded:
@@ -136,10 +134,8 @@ class SegmentationSet:
         path = self.split.image_path(record)
         shrink = _shrink(path, record, at_least)
         image = _decode(path, (record.height, record.width), shrink)
-        try:
+        with told_by_data():
             ids = self.split.id_map(record)
-        except DataError as error:
-            raise UserError(str(error)) from None
         if ids.shape != (record.height, record.width):
             raise UserError(
                 f"{self.split.panoptic_path(record)} is {ids.shape[1]} × {ids.shape[0]} pixels, "

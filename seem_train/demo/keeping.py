@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from seem_data.common.files import write_text
+from seem_data.common.files import write_json
 from seem_data.layout import DataError
 from seem_data.writers import WrittenPhoto, labelme
 from seem_train.demo import photos, saving
@@ -97,7 +97,7 @@ class KeptFolder:
             category.name: {"color": list(category.color), "isthing": category.isthing}
             for category in self._all(session)
         }
-        write_text(self.folder / CATEGORIES, json.dumps(colors, ensure_ascii=False, indent=1) + "\n")
+        write_json(self.folder / CATEGORIES, colors, indent=1)
 
 
 def safe_name(name: str) -> str:

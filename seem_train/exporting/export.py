@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from seem_data.common.files import atomic_path, write_text
+from seem_data.common.files import atomic_path, write_json, write_text
 from seem_train.adapters import layers as adapters
 from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
@@ -317,7 +316,7 @@ def _describe(
         "overlap_threshold": config.postprocess.overlap_threshold,
         "categories": [category.as_coco() for category in categories],
     }
-    write_text(folder / "model.json", json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    write_json(folder / "model.json", facts, indent=1)
     write_text(folder / "README.md", readme(kind))
 
 

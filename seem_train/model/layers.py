@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -71,6 +71,19 @@ def _twice_in_training(layer: nn.Module, change: Callable[..., Tensor], *inputs:
     if layer.training and torch.is_grad_enabled():
         return cast(Tensor, checkpoint(change, *inputs, use_reentrant=False, preserve_rng_state=False))
     return change(*inputs)
+
+
+class Encoder(nn.Module):
+    """Layers one after the other; exists for the official names ``encoder.layers``."""
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor, *rest: object) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, *rest)
+        return x
 
 
 class MaskEmbedding(nn.Module):

@@ -36,25 +36,30 @@ class Marks:
     point_size: int = 3  #: side of the square painted for a point, as the original paints its clicks
     stroke_width: int = 5
 
-    def paint(self, height: int, width: int) -> Tensor:
-        """[height, width] boolean union of all marks; a mark outside the image is an error."""
-        canvas = np.zeros((height, width), np.uint8)
+    def check(self, height: int, width: int) -> None:
+        """Raises UserError: a mark lies outside an image of that size."""
         for what, marks in (("point", [self.points]), ("stroke", self.strokes), ("polygon", self.polygons)):
             for x, y in (p for mark in marks for p in mark):
                 if not (0 <= x < width and 0 <= y < height):
                     raise UserError(
                         f"{what} ({x:g}, {y:g}) lies outside the image, which is {width} × {height} pixels"
                     )
-        reach = self.point_size // 2
-        for x, y in self.points:
-            column, row = int(x), int(y)
-            canvas[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = 1
         for left, top, right, bottom in self.boxes:
             if not (left < min(right, width) and top < min(bottom, height) and right > 0 and bottom > 0):
                 raise UserError(
                     f"box ({left:g}, {top:g}, {right:g}, {bottom:g}) holds no pixel of the image, which is "
                     f"{width} × {height}; give left, top, right, bottom"
                 )
+
+    def paint(self, height: int, width: int) -> Tensor:
+        """[height, width] boolean union of all marks; a mark outside the image is an error."""
+        self.check(height, width)
+        canvas = np.zeros((height, width), np.uint8)
+        reach = self.point_size // 2
+        for x, y in self.points:
+            column, row = int(x), int(y)
+            canvas[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = 1
+        for left, top, right, bottom in self.boxes:
             inside = int(max(left, 0)), int(max(top, 0)), ceil(min(right, width)), ceil(min(bottom, height))
             canvas[inside[1] : inside[3], inside[0] : inside[2]] = 1
         for stroke in self.strokes:

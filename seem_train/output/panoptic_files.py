@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TypedDict
 import cv2
 import numpy as np
 
-from seem_data.common.files import write_text
+from seem_data.common.files import write_json
 from seem_data.layout import Category, ImageRecord
 from seem_train.files import make_folder, write_image
 from seem_train.model.postprocess import PanopticSegment
@@ -96,7 +95,7 @@ class PanopticFiles:
             ],
             "categories": [category.as_coco() for category in self._categories],
         }
-        write_text(self._folder / "panoptic.json", json.dumps(document, ensure_ascii=False) + "\n")
+        write_json(self._folder / "panoptic.json", document, indent=None)
 
     def _ids(self, segments: Sequence[PanopticSegment]) -> list[int]:
         """An id for each segment that, read as a colour, is a shade of its category's."""

@@ -5,7 +5,6 @@ Photos are RGB [H, W, 3] uint8; coordinates are (x, y) pixels of the photo from 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from seem_data.common.colors import distinct_colors
-from seem_data.common.files import write_text
+from seem_data.common.files import write_json
 from seem_data.layout import ImageRecord, clean_name
 from seem_train.errors import UserError
 from seem_train.files import make_folder, write_image
@@ -155,8 +154,7 @@ class Semantic(Prediction):
     def _save_coco(self, folder: Path) -> None:
         """semantic/*.png (pixel = category index, 16 bit above 255 categories) and categories.json."""
         write_labels(folder / "semantic" / self.record().panoptic_name, self.labels, len(self.categories))
-        rows = [category.as_coco() for category in self.categories]
-        write_text(folder / "categories.json", json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+        write_categories(folder, self.categories)
 
 
 @dataclass(frozen=True)
@@ -288,7 +286,7 @@ def write_objects(path: Path, answers: Sequence[tuple[ImageRecord, Objects]]) ->
         "categories": [c.as_coco() for c in sorted(categories.values(), key=lambda c: c.id)],
     }
     make_folder(path.parent)
-    write_text(path, json.dumps(document, ensure_ascii=False) + "\n")
+    write_json(path, document, indent=None)
 
 
 def outlines(mask: np.ndarray) -> list[list[list[int]]]:
@@ -304,6 +302,11 @@ def outlines(mask: np.ndarray) -> list[list[list[int]]]:
         corner = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
         polygons.append(edge[corner].tolist())
     return polygons
+
+
+def write_categories(folder: Path, categories: Sequence[Category]) -> None:
+    """categories.json, in the order that category indices count in."""
+    write_json(folder / "categories.json", [category.as_coco() for category in categories], indent=1)
 
 
 def write_labels(path: Path, labels: np.ndarray, categories: int) -> None:

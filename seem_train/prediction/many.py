@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from seem_data.common.files import write_text
 from seem_data.layout import ImageRecord
 from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
@@ -35,6 +33,7 @@ from seem_train.prediction.answers import (
     Panoptic,
     Prediction,
     Semantic,
+    write_categories,
     write_labels,
     write_objects,
 )
@@ -176,9 +175,7 @@ class _Writer:
         for task, answers in self._objects.items():
             write_objects(self._out / f"{task}.json", answers)
         if self._is_semantic:
-            rows = [category.as_coco() for category in self._categories]
-            text = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
-            write_text(self._out / "categories.json", text)
+            write_categories(self._out, self._categories)
         if self._photos > 1 and self._sheet:
             pictures, captions = zip(*self._sheet, strict=True)
             sheet = draw.contact_sheet(pictures, captions, height=SHEET_HEIGHT)

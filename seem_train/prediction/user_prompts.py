@@ -47,6 +47,9 @@ def read_prompts(size: Size, prompts: Prompts) -> list[UserPrompt]:
     merged = [UserPrompt()] * counts.pop()
     for objects in read.values():
         merged = [one.plus(other) for one, other in zip(merged, objects, strict=True)]
+    for one in merged:
+        one.positive.check(*size)
+        one.negative.check(*size)
     return merged
 
 
@@ -84,20 +87,20 @@ def _texts(value: object, _size: Size) -> list[UserPrompt]:
     return [UserPrompt(text) for text in texts]
 
 
-def _points(value: object, size: Size) -> list[UserPrompt]:
+def _points(value: object, _size: Size) -> list[UserPrompt]:
     depth = _depth(value)
     groups = [[value]] if depth == 1 else [value] if depth == 2 else _items("points", value)
     found = []
     for group in groups:
         signs: tuple[list[XY], list[XY]] = [], []
         for point in () if group is None else _items("points", group):
-            x, y, is_for = _vertex("point", point, size)
+            x, y, is_for = _vertex("point", point)
             signs[not is_for].append((x, y))
         found.append(UserPrompt(positive=Marks(points=signs[0]), negative=Marks(points=signs[1])))
     return found
 
 
-def _boxes(value: object, size: Size) -> list[UserPrompt]:
+def _boxes(value: object, _size: Size) -> list[UserPrompt]:
     found = []
     for box in [value] if _depth(value) == 1 else _items("boxes", value):
         if box is None:
@@ -107,11 +110,6 @@ def _boxes(value: object, size: Size) -> list[UserPrompt]:
         if len(numbers) != 4:
             raise UserError(f"box {tuple(numbers)}: give left, top, right, bottom")
         left, top, right, bottom = numbers
-        if left >= right or top >= bottom or left >= size[1] or top >= size[0] or right <= 0 or bottom <= 0:
-            raise UserError(
-                f"box ({left:g}, {top:g}, {right:g}, {bottom:g}) holds no pixel of the image, which is "
-                f"{size[1]} × {size[0]}; give left, top, right, bottom"
-            )
         found.append(UserPrompt(positive=Marks(boxes=[(left, top, right, bottom)])))
     return found
 
@@ -131,7 +129,7 @@ def _stroke(entry: object, size: Size) -> UserPrompt:
         return UserPrompt(positive=Marks(masks=[_mask(entry, size)]))
     signs: tuple[list[list[XY]], list[list[XY]]] = [], []
     for line in [entry] if _depth(entry) == 2 else _items("stroke", entry):
-        vertices = [_vertex("stroke", vertex, size) for vertex in _items("stroke", line)]
+        vertices = [_vertex("stroke", vertex) for vertex in _items("stroke", line)]
         if vertices:
             signs[not vertices[0][2]].append([(x, y) for x, y, _ in vertices])
     return UserPrompt(positive=Marks(strokes=signs[0]), negative=Marks(strokes=signs[1]))
@@ -162,16 +160,12 @@ def _references(value: object, _size: Size) -> list[UserPrompt]:
 # Shapes. -------------------------------------------------------------------------------------------------
 
 
-def _vertex(what: str, point: object, size: Size) -> tuple[float, float, bool]:
+def _vertex(what: str, point: object) -> tuple[float, float, bool]:
     """x, y and whether it is for the object."""
     numbers = _numbers(what, point)
     if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
         raise UserError(f"{what} {tuple(numbers)}: give (x, y), or (x, y, 0) for what the object is not")
     x, y = numbers[:2]
-    if not (0 <= x < size[1] and 0 <= y < size[0]):
-        raise UserError(
-            f"{what} ({x:g}, {y:g}) lies outside the image, which is {size[1]} × {size[0]} pixels"
-        )
     return x, y, len(numbers) == 2 or bool(numbers[2])
 
 

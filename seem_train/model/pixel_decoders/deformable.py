@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seem_train.model.config import PixelDecoderConfig
-from seem_train.model.layers import NormedConv, sine_position
+from seem_train.model.layers import Encoder, NormedConv, sine_position
 
 POINTS = 4  #: sampling points of a head on one level
 LEVELS = ("res5", "res4", "res3")  #: in the order of the official `input_proj`, coarse to fine
@@ -92,22 +92,16 @@ class DeformableEncoderLayer(nn.Module):
         return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
 
 
-class _Encoder(nn.Module):
-    def __init__(self, config: PixelDecoderConfig, levels: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            DeformableEncoderLayer(config.conv_dim, config.heads, levels, config.ffn_dim)
-            for _ in range(config.encoder_layers)
-        )
-
-
 class _Transformer(nn.Module):
     """All levels as one sequence, coarse to fine, through the encoder and back into maps."""
 
     def __init__(self, config: PixelDecoderConfig) -> None:
         super().__init__()
         self.level_embed = nn.Parameter(torch.randn(len(LEVELS), config.conv_dim))
-        self.encoder = _Encoder(config, len(LEVELS))
+        self.encoder = Encoder(
+            DeformableEncoderLayer(config.conv_dim, config.heads, len(LEVELS), config.ffn_dim)
+            for _ in range(config.encoder_layers)
+        )
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
@@ -120,8 +114,7 @@ class _Transformer(nn.Module):
             ]
         )
         places = torch.cat([_pixel_centres(height, width, device) for height, width in sizes])
-        for layer in self.encoder.layers:
-            x = layer(x, position, places, sizes)
+        x = self.encoder(x, position, places, sizes)
         parts = x.split([height * width for height, width in sizes], dim=1)
         return [part.transpose(1, 2).unflatten(2, size) for part, size in zip(parts, sizes, strict=True)]
 

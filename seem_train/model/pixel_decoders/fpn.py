@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seem_train.model.attention import Attention
 from seem_train.model.config import PixelDecoderConfig
-from seem_train.model.layers import NormedConv, sine_position
+from seem_train.model.layers import Encoder, NormedConv, sine_position
 
 
 class EncoderLayer(nn.Module):
@@ -28,27 +28,6 @@ class EncoderLayer(nn.Module):
         return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
 
 
-class _Encoder(nn.Module):
-    def __init__(self, config: PixelDecoderConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            EncoderLayer(config.conv_dim, config.heads, config.ffn_dim) for _ in range(config.encoder_layers)
-        )
-
-
-class _Transformer(nn.Module):
-    """Exists for the official names ``transformer.encoder.layers``."""
-
-    def __init__(self, config: PixelDecoderConfig) -> None:
-        super().__init__()
-        self.encoder = _Encoder(config)
-
-    def forward(self, x: Tensor, position: Tensor) -> Tensor:
-        for layer in self.encoder.layers:
-            x = layer(x, position)
-        return x
-
-
 class FPNPixelDecoder(nn.Module):
     """res2…res5 to mask features [B, mask_dim, H/4, W/4] and levels [B, conv_dim, …] of strides 32, 16, 8.
 
@@ -59,7 +38,8 @@ class FPNPixelDecoder(nn.Module):
         super().__init__()
         dim = config.conv_dim
         self.input_proj = nn.Conv2d(channels["res5"], dim, 1)
-        self.transformer = _Transformer(config)
+        layers = [EncoderLayer(dim, config.heads, config.ffn_dim) for _ in range(config.encoder_layers)]
+        self.transformer = nn.ModuleDict({"encoder": Encoder(layers)})
         self.layer_4 = NormedConv(dim, dim, 3)
         self.adapter_3, self.layer_3 = NormedConv(channels["res4"], dim, 1), NormedConv(dim, dim, 3)
         self.adapter_2, self.layer_2 = NormedConv(channels["res3"], dim, 1), NormedConv(dim, dim, 3)
@@ -71,7 +51,7 @@ class FPNPixelDecoder(nn.Module):
         x = self.input_proj(coarsest)
         _, dim, height, width = x.shape
         position = sine_position(height, width, dim, x.device).flatten(1).T[None]
-        x = self.transformer(x.flatten(2).transpose(1, 2), position.to(x.dtype))
+        x = self.transformer["encoder"](x.flatten(2).transpose(1, 2), position.to(x.dtype))
         return x.transpose(1, 2).unflatten(2, (height, width))
 
     def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from seem_data.layout import DataError
 from seem_data.writers import MarkedSegment, WrittenPhoto, open_writer
-from seem_train.errors import UserError
+from seem_train.errors import told_by_data
 from seem_train.prediction.answers import Objects, Panoptic, Prediction, Semantic
 from seem_train.prediction.predictor import UNNAMED
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
@@ -52,13 +50,13 @@ class Proposals:
             UserError: the photo cannot be read again, or nothing be written.
         """
         height, width = answer.size
-        with _as_user_errors():
+        with told_by_data():
             asked = read_prompts(answer.size, self._prompts) if asked_for else []
             segments = marked_segments(answer, self._categories, asked)
             self._writer.add(WrittenPhoto(name, (width, height), photo), segments)
 
     def close(self) -> None:
-        with _as_user_errors():
+        with told_by_data():
             self._writer.close()
 
 
@@ -109,11 +107,3 @@ def _spelled(prompt: UserPrompt) -> str:
         said += [f"{sign}box {','.join(f'{side:g}' for side in box)}" for box in marks.boxes]
         said += [f"{sign}stroke" for _ in marks.strokes] + [f"{sign}mask" for _ in marks.masks]
     return "; ".join(said + ["reference"] * (prompt.reference is not None))
-
-
-@contextmanager
-def _as_user_errors() -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        raise UserError(str(error)) from None

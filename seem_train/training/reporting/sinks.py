@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from seem_data.common.files import write_text
+from seem_data.common.files import write_json, write_text
 from seem_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class WeightsAndBiases:
         if step <= self._sent.get(what, -1):
             return False
         self._sent[what] = step
-        write_text(self._file, json.dumps(self._sent) + "\n")
+        write_json(self._file, self._sent, indent=None)
         return True
 
     def close(self) -> None:
