@@ -39,10 +39,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """
-    Raises:
-        UserError: it cannot be made, e.g. since a file is in its way.
-    """
+    """Raises UserError: it cannot be made, e.g. since a file is in its way."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

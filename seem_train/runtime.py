@@ -135,10 +135,7 @@ def start(device: str = "auto", precision: str = "auto", deterministic: bool = F
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """
-    Raises:
-        UserError: a kind of device that is not known here, or one that is not there.
-    """
+    """Raises UserError: a kind of device that is not known here, or one that is not there."""
     if name == "mps":
         raise UserError("--device mps: nothing here was tested on Apple's GPUs; use --device cpu")
     if name not in DEVICES:
@@ -156,10 +153,7 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """
-    Raises:
-        UserError: a precision that is not known here, or that the device does not have.
-    """
+    """Raises UserError: a precision that is not known here, or that the device does not have."""
     if name not in ("auto", *get_args(Precision)):
         raise UserError(f"precision {name!r}: there are auto, {', '.join(get_args(Precision))}")
     if name == "auto":

@@ -12,10 +12,7 @@ from seem_train.weights.checkpoints import find_weights
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """
-    Raises:
-        UserError: with what all the checks found.
-    """
+    """Raises UserError: with what all the checks found."""
     found = []
     for check in checks:
         try:
@@ -38,9 +35,6 @@ def check_model(named: str) -> None:
 
 
 def check_dataset(folder: Path, split: str) -> None:
-    """
-    Raises:
-        UserError: it is no dataset, or has no such split.
-    """
+    """Raises UserError: it is no dataset, or has no such split."""
     with told_by_data():
         Dataset(folder).split(split)

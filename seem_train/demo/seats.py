@@ -66,10 +66,7 @@ class Seats:
         self.leave(oldest.id)
 
     def take(self, session: DemoSession) -> Seat:
-        """
-        Raises:
-            AllTakenError: all are in use.
-        """
+        """Raises AllTakenError: all are in use."""
         self.check_room()
         seat = Seat(session, self._clock())
         self._seats[seat.id] = seat

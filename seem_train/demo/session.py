@@ -247,10 +247,7 @@ class DemoSession:
         return changed
 
     def rename(self, id_: int, name: str) -> DemoObject:
-        """
-        Raises:
-            UserError: the name is empty, or there is no such object.
-        """
+        """Raises UserError: the name is empty, or there is no such object."""
         name = " ".join(name.split())
         if not name:
             raise UserError("an object needs a name, such as 'mug'")
@@ -261,10 +258,7 @@ class DemoSession:
         return changed
 
     def delete(self, id_: int) -> None:
-        """
-        Raises:
-            UserError: there is no such object.
-        """
+        """Raises UserError: there is no such object."""
         self._get(id_)
         self._history.add(self.state.without([id_]))
 

@@ -112,10 +112,7 @@ def evaluate(
 
 
 def check_tasks(tasks: Sequence[str]) -> None:
-    """
-    Raises:
-        UserError: one is unknown, or there is none.
-    """
+    """Raises UserError: one is unknown, or there is none."""
     if unknown := [task for task in tasks if task not in TASKS] or ([] if tasks else ["none"]):
         raise UserError(f"tasks: {', '.join(unknown)} asked for; there are {', '.join(TASKS)}")
 

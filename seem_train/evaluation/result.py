@@ -195,10 +195,7 @@ class Earlier:
 
 
 def read_earlier(file: Path) -> Earlier:
-    """
-    Raises:
-        UserError: the file cannot be read, or is no evaluation.json.
-    """
+    """Raises UserError: the file cannot be read, or is no evaluation.json."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         headline = {str(name): _known(str(name), value) for name, value in data["headline"].items()}

@@ -13,10 +13,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def check_target(out: Path, form: str) -> None:
-    """
-    Raises:
-        UserError: the ending is of no file of weights, or the graphs' format is unknown.
-    """
+    """Raises UserError: the ending is of no file of weights, or the graphs' format is unknown."""
     if out.suffix and out.suffix not in FILES:
         raise UserError(f"--out {out}: give a file {' or '.join(FILES)} for weights, or a folder for graphs")
     if form not in FORMATS:

@@ -160,10 +160,7 @@ def damage(folder: Path) -> str:
 
 
 def load(folder: Path) -> Checkpoint:
-    """
-    Raises:
-        UserError: the folder is no checkpoint, or is damaged.
-    """
+    """Raises UserError: the folder is no checkpoint, or is damaged."""
     advice = "name another checkpoint, or start anew with --resume never and another --out"
     if wrong := damage(folder):
         raise UserError(f"{wrong}; {advice}")

@@ -43,10 +43,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
 
 
 def read_card(folder: Path) -> Card:
-    """
-    Raises:
-        UserError: the file is missing or not as `Card` describes it.
-    """
+    """Raises UserError: the file is missing or not as `Card` describes it."""
     path = folder / CARD
     try:
         return card_of(path.read_bytes(), str(path))

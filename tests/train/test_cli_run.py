@@ -82,7 +82,7 @@ def test_json_has_rows_on_standard_output_and_words_beside_it(dataset: Path, tmp
         (["--backbone-stages", "5", "--strategy", "adapter"], "stages of this backbone are 1 to 4"),
         (["--model", "focal-xl"], "focal-xl"),
         (["--weights", "missing.pt"], "missing.pt does not exist"),
-        (["--freeze", "decoder"], "leaves nothing to train"),
+        (["--freeze", "decoder,pixel-decoder"], "leaves nothing to train"),
     ],
 )
 def test_mistakes_end_in_one_sentence_and_status_2(

@@ -19,10 +19,7 @@ class RequestError(Exception):
 
 
 async def read_bytes(request: Request, most: int) -> bytes:
-    """
-    Raises:
-        RequestError: it is longer than that; no more is read.
-    """
+    """Raises RequestError: it is longer than that; no more is read."""
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most:
         raise _too_long(most)
@@ -35,10 +32,7 @@ async def read_bytes(request: Request, most: int) -> bytes:
 
 
 async def read_json(request: Request, kind: type[Body], most: int) -> Body:
-    """
-    Raises:
-        RequestError: it is too long, no JSON, or of another form.
-    """
+    """Raises RequestError: it is too long, no JSON, or of another form."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
         raise RequestError(
@@ -65,10 +59,7 @@ def _with_integers(value: object) -> object:
 
 
 def query_int(request: Request, name: str, low: int, high: int) -> int | None:
-    """
-    Raises:
-        RequestError: it is no whole number, or out of bounds.
-    """
+    """Raises RequestError: it is no whole number, or out of bounds."""
     text = request.query_params.get(name)
     if text is None:
         return None
@@ -76,10 +67,7 @@ def query_int(request: Request, name: str, low: int, high: int) -> int | None:
 
 
 def whole(text: str, name: str, low: int, high: int) -> int:
-    """
-    Raises:
-        RequestError: it is no whole number, or out of bounds.
-    """
+    """Raises RequestError: it is no whole number, or out of bounds."""
     plain = text.isascii() and text.isdigit() and len(text) <= 10
     if not plain or not low <= int(text) <= high:
         raise RequestError(422, f"{name}={text!r}: must be a whole number from {low} to {high}")

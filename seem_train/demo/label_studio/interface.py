@@ -36,10 +36,7 @@ class Interface:
 
 
 def read_interface(config: str) -> Interface:
-    """
-    Raises:
-        UserError: it is no XML, or has no image or no control that a mask could be given to.
-    """
+    """Raises UserError: it is no XML, or has no image or no control that a mask could be given to."""
     try:
         root = ElementTree.fromstring(config)
     except Exception as error:  # of the parser, or of defusedxml, which refuses entities

@@ -32,10 +32,7 @@ class StudioPhotos:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     def fetch(self, named: str) -> bytes:
-        """
-        Raises:
-            UserError: it lies elsewhere, or cannot be had.
-        """
+        """Raises UserError: it lies elsewhere, or cannot be had."""
         if named.startswith("data:"):
             return self._held(named)
         if named in self._kept:

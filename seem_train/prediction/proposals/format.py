@@ -9,9 +9,8 @@ from seem_train.errors import UserError
 
 
 def check_format(name: str, folder: Path) -> None:
-    """
-    Raises:
-        UserError: there is no such format, or its folder holds something, which may be corrected by now.
+    """Raises UserError: there is no such format, or its folder holds something, which may be corrected by
+    now.
     """
     if name not in FORMATS:
         raise UserError(f"--as {name!r}: there are {', '.join(FORMATS)}")
