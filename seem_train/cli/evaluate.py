@@ -210,7 +210,7 @@ def _write(out: Path, findings: Findings, images: SegmentationSet) -> None:
 
 
 def _print(findings: Findings, out: Path | None) -> None:
-    console, result, against = _console(), findings.result, findings.against
+    console, result, against = PlainConsole(), findings.result, findings.against
     console.print(_class_table(result))
     if against is not None and against.differences:
         tell(f"note: {against.name} was measured otherwise: {'; '.join(against.differences)}")
@@ -273,7 +273,3 @@ def _headline_table(headline: Mapping[str, float | None], base: Comparison | Non
             cells = [shown_number(name, base.headline.get(name)), *cells, gain]
         table.add_row(name, *cells)
     return table
-
-
-def _console() -> PlainConsole:
-    return PlainConsole()

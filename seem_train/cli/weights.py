@@ -73,7 +73,7 @@ def models(as_json: AsJson = False) -> None:
         size = f"{row['bytes'] / 1e6:.0f}" if row["bytes"] else ""
         table.add_row(row["name"], *counts, f"{row['gflops_512']:.0f}", row["checkpoint"] or "none", size)
     tell("millions of parameters; GFLOPs for one 512 × 512 image (samvit pads to 1024)")
-    _console().print(table)
+    PlainConsole(soft_wrap=True).print(table)
 
 
 @weights.command("list")
@@ -142,7 +142,7 @@ def inspect(file: File, as_json: AsJson = False) -> None:
         tell(f"categories ({len(card.categories)}): {', '.join(row['name'] for row in card.categories)}")
         size = card.photo_size or "not said"
         tell(f"photos: shorter side {size}; made of {card.strategy}, step {card.step:,}")
-    _console().print(_table(report))
+    PlainConsole(soft_wrap=True).print(_table(report))
 
 
 @weights.command()
@@ -264,10 +264,6 @@ def _table(report: Report) -> Table:
             shown.append("…")
         table.add_row(what, str(len(names)), "\n".join(shown if what != "matched" else []))
     return table
-
-
-def _console() -> PlainConsole:
-    return PlainConsole(soft_wrap=True)
 
 
 def _megabytes(size: int | None) -> str:

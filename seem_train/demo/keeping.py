@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class KeptFolder:
         number = 1
         while True:
             stem = wanted.stem if number == 1 else f"{wanted.stem}-{number}"
-            there = [p for p in self.folder.glob(f"{_escaped(stem)}.*") if p.name != CATEGORIES]
+            there = [p for p in self.folder.glob(f"{glob.escape(stem)}.*") if p.name != CATEGORIES]
             same = self.folder / f"{stem}{ending}"
             if not there or (same.is_file() and same.read_bytes() == session.content):
                 return same.name
@@ -105,7 +106,3 @@ def safe_name(name: str) -> str:
     last = PurePosixPath(name.replace("\\", "/")).name
     safe = re.sub(r"[^\w .()+-]", "_", last).strip(". ")
     return safe[-120:] or "photo"
-
-
-def _escaped(stem: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", stem)

@@ -9,8 +9,7 @@ from pathlib import Path
 from seem_train.config import EvalTask
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
-from seem_train.evaluation.plain import Plain
-from seem_train.evaluation.result import EvaluationResult, gains, read_earlier
+from seem_train.evaluation.result import EvaluationResult, Plain, gains, read_earlier
 from seem_train.runtime import Runtime
 from seem_train.weights.opening import OpenModel, open_base, open_model
 

@@ -6,13 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from seem_data.layout import CategoryRow
 from seem_train.errors import UserError
-from seem_train.evaluation.plain import Plain, plain
 from seem_train.evaluation.tasks import TASKS
 from seem_train.metrics import (
     GroundingResult,
@@ -26,6 +25,8 @@ from seem_train.model.postprocess import PanopticSegment
 
 FORMAT = 1
 Headline: TypeAlias = "dict[str, float | None]"
+Score: TypeAlias = PanopticScores | SemanticResult | InstanceResult | GroundingResult | InteractiveResult
+Plain: TypeAlias = dict[str, Any]  #: of JSON
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,46 @@ class EvaluationResult:
             "per_class": self.per_class(),
             "per_image": [asdict(score) for score in self.per_image],
         }
+
+
+def plain(score: Score) -> Plain:
+    """All numbers of a task, None where there was nothing to measure.
+
+    The metrics themselves keep the values of the tools that they equal: 0 of panopticapi, −1 of pycocotools.
+    """
+    numbers = asdict(score)
+    if isinstance(score, PanopticScores):
+        means = {name: _quality(numbers[name]) for name in ("all", "things", "stuff")}
+        return numbers | means | {"per_class": {i: _quality(row) for i, row in numbers["per_class"].items()}}
+    if isinstance(score, InstanceResult):
+        return {name: _defined(value) for name, value in numbers.items()}
+    if isinstance(score, SemanticResult):
+        return numbers if any(value is not None for value in score.recall) else _only(numbers, "images")
+    if isinstance(score, GroundingResult):
+        return numbers if score.phrases else _only(numbers, "phrases")
+    return numbers if score.objects else _only(numbers, "failures", "objects", "max_clicks")
+
+
+def _quality(row: Plain) -> Plain:
+    return row if row["categories"] else _only(row, "categories")
+
+
+def _only(numbers: Plain, *counts: str) -> Plain:
+    """Where there was nothing to measure: None for every number that is no count."""
+    return {name: value if name in counts else _nothing(value) for name, value in numbers.items()}
+
+
+def _nothing(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _nothing(inner) for name, inner in value.items()}
+    return [_nothing(inner) for inner in value] if isinstance(value, list) else None
+
+
+def _defined(value: object) -> object:
+    """With None for pycocotools' −1."""
+    if isinstance(value, dict):
+        return {name: _defined(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and value < 0 else value
 
 
 def fewer_is_better(name: str) -> bool:

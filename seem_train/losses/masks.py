@@ -78,11 +78,8 @@ def _at_points(logits: Tensor, points: Tensor, targets: Tensor, rows: Tensor) ->
     with torch.no_grad():
         truth = sample_masks(targets, rows, points)
     values = sample_maps(logits[:, None].float(), points)[:, 0]
-    return _bce(values, truth), _dice(values, truth)
-
-
-def _bce(logits: Tensor, truth: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
+    bce = F.binary_cross_entropy_with_logits(values, truth, reduction="none").mean(1)
+    return bce, _dice(values, truth)
 
 
 def _dice(logits: Tensor, truth: Tensor) -> Tensor:

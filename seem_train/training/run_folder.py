@@ -65,7 +65,7 @@ def choose(config: Config) -> Place:
     strategy = "full" if whole else ALIASES.get(config.strategy.name, config.strategy.name)
     first = Path("runs") / f"{Path(config.data.dataset).resolve().name}-{strategy}"
     number, folder = 1, first
-    while _holds_run(folder) and (run.resume == "never" or _finished(folder)):
+    while _holds_run(folder) and (run.resume == "never" or read_summary(folder).get("finished")):
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return _continued(folder, config)
@@ -110,10 +110,6 @@ def _start_anew(folder: Path) -> str:
 
 def _holds_run(folder: Path) -> bool:
     return (folder / CONFIG).exists() or (folder / LAST).exists()
-
-
-def _finished(folder: Path) -> bool:
-    return bool(read_summary(folder).get("finished"))
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

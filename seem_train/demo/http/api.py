@@ -18,7 +18,7 @@ from starlette.responses import Response
 from seem_data import __version__
 from seem_train.demo import saving, wire
 from seem_train.demo.asking import NothingFoundError
-from seem_train.demo.http.bodies import RequestError, query_int, read_bytes, read_json, whole
+from seem_train.demo.http.bodies import RequestError, json_response, query_int, read_bytes, read_json, whole
 from seem_train.demo.objects import DemoObject
 from seem_train.demo.photos import SHOWN
 from seem_train.demo.seats import Seat
@@ -54,17 +54,13 @@ def place_of(request: Request) -> Workplace:
     return request.app.state.workplace
 
 
-def answer(value: msgspec.Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
 # ── the model, the photos ──────────────────────────────────────────────────────────────────────────────
 
 
 async def about(request: Request) -> Response:
     offer = place_of(request).offer
     predictor = offer.model.predictor
-    return answer(
+    return json_response(
         wire.About(
             model=offer.model.name,
             base=offer.base.name if offer.base else None,
@@ -82,7 +78,7 @@ async def about(request: Request) -> Response:
 
 async def album(request: Request) -> Response:
     photos = place_of(request).offer.album
-    return answer(wire.AlbumReply(photos.rows(), photos.looked_at))
+    return json_response(wire.AlbumReply(photos.rows(), photos.looked_at))
 
 
 async def open_photo(request: Request) -> Response:
@@ -90,7 +86,7 @@ async def open_photo(request: Request) -> Response:
     name = request.query_params.get("name", "photo")[:200] or "photo"
     place.seats.check_room()
     content = await read_bytes(request, place.offer.limits.body)
-    return answer(place.status(await place.seat(content, name)), 201)
+    return json_response(place.status(await place.seat(content, name)), 201)
 
 
 async def open_from_album(request: Request) -> Response:
@@ -101,7 +97,7 @@ async def open_from_album(request: Request) -> Response:
         what = "no photo is left" if choice.number is None else f"there is no photo {choice.number}"
         raise RequestError(404, f"{what} in the folder of --images")
     name, content = found
-    return answer(place.status(await place.seat(content, name)), 201)
+    return json_response(place.status(await place.seat(content, name)), 201)
 
 
 async def status(request: Request) -> Response:
@@ -112,7 +108,7 @@ async def status(request: Request) -> Response:
     while now == before and now.state in ("waiting", "looking") and time.monotonic() < until:
         await asyncio.sleep(0.05)
         now = place.status(seat)
-    return answer(now)
+    return json_response(now)
 
 
 async def leave(request: Request) -> Response:
@@ -131,7 +127,7 @@ async def reference(request: Request) -> Response:
     content = await read_bytes(request, place.offer.limits.body)
     async with seat.lock:
         height, width = await place.apart(partial(seat.session.set_reference, content))
-    return answer(wire.ReferenceRow(width, height))
+    return json_response(wire.ReferenceRow(width, height))
 
 
 # ── objects ────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,7 +137,7 @@ async def objects(request: Request) -> Response:
     seat, longest = _seat(request), _longest(request)
     async with seat.lock:
         table = await place_of(request).apart(partial(_table, seat.session, longest, None))
-    return answer(table)
+    return json_response(table)
 
 
 async def prompt(request: Request) -> Response:
@@ -160,7 +156,7 @@ async def compare(request: Request) -> Response:
     async with seat.lock:
         done = await place.ask(seat, seat.session.compare)
         rows = await place.apart(lambda: [one.row(longest) for one in done.result])
-    return answer(wire.Table(rows, False, False, [], _timing(done, start)))
+    return json_response(wire.Table(rows, False, False, [], _timing(done, start)))
 
 
 async def edit(request: Request) -> Response:
@@ -217,7 +213,7 @@ async def keep(request: Request) -> Response:
     async with seat.lock:
         photo_file, annotation = await place.apart(partial(kept.keep, seat.session))
     folder = kept.folder
-    return answer(
+    return json_response(
         wire.Kept(
             photo=str(photo_file),
             annotation=str(annotation),
@@ -270,7 +266,7 @@ async def _by_model(request: Request, work: Callable[[DemoSession], Any]) -> Res
     if seat.embed_ms is None and seat.error is None:
         seat.embed_ms = seat.session.look_ms
     table.timing, table.not_found = _timing(done, start), done.result
-    return answer(table)
+    return json_response(table)
 
 
 async def _by_hand(request: Request, work: Callable[[DemoSession], Any]) -> Response:
@@ -285,7 +281,7 @@ async def _by_hand(request: Request, work: Callable[[DemoSession], Any]) -> Resp
     async with seat.lock:
         table = await place.apart(do)
     table.timing = wire.Timing(0.0, 0.0, round((time.perf_counter() - start) * 1000, 2))
-    return answer(table)
+    return json_response(table)
 
 
 def _timing(done: WorkResult[Any], start: float) -> wire.Timing:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from seem_train.demo.http import api, openapi
-from seem_train.demo.http.bodies import RequestError
+from seem_train.demo.http.bodies import RequestError, json_response
 from seem_train.demo.http.guard import Guard
 from seem_train.demo.seats import AllTakenError
 from seem_train.demo.session import NoSuchObjectError
@@ -35,10 +34,10 @@ def make_app(offer: Offer, token: str | None = None, more: tuple[BaseRoute, ...]
         token: asked of all requests but those for the page itself; None: only this machine is answered.
         more: further routes.
     """
-    description = msgspec.json.encode(openapi.document(api.OPERATIONS, offer.limits))
+    description = openapi.document(api.OPERATIONS, offer.limits)
 
     async def describe(_: Request) -> Response:
-        return Response(description, media_type="application/json")
+        return json_response(description)
 
     async def index(_: Request) -> Response:
         return FileResponse(PAGE / "index.html")
@@ -75,7 +74,7 @@ def make_app(offer: Offer, token: str | None = None, more: tuple[BaseRoute, ...]
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(ProblemReply(text)), status, headers, "application/json")
+    return json_response(ProblemReply(text), status, headers)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""What is in a request: bytes up to a bound, and JSON of a known type."""
+"""What is in requests, bytes up to a bound and JSON of a known type; and JSON for an answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 
 Body = TypeVar("Body")
 
@@ -16,6 +17,10 @@ class RequestError(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status, self.reason = status, reason
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
 async def read_bytes(request: Request, most: int) -> bytes:

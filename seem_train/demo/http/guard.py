@@ -12,11 +12,10 @@ import binascii
 import hmac
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seem_train.demo.http.bodies import json_response
 from seem_train.demo.wire import ProblemReply
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
@@ -57,8 +56,7 @@ class Guard:
             return
         status, text = reason
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        response = Response(msgspec.json.encode(ProblemReply(text)), status, headers, "application/json")
-        await response(scope, receive, send_with_headers)
+        await json_response(ProblemReply(text), status, headers)(scope, receive, send_with_headers)
 
     def _reason(self, scope: Scope) -> tuple[int, str] | None:
         """Why a request is refused: its status and a sentence."""

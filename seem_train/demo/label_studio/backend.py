@@ -21,7 +21,7 @@ from starlette.routing import Route
 from seem_data.writers import MarkedSegment, WrittenPhoto, labelstudio
 from seem_train.demo import masks
 from seem_train.demo.asking import NothingFoundError
-from seem_train.demo.http.bodies import RequestError, read_json
+from seem_train.demo.http.bodies import RequestError, json_response, read_json
 from seem_train.demo.label_studio.interface import Interface, read_interface
 from seem_train.demo.label_studio.marks import prompt_of
 from seem_train.demo.label_studio.photos import StudioPhotos
@@ -62,7 +62,7 @@ def routes(photos: StudioPhotos) -> tuple[Route, ...]:
 
 
 async def _health(_: Request) -> Response:
-    return _json({"status": "UP", "model_class": "seem-tools"})
+    return json_response({"status": "UP", "model_class": "seem-tools"})
 
 
 async def _setup(request: Request) -> Response:
@@ -70,7 +70,7 @@ async def _setup(request: Request) -> Response:
     body = await read_json(request, Setup, place.offer.limits.json)
     if body.schema:
         read_interface(body.schema)
-    return _json({"model_version": place.offer.model.name})
+    return json_response({"model_version": place.offer.model.name})
 
 
 async def _predict(photos: StudioPhotos, request: Request) -> Response:
@@ -88,7 +88,7 @@ async def _predict(photos: StudioPhotos, request: Request) -> Response:
         session = await place.apart(partial(_session, place, photos, task, interface))
         work = partial(_asked, session, drawn, interface) if drawn else partial(_all, session, interface)
         results.append(await _answer(place, session, interface, work))
-    return _json({"results": results, "model_version": place.offer.model.name})
+    return json_response({"results": results, "model_version": place.offer.model.name})
 
 
 def _session(place: Workplace, photos: StudioPhotos, task: Fields, interface: Interface) -> DemoSession:
@@ -141,7 +141,3 @@ def _prediction(session: DemoSession, interface: Interface, found: list[DemoObje
         "score": round(sum(scores) / len(scores), 4) if scores else 0.0,
         "model_version": version,
     }
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
