@@ -122,18 +122,11 @@ def _offer(chosen: DemoOptions, photos: list[Path]) -> Offer:
 
 
 def _limits(chosen: DemoOptions) -> Limits:
-    from dataclasses import replace
-
     from seem_train.demo.limits import Limits
 
-    limits = Limits()
-    if chosen.max_sessions is not None:
-        limits = replace(limits, sessions=chosen.max_sessions)
-    if chosen.max_pixels is not None:
-        limits = replace(limits, pixels=chosen.max_pixels)
-    if chosen.memory is not None:
-        limits = replace(limits, embedded=int(chosen.memory * 2**30))
-    return limits
+    memory = None if chosen.memory is None else int(chosen.memory * 2**30)
+    given = {"sessions": chosen.max_sessions, "pixels": chosen.max_pixels, "embedded": memory}
+    return Limits(**{name: most for name, most in given.items() if most is not None})
 
 
 def _models(chosen: DemoOptions, limits: Limits) -> tuple[DemoModel, DemoModel | None]:

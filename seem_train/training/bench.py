@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,6 +46,7 @@ class Setting:
     threads: int | None = None
 
 
+Timed = Callable[[str], AbstractContextManager[object]]  #: of a part, by its name
 Build = Callable[[SEEM, Sequence[str], Runtime], tuple[TrainingStep, torch.optim.Optimizer]]
 
 
@@ -122,6 +123,10 @@ def ours(model: SEEM, names: Sequence[str], runtime: Runtime) -> tuple[TrainingS
     return step, optim.build_optimizer(optim.parameter_groups(model, 1e-4, 0.05, {"backbone": 0.1}))
 
 
+def _untimed(_part: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
 def measure(setting: Setting) -> BenchFigures:
     """How a training step does on this machine."""
     bench = Bench(setting, ours)
@@ -130,15 +135,19 @@ def measure(setting: Setting) -> BenchFigures:
     return bench.end()
 
 
-def take(step: TrainingStep, optimizer: torch.optim.Optimizer, batch: Batch, number: int) -> None:
+def take(
+    step: TrainingStep, optimizer: torch.optim.Optimizer, batch: Batch, number: int, timed: Timed = _untimed
+) -> None:
     """One optimizer step, as the trainer takes it."""
     optimizer.zero_grad(set_to_none=True)
-    loss, _ = step(batch, step.count(batch), StepDraws(0, number))
-    loss.backward()
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = optim.clip_gradients(trained, 5.0)
-    torch.stack([loss.detach(), norm]).tolist()
-    optimizer.step()
+    with timed("forward"):
+        loss, _ = step(batch, step.count(batch), StepDraws(0, number))
+    with timed("backward"):
+        loss.backward()
+    with timed("optimizer"):
+        norm = optim.clip_gradients([p for g in optimizer.param_groups for p in g["params"]], 5.0)
+        torch.stack([loss.detach(), norm]).tolist()
+        optimizer.step()
 
 
 def _prepare_texts(step: TrainingStep, batches: list[Batch]) -> float:
@@ -243,14 +252,7 @@ def _parts(
     ):
         handles += _watch(module, name, timed)
     for number, batch in enumerate(batches):
-        optimizer.zero_grad(set_to_none=True)
-        with timed("forward"):
-            loss, _ = step(batch, step.count(batch), StepDraws(0, number))
-        with timed("backward"):
-            loss.backward()
-        with timed("optimizer"):
-            optim.clip_gradients([p for g in optimizer.param_groups for p in g["params"]], 5.0)
-            optimizer.step()
+        take(step, optimizer, batch, number, timed)
     for handle in handles:
         handle.remove()
     mean = {name: seconds / len(batches) for name, seconds in spent.items()}
@@ -259,10 +261,8 @@ def _parts(
     return mean
 
 
-def _watch(
-    module: nn.Module, name: str, timed: Callable[[str], AbstractContextManager[None]]
-) -> list[RemovableHandle]:
-    running: list[AbstractContextManager[None]] = []
+def _watch(module: nn.Module, name: str, timed: Timed) -> list[RemovableHandle]:
+    running: list[AbstractContextManager[object]] = []
 
     def before(*_: object) -> None:
         running.append(timed(name))
