@@ -40,8 +40,7 @@ def evaluate(
     """Score a model on a split of a dataset.
 
     Args:
-        model: a run or adapter folder, a file of weights, the name of a model, or a model, which stays on its
-            device.
+        model: run or adapter folder, a file of weights, a model's name, or a model, which stays where it is.
         dataset: folder that `seem_data.build` wrote.
         tasks: some of "panoptic", "semantic", "instance", "grounding" and "interactive".
         size: shorter side of the photos; default: the run's, else the original's (800, phrases 512).
@@ -76,9 +75,9 @@ def evaluate(
             all_sentences=all_sentences,
             limit=limit,
         )
-        written = None if predictions is None else Path(predictions)
+        out = None if predictions is None else Path(predictions)
         return scoring.evaluate(
-            opened.model, images, tasks, settings, runtime=runtime, predictions=written, progress=progress
+            opened.model, images, tasks, settings, runtime=runtime, predictions=out, progress=progress
         )
 
 

@@ -120,8 +120,7 @@ class PromptDecoder(nn.Module):
             positive: [1, S] bool, false for what the object is not.
             queries: [K, n] int64, learned queries for each of K objects, drawn below Q.
             previous: [1, K, 8·h, 8·w] mask logits of the last round; zeros in the first.
-            memories: [L, M] int64, ascending, the object that each memory carries, drawn below K; −1 in the
-                first round.
+            memories: [L, M] int64, ascending, the object each carries, drawn below K; −1 in the first round.
 
         Returns:
             text_similarity [Q, N], by which a text's mask is chosen: the query where it is greatest;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,10 +109,7 @@ def prepare(
     if config.run.compile:
         model.backbone.compile()
         model.pixel_decoder.compile()
-    multipliers = {"backbone": config.optim.backbone_lr, "language": config.optim.language_lr}
-    groups = optim.parameter_groups(
-        model, config.optim.lr, config.optim.weight_decay, multipliers, config.optim.decay_rule
-    )
+    groups = _groups(config, model)
     freezing.check_trainable(model, declared, [name for group in groups for name in group["names"]])
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
@@ -130,15 +127,7 @@ def prepare(
         train_set=train_set,
         val_set=val_set,
         model=model,
-        step_module=TrainingStep(
-            model,
-            criterion(config),
-            train_set.names,
-            data.tasks,
-            data.refine_rounds,
-            runtime.autocast,
-            mean_template=data.template == "mean",
-        ),
+        step_module=_step(config, runtime, model, train_set.names),
         optimizer=optim.build_optimizer(groups, config.optim.betas),
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]
         order=order,
@@ -147,6 +136,25 @@ def prepare(
         trained=trained,
         ema=optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
         data_sha256=fingerprints(train_set, val_set) if runtime.is_main and log.folder is not None else {},
+    )
+
+
+def _groups(config: Config, model: SEEM) -> list[optim.ParameterGroup]:
+    chosen = config.optim
+    multipliers = {"backbone": chosen.backbone_lr, "language": chosen.language_lr}
+    return optim.parameter_groups(model, chosen.lr, chosen.weight_decay, multipliers, chosen.decay_rule)
+
+
+def _step(config: Config, runtime: Runtime, model: SEEM, names: Sequence[str]) -> TrainingStep:
+    data = config.data
+    return TrainingStep(
+        model,
+        criterion(config),
+        names,
+        data.tasks,
+        data.refine_rounds,
+        runtime.autocast,
+        mean_template=data.template == "mean",
     )
 
 
