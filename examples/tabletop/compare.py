@@ -29,6 +29,9 @@ STRATEGIES = (
     "from scratch",
 )
 REFERENCE = "full"
+#: Only the trunk has learned something, from ImageNet: everything is trained, at rates for that.
+SCRATCH = ("--model", "seem-tiny", "--weights", "random", "--strategy", "full", "--unfreeze", "language")
+SCRATCH += ("--size", "256", "--lr", "1e-3", "--set", "optim.backbone_lr=0.3", "--set", "optim.language_lr=1")
 METRICS = ("PQ", "PQ things", "cIoU", "NoC@0.5", "NoC@0.85", "IoU@1")
 SETTINGS = Path(__file__).with_name("compare.yaml")
 
