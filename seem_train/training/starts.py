@@ -74,10 +74,12 @@ def said(config: Config, whole: bool, weights: str) -> str | None:
 
     Args:
         whole: every weight is trained, since nothing was learned yet.
-        weights: the file or folder that the run starts from.
+        weights: the file or folder that the run starts from; empty: none.
     """
     if whole:
         return _listed("nothing", FROM_NOTHING, config)
+    if not weights and strategies.find(config.strategy.name).decoder != "trained":
+        return "adapters on random weights learn little: --strategy full trains them all"
     if Path(weights) in SHIPPED.values():
         return _listed(Path(weights).stem, _from_small(config), config)
     return None

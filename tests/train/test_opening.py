@@ -300,6 +300,8 @@ def test_a_start_from_the_small_model_has_its_defaults(folder: Path) -> None:  #
     changed = starts.said(named, whole=False, weights=str(shipped))
     assert changed == said.replace("size 256, ", "", 1), "what the user has set is none"
     assert starts.said(config, whole=False, weights="elsewhere.pt") is None
+    unwise = starts.said(config, whole=False, weights="")
+    assert unwise == "adapters on random weights learn little: --strategy full trains them all"
     whole = resolve(None, ["strategy.name=full"], {"data.dataset": "kitchen"}, starts.beneath)
     assert (whole.optim.lr, whole.optim.backbone_lr) == (5e-4, 0.3)
     longer = resolve(None, ["run.epochs=9"], {"data.dataset": "kitchen"}, starts.beneath)
