@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TypeAlias, TypedDict, overload
 
 from seem_data.common.colors import Color
-from seem_data.problems import DataError, Problem, a_few, attempt, did_you_mean
+from seem_data.problems import DataError, Problem, a_few, attempt, did_you_mean, fault
 
-Fault: TypeAlias = Callable[[str, str, str, str], None]  #: code, where, message, remedy
+Tell: TypeAlias = Callable[[str, str, str, str], None]  #: code, where, message, remedy
 
 _KEYS = ("id", "name", "color", "isthing", "supercategory", "aliases", "value")
 _HEX = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
@@ -145,18 +145,16 @@ def load(path: Path) -> Categories:
     try:
         text = path.read_bytes()
         if not text.strip():
-            raise DataError(Problem("no-colour-map", "is empty.", _INIT, str(path)))
+            raise fault("no-colour-map", "is empty.", _INIT, str(path))
         data = json.loads(text, object_pairs_hook=unique)  # UTF-16, too: PowerShell's > writes that
     except FileNotFoundError:
-        raise DataError(Problem("no-colour-map", "there is no such file.", _INIT, str(path))) from None
+        raise fault("no-colour-map", "there is no such file.", _INIT, str(path)) from None
     except OSError as error:
         remedy = "Name the colour map's JSON file with --colors."
-        raise DataError(
-            Problem("unreadable", f"cannot be read ({error.strerror}).", remedy, str(path))
-        ) from None
+        raise fault("unreadable", f"cannot be read ({error.strerror}).", remedy, str(path)) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(
-            Problem("bad-json", f"cannot be read as JSON ({error}).", "Mend or re-export it.", str(path))
+        raise fault(
+            "bad-json", f"cannot be read as JSON ({error}).", "Mend or re-export it.", str(path)
         ) from None
     categories = attempt(problems, parse, data, str(path))
     if problems or categories is None:
@@ -172,14 +170,14 @@ def parse(data: object, file: str = "") -> Categories:
     """
     problems: list[Problem] = []
 
-    def fault(code: str, where: str, message: str, remedy: str) -> None:
+    def tell(code: str, where: str, message: str, remedy: str) -> None:
         problems.append(Problem(code, message, remedy, file, where))
 
-    records = _records(data, fault)
+    records = _records(data, tell)
     colorless = [r for r in records if isinstance(r, dict) and r.get("color") is None]
     if len(colorless) > 1:
         shown = a_few([str(record.get("name")) for record in colorless])
-        fault("no-colors", "", f"gives no colour to {len(colorless)} categories: {shown}.", _INIT)
+        tell("no-colors", "", f"gives no colour to {len(colorless)} categories: {shown}.", _INIT)
         records = [
             {**record, "color": "#ffffff"} if isinstance(record, dict) and record in colorless else record
             for record in records
@@ -187,18 +185,18 @@ def parse(data: object, file: str = "") -> Categories:
     categories = [
         category
         for index, record in enumerate(records)
-        if (category := _category(index, record, fault)) is not None
+        if (category := _category(index, record, tell)) is not None
     ]
     if not problems and not categories:
-        fault("no-categories", "", "holds no category.", "List at least one.")
-    _check_unique(categories, fault, are_colored=len(colorless) < 2)
-    values = _values(records, fault)
+        tell("no-categories", "", "holds no category.", "List at least one.")
+    _check_unique(categories, tell, are_colored=len(colorless) < 2)
+    values = _values(records, tell)
     if problems:
         raise DataError(problems)
     return Categories(categories, values)
 
 
-def _records(data: object, fault: Fault) -> list[object]:
+def _records(data: object, tell: Tell) -> list[object]:
     """Any of the accepted forms as a list of records, all of which have an id if they are records at all."""
     if isinstance(data, dict) and isinstance(data.get("categories"), list):
         data = data["categories"]
@@ -208,7 +206,7 @@ def _records(data: object, fault: Fault) -> list[object]:
             for name, value in data.items()
         ]
     if not isinstance(data, list):
-        fault(
+        tell(
             "bad-colour-map",
             "",
             "is neither a list of categories nor a map of names to colours.",
@@ -223,28 +221,26 @@ def _records(data: object, fault: Fault) -> list[object]:
     ]
 
 
-def _category(index: int, record: object, fault: Fault) -> Category | None:
+def _category(index: int, record: object, tell: Tell) -> Category | None:
     if not isinstance(record, dict):
-        fault(
-            "bad-category", f"[{index}]", f"is {record!r}, not a category.", "Give name, color and isthing."
-        )
+        tell("bad-category", f"[{index}]", f"is {record!r}, not a category.", "Give name, color and isthing.")
         return None
     name = record.get("name")
     where = f"category {name!r}" if isinstance(name, str) and name else f"[{index}]"
     for key in record:
         if key not in _KEYS:
             hint = did_you_mean(str(key), _KEYS) or f"Known keys: {', '.join(_KEYS)}."
-            fault("unknown-key", where, f"has the unknown key {key!r}.", hint)
+            tell("unknown-key", where, f"has the unknown key {key!r}.", hint)
     if not isinstance(name, str) or not name.strip():
-        fault("bad-name", where, f"has the name {name!r}.", "Give a name that is not empty.")
+        tell("bad-name", where, f"has the name {name!r}.", "Give a name that is not empty.")
         return None
     number = record["id"]
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _LARGEST_ID:
-        fault("bad-id", where, f"has the id {number!r}.", "Use a whole number from 0 on, or leave ids out.")
+        tell("bad-id", where, f"has the id {number!r}.", "Use a whole number from 0 on, or leave ids out.")
         number = None
     color = parse_color(record.get("color"))
     if color is None:
-        fault(
+        tell(
             "bad-color",
             where,
             f"has the colour {record.get('color')!r}." if "color" in record else "has no colour.",
@@ -252,7 +248,7 @@ def _category(index: int, record: object, fault: Fault) -> Category | None:
         )
     isthing = record.get("isthing")
     if isthing not in (0, 1, True, False) or isinstance(isthing, float):
-        fault(
+        tell(
             "no-isthing",
             where,
             "does not say whether it is a thing." if isthing is None else f"has isthing {isthing!r}.",
@@ -261,7 +257,7 @@ def _category(index: int, record: object, fault: Fault) -> Category | None:
         isthing = None
     aliases = record.get("aliases", ())
     if not isinstance(aliases, list | tuple) or not all(isinstance(alias, str) for alias in aliases):
-        fault("bad-aliases", where, f"has aliases {aliases!r}.", 'Write e.g. "aliases": ["people", "human"].')
+        tell("bad-aliases", where, f"has aliases {aliases!r}.", 'Write e.g. "aliases": ["people", "human"].')
         aliases = ()
     if number is None or color is None or isthing is None:
         return None
@@ -269,7 +265,7 @@ def _category(index: int, record: object, fault: Fault) -> Category | None:
     return Category(number, name.strip(), color, bool(isthing), str(supercategory), tuple(aliases))
 
 
-def _values(records: list[object], fault: Fault) -> dict[int, str]:
+def _values(records: list[object], tell: Tell) -> dict[int, str]:
     """The names of the categories by their ``"value"``: the number that stands for each in masks."""
     values: dict[int, str] = {}
     for record in records:
@@ -278,9 +274,9 @@ def _values(records: list[object], fault: Fault) -> dict[int, str]:
         value, name = record["value"], str(record.get("name")).strip()
         where = f"category {name!r}"
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
-            fault("bad-value", where, f"has the value {value!r}.", "Use a whole number from 0 to 65535.")
+            tell("bad-value", where, f"has the value {value!r}.", "Use a whole number from 0 to 65535.")
         elif (first := values.setdefault(value, name)) != name:
-            fault("duplicate-value", where, f"has value {value}, as {first!r} has.", "Use each number once.")
+            tell("duplicate-value", where, f"has value {value}, as {first!r} has.", "Use each number once.")
     return values
 
 
@@ -296,7 +292,7 @@ def parse_color(value: object) -> Color | None:
     return value[0], value[1], value[2]
 
 
-def _check_unique(categories: list[Category], fault: Fault, are_colored: bool) -> None:
+def _check_unique(categories: list[Category], tell: Tell, are_colored: bool) -> None:
     """Colours decide categories, ids name them in files, names find them: none may be used twice."""
     ids: dict[int, int] = {}
     names: dict[str, int] = {}
@@ -304,12 +300,12 @@ def _check_unique(categories: list[Category], fault: Fault, are_colored: bool) -
     for index, category in enumerate(categories):
         where = f"category {category.name!r}"
         if category.color == (0, 0, 0):
-            fault("black", where, "is black (0, 0, 0), which means unlabelled.", "Give it another colour.")
+            tell("black", where, "is black (0, 0, 0), which means unlabelled.", "Give it another colour.")
         if (first := ids.setdefault(category.id, index)) != index:
             other = categories[first].name
-            fault("duplicate-id", where, f"has id {category.id}, as {other!r} has.", "Give each its own id.")
+            tell("duplicate-id", where, f"has id {category.id}, as {other!r} has.", "Give each its own id.")
         if are_colored and (first := colors.setdefault(category.color, index)) != index:
-            fault(
+            tell(
                 "duplicate-color",
                 where,
                 f"has colour {list(category.color)}, as {categories[first].name!r} has.",
@@ -318,7 +314,7 @@ def _check_unique(categories: list[Category], fault: Fault, are_colored: bool) -
         for word in (category.name, *category.aliases):
             if (first := names.setdefault(word.casefold().strip(), index)) != index:
                 other = f"id {categories[first].id}"
-                fault(
+                tell(
                     "duplicate-name",
                     where,
                     f"uses the name {word!r}, as {other} does.",

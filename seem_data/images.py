@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from seem_data.limits import DEFAULT_MEGAPIXELS, check_pixels
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, fault
 
 Exif = Literal["applied", "ignored"]
 
@@ -89,7 +89,7 @@ def _prepare(image: Path | bytes, file: str) -> None:
         is_heic = image[4:8] == b"ftyp" and image[8:12] in _HEIC_BRANDS
     if is_heic and not _reads_heic():
         remedy = "pip install 'seem-tools[heic]', or save the photos as JPEG."
-        raise DataError(Problem("heic", "is a HEIC photo, which takes a library more to read.", remedy, file))
+        raise fault("heic", "is a HEIC photo, which takes a library more to read.", remedy, file)
 
 
 @cache
@@ -227,13 +227,11 @@ def _to_rgb(opened: Image.Image, file: str) -> Image.Image:
         return Image.alpha_composite(white, layer).convert("RGB")
     if mode in _PLAIN:
         return opened.convert("RGB")
-    raise DataError(
-        Problem(
-            "image-mode",
-            f"has pixels of mode {mode}, which have no agreed way to 8-bit colours.",
-            "Convert the photo to 8-bit RGB.",
-            file,
-        )
+    raise fault(
+        "image-mode",
+        f"has pixels of mode {mode}, which have no agreed way to 8-bit colours.",
+        "Convert the photo to 8-bit RGB.",
+        file,
     )
 
 
@@ -241,14 +239,12 @@ def _from_16_bit(opened: Image.Image, file: str) -> Image.Image:
     pixels = np.asarray(opened)
     low, high = int(pixels.min()), int(pixels.max())
     if low < 0 or not 4096 <= high <= 65535:
-        raise DataError(
-            Problem(
-                "image-mode",
-                f"is a 16-bit photo with values from {low} to {high}: scaled to 8 bits it would be "
-                f"{'black' if high < 4096 else 'wrong'}.",
-                "Convert it to 8-bit RGB with the contrast you want.",
-                file,
-            )
+        raise fault(
+            "image-mode",
+            f"is a 16-bit photo with values from {low} to {high}: scaled to 8 bits it would be "
+            f"{'black' if high < 4096 else 'wrong'}.",
+            "Convert it to 8-bit RGB with the contrast you want.",
+            file,
         )
     eight_bit = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return Image.fromarray(eight_bit).convert("RGB")
@@ -280,13 +276,11 @@ def as_shown(header: Header, claimed: tuple[int, int] | None, exif: Exif, file: 
     if claimed == header.size(other):
         return other
     width, height = header.size(exif)
-    raise DataError(
-        Problem(
-            "size-mismatch",
-            f"says the photo has {claimed[0]}×{claimed[1]} pixels, but it has {width}×{height}.",
-            "Use the photo that was annotated, or correct the annotation file.",
-            file,
-        )
+    raise fault(
+        "size-mismatch",
+        f"says the photo has {claimed[0]}×{claimed[1]} pixels, but it has {width}×{height}.",
+        "Use the photo that was annotated, or correct the annotation file.",
+        file,
     )
 
 
@@ -314,15 +308,13 @@ def resolve_inside(folder: Path, name: str, start: tuple[str, ...] = ()) -> Path
         elif part not in ("", "."):
             parts.append(part)
     if leaves:
-        raise DataError(
-            Problem(
-                "unsafe-path",
-                f"names the file {name!r}, which lies outside of its folder.",
-                "Write it relative to the photos' folder, or name that folder with --images.",
-            )
+        raise fault(
+            "unsafe-path",
+            f"names the file {name!r}, which lies outside of its folder.",
+            "Write it relative to the photos' folder, or name that folder with --images.",
         )
     if not parts or parts == list(start) or "\0" in name:
-        raise DataError(Problem("bad-path", f"{name!r} names no file.", "Name the photo."))
+        raise fault("bad-path", f"{name!r} names no file.", "Name the photo.")
     path = folder.joinpath(*parts)
     if not name.isascii() and not os.path.isfile(path):  # noqa: PTH113  (false, no error, for impossible names)
         for form in ("NFC", "NFD"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 #: Megapixels of a photo or mask, unless ``--max-megapixels`` says otherwise.
 DEFAULT_MEGAPIXELS = 100.0
@@ -18,11 +18,9 @@ def check_pixels(width: int, height: int, megapixels: float, file: str) -> None:
         DataError: the picture has more than so many megapixels.
     """
     if width * height > megapixels * 1e6:
-        raise DataError(
-            Problem(
-                "image-too-large",
-                f"has {width}×{height} pixels, which is more than {megapixels:g} megapixels.",
-                f"Downscale it, or raise --max-megapixels (up to {MOST_MEGAPIXELS:g}).",
-                file,
-            )
+        raise fault(
+            "image-too-large",
+            f"has {width}×{height} pixels, which is more than {megapixels:g} megapixels.",
+            f"Downscale it, or raise --max-megapixels (up to {MOST_MEGAPIXELS:g}).",
+            file,
         )

@@ -56,6 +56,14 @@ class DataError(Exception):
         return (DataError, (self.problems,))  # the default would pickle the text: workers send problems home
 
 
+def fault(
+    code: str, message: str, remedy: str = "", file: str = "", where: str = "", severity: Severity = "error"
+) -> DataError:
+    """The error of one problem, to be raised; see `Problem`. Of a part of a file, whoever collects it knows
+    file and place."""
+    return DataError(Problem(code, message, remedy, file, where, severity))
+
+
 class collecting:  # no generator, for speed: readers enter one for every object
     """Collect what goes wrong with one object and go on with the next.
 

@@ -11,7 +11,7 @@ from seem_data.common.colors import Color, distinct_colors
 from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise
-from seem_data.problems import DataError, Problem, a_few, collecting
+from seem_data.problems import DataError, Problem, a_few, collecting, fault
 from seem_data.readers import Input, Reader, archive, detect, get
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
@@ -44,7 +44,7 @@ def colour_map(
     problems = [] if problems is None else problems
     if source.images is not None and not source.images.exists():
         message = "there is no such folder."
-        raise DataError(Problem("missing-input", message, "", str(source.images), where="--images"))
+        raise fault("missing-input", message, "", str(source.images), where="--images")
     reader = _reader(source, format)
     if reader is None:
         return described(*labels_of_masks(source, problems), problems)

@@ -12,7 +12,7 @@ from seem_data.building.journal import Entry, Stamp, staged_name
 from seem_data.common.files import sha256
 from seem_data.files import read_regular
 from seem_data.layout import FOLDERS, IMAGES
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, fault
 from seem_data.readers import Item
 
 
@@ -66,13 +66,11 @@ def read(path: Path) -> bytes:
 
 def unreadable(path: Path, error: OSError) -> DataError:
     missing = isinstance(error, FileNotFoundError)
-    return DataError(
-        Problem(
-            "missing-image" if missing else "unreadable",
-            "there is no such file." if missing else f"cannot be read ({error.strerror}).",
-            "Put it there." if missing else "Check its permissions.",
-            str(path),
-        )
+    return fault(
+        "missing-image" if missing else "unreadable",
+        "there is no such file." if missing else f"cannot be read ({error.strerror}).",
+        "Put it there." if missing else "Check its permissions.",
+        str(path),
     )
 
 

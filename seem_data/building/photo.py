@@ -15,7 +15,7 @@ from seem_data.building.key import read, unreadable
 from seem_data.common.files import sha256
 from seem_data.files import OutputError, copy, link_or_copy, write_atomically
 from seem_data.layout import png
-from seem_data.problems import EXIF_ORIENTATION, DataError, Problem
+from seem_data.problems import EXIF_ORIENTATION, Problem, fault
 
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "WEBP": (".webp",)}
 _JPEG_QUALITY = 95
@@ -70,16 +70,14 @@ class InputPhoto:
         file = str(ground.source)
         view = images.as_shown(self._header, ground.size, ground.exif, file)
         if view != self._view and self._header.orientation != 1:
-            raise DataError(
-                Problem(
-                    "turned-mask",
-                    f"was painted on the photo {'upright' if view == 'applied' else 'as stored'}, but the "
-                    f"polygons of {annotation.source.name} were drawn on it "
-                    f"{'upright' if self._view == 'applied' else 'as stored'} (EXIF orientation "
-                    f"{self._header.orientation}).",
-                    "Turn the photo upright in the file, and mask and polygons with it.",
-                    file,
-                )
+            raise fault(
+                "turned-mask",
+                f"was painted on the photo {'upright' if view == 'applied' else 'as stored'}, but the "
+                f"polygons of {annotation.source.name} were drawn on it "
+                f"{'upright' if self._view == 'applied' else 'as stored'} (EXIF orientation "
+                f"{self._header.orientation}).",
+                "Turn the photo upright in the file, and mask and polygons with it.",
+                file,
             )
 
     def small(self) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from seem_data.annotations import UNLABELED, VOID, ImageAnnotation, Region
 from seem_data.building.job import Job, Recipe
-from seem_data.problems import DataError, Problem
+from seem_data.problems import Problem, fault
 
 
 def load(recipe: Recipe, job: Job, problems: list[Problem]) -> tuple[ImageAnnotation, ImageAnnotation | None]:
@@ -21,7 +21,7 @@ def load(recipe: Recipe, job: Job, problems: list[Problem]) -> tuple[ImageAnnota
         return recipe.reader.load(job.item, problems), ground
     assert ground is not None
     if job.main.image is None:
-        raise DataError(Problem("missing-image", "has no photo.", "Name the photos' folder with --images."))
+        raise fault("missing-image", "has no photo.", "Name the photos' folder with --images.")
     return ground, None
 
 

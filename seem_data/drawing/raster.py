@@ -182,13 +182,11 @@ def _filler(options: RasterOptions, categories: Categories, file: str) -> Catego
         return filler
     fault = "is a thing" if filler else "is no category of the colour map"
     stuff = ", ".join(category.name for category in categories if not category.isthing) or "none"
-    raise DataError(
-        Problem(
-            "bad-unlabeled",
-            f"--unlabeled {options.unlabeled!r} {fault}.",
-            f"Use void, nearest or a stuff category ({stuff}).",
-            file,
-        )
+    raise fault(
+        "bad-unlabeled",
+        f"--unlabeled {options.unlabeled!r} {fault}.",
+        f"Use void, nearest or a stuff category ({stuff}).",
+        file,
     )
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from seem_data.categories import Categories
 from seem_data.common.colors import Color
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 try:
     from panopticapi.utils import IdGenerator
 except ImportError as error:
-    raise DataError(
-        Problem(
-            "no-panopticapi",
-            f"panopticapi is missing ({error}).",
-            "Install it with: pip install --no-deps panopticapi-lite",
-        )
+    raise fault(
+        "no-panopticapi",
+        f"panopticapi is missing ({error}).",
+        "Install it with: pip install --no-deps panopticapi-lite",
     ) from None
 
 _REACH = 30  #: how far an instance's channels may lie from its category's colour

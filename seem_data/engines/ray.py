@@ -10,7 +10,7 @@ from typing import Any
 
 from seem_data.engines.settle import settle
 from seem_data.engines.spread import CHUNKS_PER_WORKER, Job, Result, Spread, WorkerDied
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, fault
 
 
 class RayCluster(Spread[object]):
@@ -23,13 +23,11 @@ class RayCluster(Spread[object]):
 
     def __init__(self, address: str | None, workers: int | None) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise DataError(
-                Problem(
-                    "not-installed",
-                    "needs Ray, which is not installed.",
-                    "Install it with: pip install 'seem-tools[ray]'",
-                    where="--engine ray",
-                )
+            raise fault(
+                "not-installed",
+                "needs Ray, which is not installed.",
+                "Install it with: pip install 'seem-tools[ray]'",
+                where="--engine ray",
             )
         self._ray: Any = importlib.import_module("ray")
         self._started_here = not self._ray.is_initialized()
@@ -38,13 +36,11 @@ class RayCluster(Spread[object]):
                 _knock(address)
                 self._ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False)
             except (OSError, ValueError) as error:
-                raise DataError(
-                    Problem(
-                        "no-cluster",
-                        f"no Ray cluster answers at {address!r} ({error}).",
-                        "Start one with 'ray start --head', or leave --ray-address out to use this machine.",
-                        where="--ray-address",
-                    )
+                raise fault(
+                    "no-cluster",
+                    f"no Ray cluster answers at {address!r} ({error}).",
+                    "Start one with 'ray start --head', or leave --ray-address out to use this machine.",
+                    where="--ray-address",
                 ) from error
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self.limit = self.workers * CHUNKS_PER_WORKER

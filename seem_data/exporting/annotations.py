@@ -10,7 +10,7 @@ import shlex
 
 from seem_data.exporting.placing import PlacingJob
 from seem_data.layout import CATEGORIES_JSON, PANOPTIC_JSON, ImageRecord, Split
-from seem_data.problems import DataError, Problem
+from seem_data.problems import Problem, fault
 from seem_data.writers import MarkedSegment, WrittenPhoto, open_writer
 
 
@@ -61,9 +61,7 @@ def _segments(
     if unknown:
         message = f"has a segment of category {min(unknown)}, which {CATEGORIES_JSON} does not list."
         remedy = "Run seem-data validate on the dataset."
-        raise DataError(
-            Problem("unknown-category", message, remedy, str(split.root / PANOPTIC_JSON), image.file_name)
-        )
+        raise fault("unknown-category", message, remedy, str(split.root / PANOPTIC_JSON), image.file_name)
     return [
         MarkedSegment(
             split.categories.by_id[segment.category_id].name,

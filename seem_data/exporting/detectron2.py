@@ -15,7 +15,7 @@ from seem_data.exporting.placing import (
 )
 from seem_data.files import make_folder, write_atomically
 from seem_data.layout import INSTANCES_JSON
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 MODULE = "register.py"
 
@@ -30,7 +30,7 @@ def write(job: PlacingJob) -> list[str]:
     """
     root = job.dataset.root.resolve()
     if not job.dataset.split_names:
-        raise DataError(Problem("no-split", "has no split to export.", "Build it first.", str(root)))
+        raise fault("no-split", "has no split to export.", "Build it first.", str(root))
     module = _REGISTER.replace("NAME = None", f"NAME = {root.name!a}")
     write_atomically(make_folder(job.out) / MODULE, module.encode("ascii"))
     job.write_categories()

@@ -10,7 +10,7 @@ from seem_data.exporting import annotations, coco, detectron2, seem
 from seem_data.exporting.placing import PlacingJob
 from seem_data.files import make_folder, write_atomically
 from seem_data.layout import Dataset
-from seem_data.problems import DataError, Problem, did_you_mean
+from seem_data.problems import DataError, Problem, did_you_mean, fault
 
 TARGETS = ("seem", "detectron2", "coco", "yolo", "labelme")
 WITH_POLYGONS = ("yolo", "labelme")
@@ -110,4 +110,4 @@ def _check_folder(dataset: Dataset, out: Path, mark: Path) -> None:
         )
     if message:
         remedy = "Choose a new or empty folder, or one exported to before."
-        raise DataError(Problem("bad-output", message, remedy, str(out), where="--out"))
+        raise fault("bad-output", message, remedy, str(out), where="--out")

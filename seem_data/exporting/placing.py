@@ -17,7 +17,7 @@ from seem_data.categories import Categories
 from seem_data.encoding.panoptic import look_up
 from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.layout import CATEGORIES_JSON, Dataset, ImageRecord, Split, png, read_json, semantic_ignore
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, fault
 
 #: Words about segments, ``{"raw": …}``, by the ids of image and segment.
 Sentences = dict[tuple[int, int], list[dict[str, str]]]
@@ -75,7 +75,7 @@ class PlacingJob:
 
 def unreadable(path: Path, reason: str) -> DataError:
     remedy = "Run seem-data validate on the dataset first."
-    return DataError(Problem("unreadable", f"cannot be read ({reason}).", remedy, str(path)))
+    return fault("unreadable", f"cannot be read ({reason}).", remedy, str(path))
 
 
 def jpg_name(image: ImageRecord) -> str:

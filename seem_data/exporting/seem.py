@@ -26,7 +26,7 @@ from seem_data.exporting.placing import (
 )
 from seem_data.files import make_folder, write_atomically
 from seem_data.layout import GROUNDING_JSON, INSTANCES_JSON, Split
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 LAUNCHER = "run_seem.py"
 #: The original knows two splits by name.
@@ -45,13 +45,11 @@ def write(job: PlacingJob) -> list[str]:
     """
     names = [name for name in job.dataset.split_names if name in _SPLITS]
     if not names:
-        raise DataError(
-            Problem(
-                "no-split",
-                f"has no train or val split, only {', '.join(job.dataset.split_names) or 'none'}.",
-                "The original SEEM knows these two names only: build with --split train=0.8,val=0.2.",
-                str(job.dataset.root),
-            )
+        raise fault(
+            "no-split",
+            f"has no train or val split, only {', '.join(job.dataset.split_names) or 'none'}.",
+            "The original SEEM knows these two names only: build with --split train=0.8,val=0.2.",
+            str(job.dataset.root),
         )
     write_atomically(make_folder(job.out) / LAUNCHER, _RUN_SEEM.encode())
     job.write_categories()

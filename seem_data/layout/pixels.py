@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seem_data.files import read_regular
 from seem_data.layout import png
 from seem_data.limits import MOST_MEGAPIXELS, check_pixels
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, fault
 
 _RGB = 2  #: PNG's colour type
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
@@ -49,4 +49,4 @@ def read_id_map(path: Path, max_megapixels: float = MOST_MEGAPIXELS) -> NDArray[
 
 
 def _unusable(path: Path, message: str) -> DataError:
-    return DataError(Problem("bad-panoptic-png", message, "Build the dataset again.", str(path)))
+    return fault("bad-panoptic-png", message, "Build the dataset again.", str(path))

@@ -36,7 +36,7 @@ from seem_data.layout.rows import (
     SentenceRow,
     check_name,
 )
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, fault
 
 T = TypeVar("T")
 
@@ -116,13 +116,11 @@ class Split:
             rows = {row.image_id: row for row in file.annotations}
             lost = [image.file_name for image in file.images if image.id not in rows]
             if lost:
-                raise DataError(
-                    Problem(
-                        "image-without-annotation",
-                        f"has no annotation for {len(lost)} image(s), first {lost[0]}.",
-                        "Build the dataset again, or run seem-data validate --fix.",
-                        str(self.root / PANOPTIC_JSON),
-                    )
+                raise fault(
+                    "image-without-annotation",
+                    f"has no annotation for {len(lost)} image(s), first {lost[0]}.",
+                    "Build the dataset again, or run seem-data validate --fix.",
+                    str(self.root / PANOPTIC_JSON),
                 )
             self._check(file, rows)
             self._images = [
@@ -148,13 +146,11 @@ class Split:
 
     def _check_categories(self, used: set[int], path: Path) -> None:
         if strange := sorted(used - self.categories.by_id.keys()):
-            raise DataError(
-                Problem(
-                    "unknown-category",
-                    f"has segments of category {strange[0]}, which {CATEGORIES_JSON} does not list.",
-                    "Build the dataset again, or run seem-data validate.",
-                    str(path),
-                )
+            raise fault(
+                "unknown-category",
+                f"has segments of category {strange[0]}, which {CATEGORIES_JSON} does not list.",
+                "Build the dataset again, or run seem-data validate.",
+                str(path),
             )
 
     def __len__(self) -> int:
@@ -207,8 +203,8 @@ class Split:
             for name in ROW_FILES:
                 fingerprint.add(name, sha256_file(self.root / name))
         except OSError as error:
-            raise DataError(
-                Problem("unreadable", f"cannot be read ({error.strerror}).", "", str(error.filename))
+            raise fault(
+                "unreadable", f"cannot be read ({error.strerror}).", "", str(error.filename)
             ) from None
         return fingerprint.hexdigest()
 
@@ -233,14 +229,11 @@ class Dataset:
         """
         self.root = Path(root)
         if not os.path.isfile(self.root / CATEGORIES_JSON):  # noqa: PTH113  (false for impossible names)
-            raise DataError(
-                Problem(
-                    "no-dataset",
-                    f"is no dataset: there is no {CATEGORIES_JSON} in it.",
-                    "Make one with: seem-data build --colors cats.json --polys annotations/ --out "
-                    f"{self.root}",
-                    str(self.root),
-                )
+            raise fault(
+                "no-dataset",
+                f"is no dataset: there is no {CATEGORIES_JSON} in it.",
+                f"Make one with: seem-data build --colors cats.json --polys annotations/ --out {self.root}",
+                str(self.root),
             )
         self.categories = load_categories(self.root / CATEGORIES_JSON)
 
@@ -257,9 +250,7 @@ class Dataset:
         """
         if name not in self.split_names:
             there = ", ".join(self.split_names) or "none"
-            raise DataError(
-                Problem("no-split", f"has no split {name!r}; there are: {there}.", "", str(self.root))
-            )
+            raise fault("no-split", f"has no split {name!r}; there are: {there}.", "", str(self.root))
         return Split(self.root / name, self.categories)
 
     def info(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import Sentence
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 VERSION = 1
 DATASET_JSON = "dataset.json"
@@ -61,7 +61,7 @@ def check_name(name: str, file: Path) -> None:
     if not is_file_name(name):
         message = f"names the file {name!r}, which is not a name within its folder."
         remedy = "Do not use this dataset unless you know where it comes from; build it again."
-        raise DataError(Problem("unsafe-path", message, remedy, str(file)))
+        raise fault("unsafe-path", message, remedy, str(file))
 
 
 def semantic_ignore(category_count: int) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from seem_data.annotations import ImageAnnotation
-from seem_data.problems import DataError, Problem, did_you_mean
+from seem_data.problems import DataError, Problem, did_you_mean, fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def get(name: str) -> Reader:
     """
     if name not in FORMATS:
         remedy = did_you_mean(name, FORMATS) or f"Use auto, {', '.join(FORMATS)}."
-        raise DataError(Problem("bad-option", f"is {name!r}.", remedy, where="--format"))
+        raise fault("bad-option", f"is {name!r}.", remedy, where="--format")
     return importlib.import_module(f"seem_data.readers.{name}").READER
 
 
@@ -135,7 +135,7 @@ def detect(path: Path) -> Reader:
             and ``--format``.
     """
     if not path.exists():
-        raise DataError(Problem("missing-input", "does not exist.", "Check the path.", str(path)))
+        raise fault("missing-input", "does not exist.", "Check the path.", str(path))
     if packed := archive(path):
         raise DataError(packed)
     found = [reader for reader in all_readers() if reader.recognises(path)]

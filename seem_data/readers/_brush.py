@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seem_data.problems import DataError
+from seem_data.problems import DataError, fault
 from seem_data.readers import _shapes
 
 
@@ -41,7 +41,7 @@ def decode_brush(rle: bytes, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def _bad(message: str) -> DataError:
-    return _shapes.fault("bad-rle", f"has a brush mask that {message}.", "Export it again.")
+    return fault("bad-rle", f"has a brush mask that {message}.", "Export it again.")
 
 
 class _Bits:

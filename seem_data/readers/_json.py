@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input
 from seem_data.readers._lenient import eased, without
 from seem_data.readers._walk import annotation_files, first, read_bytes, some_files
@@ -95,14 +95,12 @@ def decode(
                 )
             return found
     message = str(failure).partition(" - at `$")[0]
-    raise DataError(
-        Problem(
-            "bad-field",
-            f"{message[:1].lower()}{message[1:]}.",
-            "Export the file again, or correct this field.",
-            file,
-            _path_of(failure).lstrip("."),
-        )
+    raise fault(
+        "bad-field",
+        f"{message[:1].lower()}{message[1:]}.",
+        "Export the file again, or correct this field.",
+        file,
+        _path_of(failure).lstrip("."),
     )
 
 
@@ -134,7 +132,7 @@ def _mended(data: bytes, file: str) -> bytes:
         reason, remedy = "is not usable: its lists are nested too deeply", "Export it again."
     except (ValueError, OverflowError) as error:  # lone surrogates, integers of more than 64 bits
         reason, remedy = f"holds text or numbers that cannot be used ({error})", "Export it again."
-    raise DataError(Problem("bad-json", f"{reason}.", remedy, file))
+    raise fault("bad-json", f"{reason}.", remedy, file)
 
 
 def read(path: Path, type: type[T], problems: list[Problem] | None = None) -> T:
@@ -196,7 +194,7 @@ def names_by_id(rows: Iterable[NamedRow]) -> dict[Id, str]:
         if (first := names.setdefault(plain_id(row.id), row.name)) != row.name:
             message = f"has id {row.id!r}, as {first!r} has."
             remedy = "Give each category its own id."
-            raise DataError(Problem("duplicate-category-id", message, remedy, where=f"category {row.name!r}"))
+            raise fault("duplicate-category-id", message, remedy, where=f"category {row.name!r}")
     return names
 
 
@@ -217,7 +215,7 @@ class SharedIds:
         if len(names := self._names.get(plain_id(image_id), [])) > 1:
             message = f"is the id of {' and '.join(map(repr, names[:3]))}; they are left out."
             remedy = "Give each image its own id, and its annotations the same."
-            raise DataError(Problem("duplicate-image-id", message, remedy))
+            raise fault("duplicate-image-id", message, remedy)
 
 
 class _Categories(msgspec.Struct):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seem_data.annotations import Bitmap
 from seem_data.common.colors import Color
 from seem_data.images import SIXTEEN_BIT, Header, opening, read_header, read_rgb
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 #: The drawing order of painted ground: under everything that is drawn.
 GROUND_Z = -(2**31)
@@ -30,13 +30,11 @@ def read_codes(path: Path) -> NDArray[np.int32]:
     """
     header = _exact_header(path)
     if header.mode in SIXTEEN_BIT:
-        raise DataError(
-            Problem(
-                "numbers",
-                "is a mask of 16-bit numbers, which are no colours.",
-                "Say which category each number means, see 'seem-data formats'.",
-                str(path),
-            )
+        raise fault(
+            "numbers",
+            "is a mask of 16-bit numbers, which are no colours.",
+            "Say which category each number means, see 'seem-data formats'.",
+            str(path),
         )
     if header.mode in ("RGBA", "LA", "PA"):
         with opening(path, str(path)) as opened:
@@ -101,22 +99,18 @@ def _exact_header(path: Path) -> Header:
     """
     header = read_header(path)
     if header.format in ("JPEG", "MPO") or path.suffix.lower() not in SUFFIXES:
-        raise DataError(
-            Problem(
-                "lossy-mask",
-                f"is a mask in {header.format} format, which may change the colours of its pixels.",
-                "Paint and save masks as PNG.",
-                str(path),
-            )
+        raise fault(
+            "lossy-mask",
+            f"is a mask in {header.format} format, which may change the colours of its pixels.",
+            "Paint and save masks as PNG.",
+            str(path),
         )
     if header.format == "PNG" and header.mode in ("RGB", "RGBA") and _png_bits(path) == 16:
-        raise DataError(
-            Problem(
-                "deep-mask",
-                "is a mask of 16 bits a colour; reading it as 8 bits would change its colours.",
-                "Save it as PNG of 8 bits a colour.",
-                str(path),
-            )
+        raise fault(
+            "deep-mask",
+            "is a mask of 16 bits a colour; reading it as 8 bits would change its colours.",
+            "Save it as PNG of 8 bits a colour.",
+            str(path),
         )
     return header
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from seem_data import images
-from seem_data.problems import DataError, Problem, a_few
+from seem_data.problems import DataError, Problem, a_few, fault
 from seem_data.readers import Input, Item, _mask_names
 from seem_data.readers._walk import is_file, plain_name, split_by_folder, walk
 
@@ -83,10 +83,10 @@ class Photos:
         if found:
             where = " and ".join(str(path) for path in found[:2])
             message, remedy = f"names the photo {name!r}, which may be {where}.", "Write the path in full."
-            raise DataError(Problem("ambiguous-image", message, remedy))
+            raise fault("ambiguous-image", message, remedy)
         remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
         message = f"names the photo {name!r}, which is not in {self.root}."
-        raise DataError(Problem("missing-image", message, remedy))
+        raise fault("missing-image", message, remedy)
 
     def find_mask(self, name: str, *folders: Path) -> Path:
         """The same of a mask, which is in no folder of photos where another file is called alike.
@@ -134,10 +134,10 @@ class Photos:
             return found[0]
         if found:
             message, remedy = f"may belong to {found[0]} or to {found[1]}.", "Keep photos in like folders."
-            raise DataError(Problem("ambiguous-image", message, remedy, str(path)))
+            raise fault("ambiguous-image", message, remedy, str(path))
         message = f"belongs to no photo: there is no {bare}.jpg or the like in {self.root}."
         remedy = "Put the photo there." if self._chosen else "Name the photos' folder with --images."
-        raise DataError(Problem("missing-image", message, remedy, str(path)))
+        raise fault("missing-image", message, remedy, str(path))
 
     def _inside(self, folder: Path, name: str) -> Path | None:
         """The photo at `folder`/`name` where that exists; it may climb, but not out of the photos' folder."""

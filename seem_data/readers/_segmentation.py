@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 from seem_data.readers import _shapes
 
 
@@ -32,20 +32,18 @@ def parts_of(
         DataError: there is none, or none that encloses an area.
     """
     if not segmentation:
-        raise DataError(
-            Problem(
-                "no-segmentation",
-                "has no segmentation (a box, keypoints or a caption alone) and is left out.",
-                "Draw its outline if it should be learnt.",
-                severity="warning",
-            )
+        raise fault(
+            "no-segmentation",
+            "has no segmentation (a box, keypoints or a caption alone) and is left out.",
+            "Draw its outline if it should be learnt.",
+            severity="warning",
         )
     if isinstance(segmentation, RunLengthRow):
         return (_shapes.bitmap(_decoded(segmentation, size)),)
     rows = segmentation if isinstance(segmentation[0], list) else [list(segmentation)]
     lines: list[list[object]] = [row for row in rows if isinstance(row, list)]
     if len(lines) < len(rows):
-        raise _shapes.fault("bad-field", "mixes polygons and numbers.", "Export it again.")
+        raise fault("bad-field", "mixes polygons and numbers.", "Export it again.")
     if len(lines) == 1:
         return (Polygon(_ring(lines[0])),)
     if all(map(_is_point, lines)):  # one polygon, written as points
@@ -67,7 +65,7 @@ def _ring(line: list[object]) -> Ring:
 def _decoded(rle: RunLengthRow, size: tuple[int, int] | None) -> NDArray[np.bool_]:
     height, width = rle.size
     if size is not None and size != (width, height):
-        raise _shapes.fault(
+        raise fault(
             "bad-mask-size",
             f"has a mask of {width}×{height} pixels, but the image has {size[0]}×{size[1]}.",
             "Export the annotations again.",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
 from seem_data.images import opening
-from seem_data.problems import DataError, Problem, Severity
+from seem_data.problems import DataError, Problem, Severity, fault
 
 Line = TypeVar("Line")
 
@@ -28,15 +28,10 @@ _CLOSED = 0.05
 _MOST_PIXELS = 2**28
 
 
-def fault(code: str, message: str, remedy: str) -> DataError:
-    """What is wrong with one shape; the reader adds file and place."""
-    return DataError(Problem(code, message, remedy))
-
-
 def no_area(kind: str) -> DataError:
     """A shape that is left out because it is a line or points; no mistake of the user's."""
-    return DataError(
-        Problem("no-area", f"is of kind {kind}, which encloses no area, and is left out.", severity="warning")
+    return fault(
+        "no-area", f"is of kind {kind}, which encloses no area, and is left out.", severity="warning"
     )
 
 

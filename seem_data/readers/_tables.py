@@ -17,7 +17,7 @@ import msgspec
 
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.common.colors import Color
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 from seem_data.readers import _walk
 
 CITYSCAPES = (
@@ -149,7 +149,7 @@ def _of_roboflow(path: Path) -> NameTable:
                 numbers[number] = name
     if not numbers:
         message = "names no category: it needs lines such as '1, cat'."
-        raise DataError(Problem("bad-table", message, "Export the dataset again.", str(path)))
+        raise fault("bad-table", message, "Export the dataset again.", str(path))
     return NameTable(numbers)
 
 

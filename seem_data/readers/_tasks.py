@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import msgspec
 
 from seem_data import images
-from seem_data.problems import DataError, Problem, a_few, collecting
+from seem_data.problems import DataError, Problem, a_few, collecting, fault
 from seem_data.readers import _json, _photos, _shapes
 from seem_data.readers._json import Id
 from seem_data.readers._lenient import Needed
@@ -125,7 +125,7 @@ def _of_annotation(raw: msgspec.Raw, shown: str) -> Task:
     task = _json.decode(raw, _Synchronised, shown).task
     if not isinstance(task, Task):
         message = "is an annotation that does not hold its task, so that its photo is not known."
-        raise DataError(Problem("no-task", message, "Export the project as JSON."))
+        raise fault("no-task", message, "Export the project as JSON.")
     return Task(task.data, [_json.decode(raw, Annotation, shown, [])], None, task.file_upload, task.id)
 
 
@@ -170,11 +170,11 @@ def chosen(task: Task, annotator: str | None, place: _shapes.ShapePlace) -> Anno
         if not theirs:
             by = a_few(sorted({_called(row) for row in done}))
             message = f"is a task that {annotator!r} did not annotate, but {by}; it is left out."
-            raise DataError(Problem("other-annotator", message, "", severity="warning"))
+            raise fault("other-annotator", message, "", severity="warning")
         done = theirs
     if not done:
         message = "is a task without annotation, and is left out."
-        raise DataError(Problem("not-annotated", message, severity="warning"))
+        raise fault("not-annotated", message, severity="warning")
     marked = [row for row in done if row.result]
     best = max(marked or done, key=lambda row: (bool(row.ground_truth), row.time))
     if len(done) > 1 and marked:
@@ -223,7 +223,7 @@ def photos_of(
             failures.insert(0, error)
     if not pictures:
         message, remedy = "does not name its photo.", 'Export with "data" and its address.'
-        raise failures[-1] if failures else DataError(Problem("no-image-path", message, remedy))
+        raise failures[-1] if failures else fault("no-image-path", message, remedy)
     return [(pictures[key], tags) for key, tags in _shown_by(list(pictures), to_names).items()]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from seem_data.files import read_regular
 from seem_data.layout import CATEGORIES_JSON, DATASET_JSON, JOURNAL, ROW_FILES, SPLITS
 from seem_data.layout import FOLDER as BUILD
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, fault
 from seem_data.readers import Input
 from seem_data.splits.plan import SPLIT_SYNONYMS
 
@@ -43,25 +43,21 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            Problem(
-                "bad-encoding",
-                f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}).",
-                "Save it with UTF-8 encoding.",
-                str(path),
-            )
+        raise fault(
+            "bad-encoding",
+            f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}).",
+            "Save it with UTF-8 encoding.",
+            str(path),
         ) from None
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
-    return DataError(
-        Problem(
-            "unreadable",
-            f"cannot be read ({reason}).",
-            "Check that it is there and that you may read it.",
-            str(path),
-        )
+    return fault(
+        "unreadable",
+        f"cannot be read ({reason}).",
+        "Check that it is there and that you may read it.",
+        str(path),
     )
 
 

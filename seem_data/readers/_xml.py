@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 
 
 def elements(path: Path, *paths: str) -> Iterator[tuple[str, Element]]:
@@ -46,7 +46,7 @@ def elements(path: Path, *paths: str) -> Iterator[tuple[str, Element]]:
         reason, remedy = f"is XML that is not read ({error})", "Export it again as plain UTF-8."
     else:
         return
-    raise DataError(Problem("bad-xml", f"{reason}.", remedy, str(path)))
+    raise fault("bad-xml", f"{reason}.", remedy, str(path))
 
 
 def head(path: Path) -> str:

@@ -22,7 +22,7 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
-from seem_data.problems import Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number, Said
 from seem_data.readers._lenient import Needed
@@ -107,7 +107,7 @@ class Coco:
             with collecting(problems, shown, f"annotations[{index}]"):
                 image_id = _json.plain_id(_json.decode(raw, _Head, shown).image_id)
                 if image_id not in known:
-                    raise _shapes.fault(
+                    raise fault(
                         "unknown-image",
                         f"is of image {image_id!r}, which 'images' does not list.",
                         "List the image or delete the annotation.",
@@ -176,7 +176,7 @@ def _region(
 ) -> Region:
     label = names.get(_json.plain_id(row.category_id))
     if label is None:
-        raise _shapes.fault(
+        raise fault(
             "unknown-category-id",
             f"has category_id {row.category_id!r}, which 'categories' does not list.",
             "Add the category or correct the id.",

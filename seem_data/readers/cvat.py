@@ -24,7 +24,7 @@ from xml.etree.ElementTree import Element
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import DataError, Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _xml
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
@@ -90,7 +90,7 @@ class Cvat:
                     with collecting(problems, str(path), f"track {element.get('id', '')}"):
                         if not frame.isdecimal():
                             message = f"has a {child.tag} of frame {frame!r}, which is no number."
-                            raise _shapes.fault("bad-number", message, "Export it again.")
+                            raise fault("bad-number", message, "Export it again.")
                         for key in ("label", "group_id"):
                             child.attrib.setdefault(key, element.get(key, ""))
                         frames[int(frame[:9])].append(_shape(child, texts))
@@ -114,12 +114,10 @@ class Cvat:
                 return photos.find(name, path.parent / "images")
             except DataError:
                 continue
-        raise DataError(
-            Problem(
-                "missing-image",
-                f"has shapes, but there is no picture frame_{frame:06d}.png of this frame.",
-                "Export the task with its images, or extract the video's frames under these names.",
-            )
+        raise fault(
+            "missing-image",
+            f"has shapes, but there is no picture frame_{frame:06d}.png of this frame.",
+            "Export the task with its images, or extract the video's frames under these names.",
         )
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
@@ -218,7 +216,7 @@ def _points(text: str) -> list[list[float]]:
     try:
         return [[float(number) for number in point.split(",")] for point in text.strip("; \n").split(";")]
     except ValueError:
-        raise _shapes.fault(
+        raise fault(
             "bad-points", f"has points that are no numbers: {text[:40]!r}.", "Export it again."
         ) from None
 
@@ -230,9 +228,7 @@ def _number(shape: _Shape, key: str, default: str = "", most: float = 1e9) -> fl
     except ValueError:
         number = float("nan")
     if not abs(number) <= most:
-        raise _shapes.fault(
-            "bad-number", f"has {key} {text!r}, which is no usable number.", "Export it again."
-        )
+        raise fault("bad-number", f"has {key} {text!r}, which is no usable number.", "Export it again.")
     return number
 
 

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region
-from seem_data.problems import Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
@@ -149,7 +149,7 @@ def _region(row: _Annotation, payload: _Payload, place: _shapes.ShapePlace) -> R
     number = _json.plain_id(row.label_id) if row.label_id is not None else None
     if number is not None and not (isinstance(number, int) and 0 <= number < len(payload.names)):
         message = f"has label_id {number!r}, but there are {len(payload.names)} labels."
-        raise _shapes.fault("unknown-category-id", message, "Add the label or correct the id.")
+        raise fault("unknown-category-id", message, "Add the label or correct the id.")
     return Region(
         payload.names[number] if isinstance(number, int) else "",
         parts,

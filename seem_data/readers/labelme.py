@@ -25,7 +25,7 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence, sentences_of
 from seem_data.images import read_header
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import DataError, Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
@@ -100,9 +100,7 @@ class LabelMe:
             return photos.find(name, path.parent, photos.root / inner.parent)
         with collecting([]):  # the photo that is called like the file
             return photos.find_like(path, inner.with_suffix(""))
-        raise DataError(
-            Problem("no-image-path", "does not name its photo.", 'Add "imagePath".', where="imagePath")
-        )
+        raise fault("no-image-path", "does not name its photo.", 'Add "imagePath".', where="imagePath")
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, Path)
@@ -122,9 +120,7 @@ class LabelMe:
 
 def _no_labelme() -> DataError:
     """A JSON of another kind among the annotations, such as the colour map."""
-    return DataError(
-        Problem("other-json", "has no 'shapes', is no LabelMe file, and is left out.", severity="note")
-    )
+    return fault("other-json", "has no 'shapes', is no LabelMe file, and is left out.", severity="note")
 
 
 def _embedded(raw: msgspec.Raw, shown: str) -> bytes:
@@ -157,17 +153,17 @@ def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
         if None not in (cx, cy, x, y):
             radius = dist((cx, cy), (x, y))  # pyright: ignore[reportArgumentType]
             return _shapes.ellipse(cx, cy, radius, radius)  # pyright: ignore[reportArgumentType]
-        raise _shapes.fault("not-finite", "has a centre or rim that is not finite.", "Draw it again.")
+        raise fault("not-finite", "has a centre or rim that is not finite.", "Draw it again.")
     if kind == "mask" and points and shape.mask:
         left, top = points[0]
         if left is None or top is None or max(abs(left), abs(top)) > 2**31:
-            raise _shapes.fault("not-finite", "has a mask without a finite place.", "Paint it again.")
+            raise fault("not-finite", "has a mask without a finite place.", "Paint it again.")
         return _shapes.bitmap(_shapes.from_png(_shapes.from_base64(shape.mask)), int(left), int(top))
     if kind == "linestrip":
         return _shapes.outline(points, kind, place)
     if kind in ("line", "point", "points"):
         raise _shapes.no_area(kind)
-    raise _shapes.fault(
+    raise fault(
         "bad-shape",
         f"is a {kind!r} with {len(points)} point{'' if len(points) == 1 else 's'}"
         f"{' and no mask' if kind == 'mask' and not shape.mask else ''}, which cannot be read.",

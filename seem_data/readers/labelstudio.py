@@ -28,7 +28,7 @@ import numpy as np
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, sentences_of
 from seem_data.images import opening, read_header
-from seem_data.problems import Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _tasks
 from seem_data.readers._brush import decode_brush
 from seem_data.readers._json import Id, Number
@@ -183,12 +183,12 @@ def _shape_of(rows: list[_Result]) -> tuple[_Result, _Value] | None:
         return None
     if rows[0].kind in ("keypoint", "vector"):
         raise _shapes.no_area(rows[0].kind)
-    raise _shapes.fault("no-shape", f"is of type {others[0]!r} and has no shape.", "Draw it, or delete it.")
+    raise fault("no-shape", f"is of type {others[0]!r} and has no shape.", "Draw it, or delete it.")
 
 
 def _region(shape: _Result, value: _Value, rows: list[_Result], size: tuple[int, int], where: str) -> Region:
     if shape.image_rotation:
-        raise _shapes.fault(
+        raise fault(
             "turned-photo",
             f"was drawn while the photo was turned by {shape.image_rotation:g}° in Label Studio.",
             "Turn the photo itself and draw the region again.",
@@ -209,7 +209,7 @@ def _region(shape: _Result, value: _Value, rows: list[_Result], size: tuple[int,
     labels = list(dict.fromkeys(labels or choices)) or [""]
     if len(labels) > 1:
         message = f"has the labels {', '.join(labels)} where one belongs."
-        raise _shapes.fault("no-label", message, "Give it exactly one label.")
+        raise fault("no-label", message, "Give it exactly one label.")
     return Region(labels[0], (part,), sentences=sentences_of(sentences), where=where)
 
 
@@ -217,7 +217,7 @@ def _part(kind: str, value: _Value, size: tuple[int, int]) -> Polygon | Bitmap:
     width, height = size
     if value.rle is not None:
         if not all(0 <= byte < 256 for byte in value.rle):
-            raise _shapes.fault("bad-rle", "has a brush mask of no bytes.", "Export it again.")
+            raise fault("bad-rle", "has a brush mask of no bytes.", "Export it again.")
         return _shapes.bitmap(decode_brush(bytes(value.rle), height, width))
     if value.imageDataURL is not None:
         return _bitmask(value.imageDataURL, width, height)
@@ -238,7 +238,7 @@ def _bitmask(address: str, width: int, height: int) -> Bitmap:
             message = (
                 f"has a mask of {opened.width}×{opened.height} pixels, but the photo has {width}×{height}."
             )
-            raise _shapes.fault("bad-mask-size", message, "Export the annotations again.")
+            raise fault("bad-mask-size", message, "Export the annotations again.")
         pixels = np.asarray(opened.convert("RGBA"))
     return _shapes.bitmap((pixels[..., 3] > 0) & (pixels[..., :3] > 0).any(axis=2))
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.layout import GROUNDING_JSON, IMAGES, read_grounding
-from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _walk
+from seem_data.problems import Problem, collecting, fault
+from seem_data.readers import Input, Item, _json, _paint, _photos, _walk
 from seem_data.readers._json import Id, Said
 from seem_data.readers._lenient import Needed
 
@@ -124,7 +124,7 @@ class PanopticDocument:
                     photo = photos.find(photo_name, path.parent, but=mask)
                     name = photos.name_of(photo)
                 elif photo_names:
-                    raise _shapes.fault(
+                    raise fault(
                         "unknown-image",
                         f"is of image {row.image_id!r}, which 'images' does not list.",
                         "List the image or delete the annotation.",
@@ -150,10 +150,10 @@ class PanopticDocument:
             where = f"segment {segment.id}"
             with collecting(problems, str(mask), where):
                 if segment.id not in there:
-                    raise _shapes.fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
+                    raise fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
                 label = names.get(_json.plain_id(segment.category_id))
                 if label is None:
-                    raise _shapes.fault(
+                    raise fault(
                         "unknown-category-id",
                         f"has category_id {segment.category_id!r}, which 'categories' does not list.",
                         "Add the category or correct the id.",

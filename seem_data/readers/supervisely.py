@@ -21,7 +21,7 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
@@ -128,7 +128,7 @@ def _part(row: _Object, place: _shapes.ShapePlace) -> Polygon | Bitmap:
         return _shapes.outline(row.points.exterior, kind, place)
     if kind in ("point", "graph", "cuboid", "cuboid_2d", "any_geometry"):
         raise _shapes.no_area(kind)
-    raise _shapes.fault(
+    raise fault(
         "bad-shape",
         f"is of kind {kind!r} without the fields it needs, or of a kind that is not read.",
         "Use polygon, bitmap or rectangle.",
@@ -141,7 +141,7 @@ def _unpacked(text: str) -> bytes:
         unpacker = zlib.decompressobj()
         return unpacker.decompress(data, 2**26)  # a packed PNG does not shrink further: a bomb would
     except zlib.error as error:
-        raise _shapes.fault(
+        raise fault(
             "bad-mask", f"has a bitmap that cannot be unpacked ({error}).", "Export it again."
         ) from None
 

@@ -25,7 +25,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number, text_of
 from seem_data.readers._lenient import Needed
@@ -231,7 +231,7 @@ def _rows_of_csv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, byt
     try:
         rows = list(csv.DictReader(lines))
     except csv.Error as error:
-        raise DataError(Problem("bad-csv", f"is no CSV ({error}).", "Export it again.", shown)) from None
+        raise fault("bad-csv", f"is no CSV ({error}).", "Export it again.", shown) from None
     for row in rows:
         where = f"line {row.get('region_id') or row.get('metadata_id') or len(regions) + 1}"
         with collecting(problems, shown, where):
@@ -327,7 +327,7 @@ def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon:
     if kind in ("polygon", "polyline", "extreme_rect"):
         xs, ys = shape.all_points_x, shape.all_points_y
         if len(xs) != len(ys):
-            raise _shapes.fault("bad-points", f"has {len(xs)} x but {len(ys)} y.", "Draw it again.")
+            raise fault("bad-points", f"has {len(xs)} x but {len(ys)} y.", "Draw it again.")
         points = list(zip(xs, ys, strict=True))
         if kind == "polyline" and (len(points) < 4 or points[0] != points[-1]):
             return _shapes.outline(points, kind, place)
@@ -350,7 +350,7 @@ def _finite(shape: _Shape, *keys: str) -> list[float]:
     values = [getattr(shape, key) for key in keys]
     if None in values:
         key = keys[values.index(None)]
-        raise _shapes.fault("not-finite", f"is a {shape.name} without finite {key}.", "Draw it again.")
+        raise fault("not-finite", f"is a {shape.name} without finite {key}.", "Draw it again.")
     return values
 
 

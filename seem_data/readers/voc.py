@@ -25,8 +25,8 @@ import numpy as np
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.common.colors import Color
 from seem_data.images import read_header
-from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Input, Item, _json, _paint, _photos, _shapes, _tables, _walk, _xml
+from seem_data.problems import Problem, collecting, fault
+from seem_data.readers import Input, Item, _json, _paint, _photos, _tables, _walk, _xml
 
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
             "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
@@ -59,13 +59,11 @@ class Voc:
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         roots = list(_roots(source.polys)) if source.polys.is_dir() else []
         if not roots:
-            raise DataError(
-                Problem(
-                    "no-segmentation",
-                    "has no folder SegmentationClass; VOC's boxes do not tell which pixels are meant.",
-                    "Name the folder that holds SegmentationClass and JPEGImages.",
-                    str(source.polys),
-                )
+            raise fault(
+                "no-segmentation",
+                "has no folder SegmentationClass; VOC's boxes do not tell which pixels are meant.",
+                "Name the folder that holds SegmentationClass and JPEGImages.",
+                str(source.polys),
             )
         for root in roots:
             with collecting(problems, str(root)):
@@ -99,13 +97,11 @@ class Voc:
         for file in item.files[1:]:
             objects = _read_objects(file)
             if objects.shape != values.shape:
-                raise DataError(
-                    Problem(
-                        "size-mismatch",
-                        f"has {objects.shape[1]}×{objects.shape[0]} pixels, but {painted} {width}×{height}.",
-                        "Export both again.",
-                        str(file),
-                    )
+                raise fault(
+                    "size-mismatch",
+                    f"has {objects.shape[1]}×{objects.shape[0]} pixels, but {painted} {width}×{height}.",
+                    "Export both again.",
+                    str(file),
                 )
             if lost := int(((objects > 0) & (values == 0)).sum()):
                 message = (
@@ -128,13 +124,11 @@ def _item(
     classes = _folder(root, _CLASS_FOLDERS) / f"{stem}.png"
     photo = photos.find_like(classes, Path(stem))
     if not _walk.is_file(classes):
-        raise DataError(
-            Problem(
-                "no-mask",
-                f"is listed, but there is no {classes}.",
-                "Paint it, or take it off the list.",
-                severity="warning",
-            )
+        raise fault(
+            "no-mask",
+            f"is listed, but there is no {classes}.",
+            "Paint it, or take it off the list.",
+            severity="warning",
         )
     objects = _folder(root, _OBJECT_FOLDERS) / classes.name
     files = (classes, objects) if _walk.is_file(objects) else (classes,)
@@ -190,7 +184,7 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
                 if line.strip():
                     stem = line.split()[0]
                     if re.search(r"[\\/:\0]|^\.\.?$", stem):
-                        raise _shapes.fault("unsafe-path", f"lists {stem!r}.", "List names without folder.")
+                        raise fault("unsafe-path", f"lists {stem!r}.", "List names without folder.")
                     yield stem, _walk.split_by_name(path), path
 
 

@@ -25,7 +25,7 @@ import msgspec
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
 from seem_data.common.bounded_yaml import YamlError, load_yaml
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 
 _YAML = (".yaml", ".yml")
@@ -55,23 +55,16 @@ class Yolo:
     def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         path = _config(source.polys)
         if path is None:
-            raise DataError(
-                Problem(
-                    "no-names",
-                    "has no data.yaml with 'names', nor classes.txt.",
-                    "Add it.",
-                    str(source.polys),
-                )
+            raise fault(
+                "no-names", "has no data.yaml with 'names', nor classes.txt.", "Add it.", str(source.polys)
             )
         config = _read_config(path)
         if "kpt_shape" in config:
-            raise DataError(
-                Problem(
-                    "pose",
-                    "describes key points (kpt_shape), which outline nothing.",
-                    "Export the segmentation instead.",
-                    str(path),
-                )
+            raise fault(
+                "pose",
+                "describes key points (kpt_shape), which outline nothing.",
+                "Export the segmentation instead.",
+                str(path),
             )
         names = _names(config, path)
         root = source.polys if source.polys.is_dir() else source.polys.parent
@@ -179,12 +172,10 @@ def _read_config(path: Path) -> dict[str, object]:
         config = load_yaml(_walk.read_text(path))
     except YamlError as error:
         line = f"line {error.line}" if error.line else ""
-        raise DataError(
-            Problem("bad-yaml", f"is no YAML ({error}).", "Correct it.", str(path), line)
-        ) from None
+        raise fault("bad-yaml", f"is no YAML ({error}).", "Correct it.", str(path), line) from None
     if not isinstance(config, dict):
         needs = "It needs 'names' and 'train'."
-        raise DataError(Problem("bad-yaml", "holds no keys.", needs, str(path)))
+        raise fault("bad-yaml", "holds no keys.", needs, str(path))
     return config
 
 
@@ -195,9 +186,7 @@ def _names(config: dict[str, object], path: Path) -> dict[str, str]:
         pairs = ((number, name) for name, number in names.items())  # the other way round: {cup: 0}
     known = {str(number): str(name).strip() for number, name in pairs if str(name).strip()}
     if not known:
-        raise DataError(
-            Problem("no-names", "has no list of class names.", "Add 'names: [cat, dog]'.", str(path), "names")
-        )
+        raise fault("no-names", "has no list of class names.", "Add 'names: [cat, dog]'.", str(path), "names")
     return known
 
 
@@ -246,7 +235,7 @@ def _photos_of(
         else:
             yield place
         return
-    raise _shapes.fault(
+    raise fault(
         "missing-folder",
         f"names {entry!r}, which is not in {root}.",
         "Correct the path; it is relative to this file.",
@@ -282,14 +271,12 @@ def _region(words: list[str], names: dict[str, str], size: tuple[int, int], wher
     try:
         values = [float(word) for word in words[1:]]
     except ValueError:
-        raise _shapes.fault(
-            "bad-line", f"is no line of numbers: {' '.join(words)[:40]!r}.", "Correct it."
-        ) from None
+        raise fault("bad-line", f"is no line of numbers: {' '.join(words)[:40]!r}.", "Correct it.") from None
     if number not in names:
         known = f"names has {len(names)} entries"
-        raise _shapes.fault("unknown-class", f"is of class {number!r}, but {known}.", "Add the name.")
+        raise fault("unknown-class", f"is of class {number!r}, but {known}.", "Add the name.")
     if any(abs(value) > 2 for value in values):
-        raise _shapes.fault(
+        raise fault(
             "not-fractions",
             f"has the coordinate {max(values, key=abs):g}, but YOLO's are fractions from 0 to 1.",
             "Divide x by the width and y by the height.",
@@ -300,7 +287,7 @@ def _region(words: list[str], names: dict[str, str], size: tuple[int, int], wher
         box = _shapes.rectangle(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
         return Region(names[number], (Polygon(box.outer * (width, height)),), where=where)
     if len(values) < 6 or len(values) % 2:
-        raise _shapes.fault(
+        raise fault(
             "bad-line",
             f"has {len(values)} numbers after the class: neither a box (4) nor a polygon (6, 8, …).",
             "Export it again.",

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from seem_data.annotations import Region, Sentence
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, Problem, fault
 
 #: object ─▶ sentences, of one image
 ImageSentences = dict[str, list[str]]
@@ -46,9 +46,7 @@ class SentencesFile:
             self._images = _from_json(text) if is_json else _from_csv(text, str(path))
         except (OSError, ValueError, csv.Error, msgspec.DecodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise DataError(
-                Problem("bad-sentences", f"cannot be read ({reason}).", _FORM, str(path))
-            ) from None
+            raise fault("bad-sentences", f"cannot be read ({reason}).", _FORM, str(path)) from None
         self._unused = set(self._images)
 
     def of(self, image: str) -> ImageSentences | None:
@@ -85,7 +83,7 @@ def _decoded(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})."
         remedy = "Save it with UTF-8 encoding; spreadsheets call it 'CSV UTF-8'."
-        raise DataError(Problem("bad-encoding", message, remedy, file)) from None
+        raise fault("bad-encoding", message, remedy, file) from None
 
 
 def _from_json(text: str) -> dict[str, ImageSentences]:

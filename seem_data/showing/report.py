@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from seem_data.annotations import Sentence
 from seem_data.files import write_atomically
 from seem_data.layout import PROBLEMS_JSON, Dataset, ImageRecord, Split, read_json
-from seem_data.problems import DataError, Problem, a_few
+from seem_data.problems import Problem, a_few, fault
 from seem_data.showing.stats import DatasetStats, collect
 
 _THUMBNAIL = 480  # longest side of a gallery picture, pixels
@@ -126,9 +126,7 @@ def _figure(split: Split, image: ImageRecord, sentences: dict[tuple[int, int], t
         cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) if path.is_file() else None
     )
     if photo is None:
-        raise DataError(
-            Problem("unreadable", "cannot be read as a picture.", "Run seem-data validate first.", str(path))
-        )
+        raise fault("unreadable", "cannot be read as a picture.", "Run seem-data validate first.", str(path))
     scale = min(1.0, _THUMBNAIL / max(image.width, image.height))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seem_data.problems import DataError, Problem
+from seem_data.problems import DataError, fault
 
 #: Other words for splits, in lower case, and the names that splits have here.
 SPLIT_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
@@ -60,7 +60,7 @@ def parse(text: str) -> Plan:
 
 
 def _bad_option(message: str) -> DataError:
-    return DataError(Problem("bad-option", message, _SYNTAX, where="--split"))
+    return fault("bad-option", message, _SYNTAX, where="--split")
 
 
 def _number(value: str) -> float | None:
@@ -85,8 +85,8 @@ def _read_list(path: Path) -> frozenset[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         message = "is a list of images that is not UTF-8."
-        raise DataError(Problem("bad-list", message, "Save it with UTF-8 encoding.", str(path))) from None
+        raise fault("bad-list", message, "Save it with UTF-8 encoding.", str(path)) from None
     except OSError as error:
         message = f"cannot be read as a list of images ({error.strerror})."
-        raise DataError(Problem("bad-list", message, _SYNTAX, str(path))) from None
+        raise fault("bad-list", message, _SYNTAX, str(path)) from None
     return frozenset(line.strip().replace("\\", "/") for line in lines if line.strip())

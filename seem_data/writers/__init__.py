@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.categories import Category
-from seem_data.problems import DataError, Problem, did_you_mean
+from seem_data.problems import did_you_mean, fault
 
 #: How far, in pixels, a side of a polygon may lie from the mask's edge unless told otherwise.
 TOLERANCE = 1.0
@@ -121,7 +121,7 @@ def open_writer(
     """
     if name not in FORMATS:
         remedy = did_you_mean(name, FORMATS) or f"Use {', '.join(FORMATS)}."
-        raise DataError(Problem("bad-option", f"is {name!r}.", remedy, where="--as"))
+        raise fault("bad-option", f"is {name!r}.", remedy, where="--as")
     return importlib.import_module(f"seem_data.writers.{name}").WRITER(
         folder, categories, tolerance, link=link
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from seem_data.categories import Category
 from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.images import opening, read_header, read_rgb, resolve_inside
-from seem_data.problems import DataError, Problem
+from seem_data.problems import fault
 from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 
 _JPEG_QUALITY = 95
@@ -85,7 +85,7 @@ class FolderWriter:
             except OSError as error:
                 remedy = "Check that it is there and that you may read it."
                 reason = f"cannot be read ({error.strerror or error})."
-                raise DataError(Problem("unreadable", reason, remedy, shown)) from None
+                raise fault("unreadable", reason, remedy, shown) from None
 
 
 class _Places:
