@@ -12,7 +12,7 @@ from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise
 from seem_data.problems import DataError, Problem, a_few, collecting, fault
-from seem_data.readers import Input, Reader, archive, detect, get
+from seem_data.readers import Input, Reader, archive, detect, get, items
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
 _STUFF = frozenset((
@@ -50,7 +50,7 @@ def colour_map(
         return described(*labels_of_masks(source, problems), problems)
     labels: dict[str, str] = {}
     found: list[Problem] = []
-    for item in reader.scan(source, found):
+    for item in items(reader, source, found):
         with collecting(found, str(item.source)):
             for region in reader.load(item, found).regions:
                 if region.label.strip() not in ("", VOID, UNLABELED):

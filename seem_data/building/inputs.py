@@ -97,9 +97,11 @@ class Inputs:
         items: Iterable[Item] = ()
         grounds: Iterable[Item] = ()
         if reader and self.polys:
-            items = reader.scan(Input(self.polys, self.images, categories.find, self.annotator), problems)
+            source = Input(self.polys, self.images, categories.find, self.annotator)
+            items = readers.items(reader, source, problems)
         if mask_reader and self.masks:
-            grounds = mask_reader.scan(Input(self.masks, self.images, categories.find), problems)
+            source = Input(self.masks, self.images, categories.find)
+            grounds = readers.items(mask_reader, source, problems)
         names, jobs = Names(), []
         for position, (item, ground) in enumerate(pair(items, grounds, problems)):
             name = (item or ground).name  # type: ignore[union-attr]

@@ -88,7 +88,9 @@ class Reader(Protocol):
         """Whether the file or folder looks like this format. Cheap: names and a first file's head."""
         ...
 
-    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]: ...
+    def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
+        """To be asked through `items`, which takes out what claims an image twice."""
+        ...
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation: ...
 
@@ -159,3 +161,17 @@ def detect(path: Path) -> Reader:
             file=str(path),
         )
     raise DataError(problem)
+
+
+def items(reader: Reader, source: Input, problems: list[Problem]) -> Iterator[Item]:
+    """What a reader finds, less those whose image an earlier one claims; each of these is a problem."""
+    claimed: dict[str, Path] = {}
+    for item in reader.scan(source, problems):
+        first = claimed.get(item.name)
+        if first is None:
+            claimed[item.name] = item.source
+            yield item
+            continue
+        twice = "twice" if first == item.source else f"as {first} does"
+        message = f"annotates the image {item.name} {twice}; the first is used."
+        problems.append(Problem("claimed-twice", message, "Remove one of both.", str(item.source)))

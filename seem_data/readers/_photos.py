@@ -296,23 +296,3 @@ def _holds_photo(polys: Path) -> bool:
         return any(path.suffix.lower() in images.SUFFIXES for path in polys.parent.iterdir())
     except OSError:
         return False
-
-
-def unique(items: Iterable[Item], problems: list[Problem]) -> Iterator[Item]:
-    """The items, less those whose image an earlier one claims; each of these is a problem."""
-    claimed: dict[str, Path] = {}
-    for item in items:
-        if item.name not in claimed:
-            claimed[item.name] = item.source
-            yield item
-            continue
-        first = claimed[item.name]
-        twice = "twice" if first == item.source else f"as {first} does"
-        problems.append(
-            Problem(
-                "claimed-twice",
-                f"annotates the image {item.name} {twice}; the first is used.",
-                "Remove one of both.",
-                str(item.source),
-            )
-        )

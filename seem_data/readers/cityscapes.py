@@ -47,9 +47,6 @@ class Cityscapes:
         return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         folder = source.polys if source.polys.is_dir() else source.polys.parent
         photos = _photos.Photos(replace(source, images=source.images or _photo_folder(folder)))
         for path in _json.files_of(source, _fits, problems):

@@ -85,9 +85,6 @@ class Coco:
         return _json.categories_in(_chosen(source, []))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         chosen = _chosen(source, problems)
         for path in chosen:

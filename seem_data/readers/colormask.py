@@ -74,9 +74,6 @@ class ColorMask:
         return next(_walk.some_files(path, _paint.SUFFIXES), None) is not None
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         folder = source.polys if source.polys.is_dir() else source.polys.parent
         masks = mask_files(source, problems)
         places = _places(source, folder)

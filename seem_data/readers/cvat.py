@@ -56,9 +56,6 @@ class Cvat:
         return any(_is_cvat(file) for file in _walk.first(_walk.some_files(path, (".xml",))))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".xml",), problems):
             if path == source.polys or _is_cvat(path):

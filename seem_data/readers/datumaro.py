@@ -86,9 +86,6 @@ class Datumaro:
         return any(map(_fits, _json.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
             with collecting(problems, str(path)):

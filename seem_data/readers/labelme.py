@@ -72,9 +72,6 @@ class LabelMe:
         )
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".json",), problems):
             with collecting(problems, str(path)):

@@ -81,9 +81,6 @@ class PanopticDocument:
         return _json.categories_in(_chosen(source, []))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _chosen(source, problems):
             with collecting(problems, str(path)):

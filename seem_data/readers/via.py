@@ -124,9 +124,6 @@ class Via:
         return any(_is_via(file) for file in _walk.first(_walk.some_files(path, (".json", ".csv"))))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".json", ".csv"), problems):
             if path != source.polys and not _is_via(path):

@@ -54,9 +54,6 @@ class Voc:
         return any(re.search(r"<annotation[\s/>]", _xml.head(file)) for file in xml)
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         roots = list(_roots(source.polys)) if source.polys.is_dir() else []
         if not roots:
             raise fault(

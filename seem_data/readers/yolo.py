@@ -50,9 +50,6 @@ class Yolo:
         return _config(path) is not None
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
-        return _photos.unique(self._scan(source, problems), problems)
-
-    def _scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         path = _config(source.polys)
         if path is None:
             raise fault(

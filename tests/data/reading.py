@@ -12,7 +12,7 @@ from PIL import Image
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region
 from seem_data.problems import Problem
-from seem_data.readers import Input, Reader, get
+from seem_data.readers import Input, Reader, get, items
 
 
 def make_photo(path: Path, size: tuple[int, int] = (40, 30), **options: Any) -> Path:
@@ -38,7 +38,7 @@ def read(
     reader = get(reader) if isinstance(reader, str) else reader
     problems: list[Problem] = []
     annotations = {}
-    for item in reader.scan(Input(polys, images, known, annotator), problems):
+    for item in items(reader, Input(polys, images, known, annotator), problems):
         annotation = reader.load(item, problems)
         assert annotation.name == item.name and annotation.split == item.split
         annotations[item.name] = annotation

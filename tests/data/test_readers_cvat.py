@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from reading import area, codes, full_mask, make_photo, read
 
-from seem_data.readers import Input, detect, get
+from seem_data.readers import Input, detect, get, items
 
 SQUARE = "1,2;11,2;11,12;1,12"
 META = """<meta><task><labels><label><name>cup</name><attributes>
@@ -166,7 +166,7 @@ def test_a_large_file_streams(tmp_path):
     document(tmp_path, one * 400)
     problems = []
     tracemalloc.start()
-    assert len(list(get("cvat").scan(Input(tmp_path), problems))) == 1
+    assert len(list(items(get("cvat"), Input(tmp_path), problems))) == 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert codes(problems) == ["claimed-twice"] * 399
