@@ -227,25 +227,19 @@ def _to_rgb(opened: Image.Image, file: str) -> Image.Image:
         return Image.alpha_composite(white, layer).convert("RGB")
     if mode in _PLAIN:
         return opened.convert("RGB")
-    raise fault(
-        "image-mode",
-        f"has pixels of mode {mode}, which have no agreed way to 8-bit colours.",
-        "Convert the photo to 8-bit RGB.",
-        file,
-    )
+    message = f"has pixels of mode {mode}, which have no agreed way to 8-bit colours."
+    raise fault("image-mode", message, "Convert the photo to 8-bit RGB.", file)
 
 
 def _from_16_bit(opened: Image.Image, file: str) -> Image.Image:
     pixels = np.asarray(opened)
     low, high = int(pixels.min()), int(pixels.max())
     if low < 0 or not 4096 <= high <= 65535:
-        raise fault(
-            "image-mode",
+        message = (
             f"is a 16-bit photo with values from {low} to {high}: scaled to 8 bits it would be "
-            f"{'black' if high < 4096 else 'wrong'}.",
-            "Convert it to 8-bit RGB with the contrast you want.",
-            file,
+            f"{'black' if high < 4096 else 'wrong'}."
         )
+        raise fault("image-mode", message, "Convert it to 8-bit RGB with the contrast you want.", file)
     eight_bit = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return Image.fromarray(eight_bit).convert("RGB")
 
@@ -276,12 +270,9 @@ def as_shown(header: Header, claimed: tuple[int, int] | None, exif: Exif, file: 
     if claimed == header.size(other):
         return other
     width, height = header.size(exif)
-    raise fault(
-        "size-mismatch",
-        f"says the photo has {claimed[0]}×{claimed[1]} pixels, but it has {width}×{height}.",
-        "Use the photo that was annotated, or correct the annotation file.",
-        file,
-    )
+    message = f"says the photo has {claimed[0]}×{claimed[1]} pixels, but it has {width}×{height}."
+    remedy = "Use the photo that was annotated, or correct the annotation file."
+    raise fault("size-mismatch", message, remedy, file)
 
 
 def resolve_inside(folder: Path, name: str, start: tuple[str, ...] = ()) -> Path:
@@ -308,11 +299,9 @@ def resolve_inside(folder: Path, name: str, start: tuple[str, ...] = ()) -> Path
         elif part not in ("", "."):
             parts.append(part)
     if leaves:
-        raise fault(
-            "unsafe-path",
-            f"names the file {name!r}, which lies outside of its folder.",
-            "Write it relative to the photos' folder, or name that folder with --images.",
-        )
+        message = f"names the file {name!r}, which lies outside of its folder."
+        remedy = "Write it relative to the photos' folder, or name that folder with --images."
+        raise fault("unsafe-path", message, remedy)
     if not parts or parts == list(start) or "\0" in name:
         raise fault("bad-path", f"{name!r} names no file.", "Name the photo.")
     path = folder.joinpath(*parts)

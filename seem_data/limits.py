@@ -18,9 +18,6 @@ def check_pixels(width: int, height: int, megapixels: float, file: str) -> None:
         DataError: the picture has more than so many megapixels.
     """
     if width * height > megapixels * 1e6:
-        raise fault(
-            "image-too-large",
-            f"has {width}×{height} pixels, which is more than {megapixels:g} megapixels.",
-            f"Downscale it, or raise --max-megapixels (up to {MOST_MEGAPIXELS:g}).",
-            file,
-        )
+        message = f"has {width}×{height} pixels, which is more than {megapixels:g} megapixels."
+        remedy = f"Downscale it, or raise --max-megapixels (up to {MOST_MEGAPIXELS:g})."
+        raise fault("image-too-large", message, remedy, file)

@@ -25,10 +25,9 @@ def spoken_otherwise(names: Iterable[str]) -> Iterator[Problem]:
     """A note for each category whose name a model takes for "no object"."""
     for name in names:
         if heard_as(name) == BACKGROUND:
-            yield Problem(
-                "background",
+            message = (
                 f'the category {name!r} is spoken in another word in training, for "background" means '
-                '"no object" to SEEM.',
-                "Nothing need be done; a name that says what is seen (wall, sky, sea) is learned better.",
-                severity="note",
+                '"no object" to SEEM.'
             )
+            remedy = "Nothing need be done; a name that says what is seen (wall, sky, sea) is learned better."
+            yield Problem("background", message, remedy, severity="note")

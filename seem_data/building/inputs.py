@@ -156,13 +156,9 @@ def _unfit_output(out: Path) -> Iterator[Problem]:
         message = "is a link to another folder: files of yours could be overwritten there."
         yield Problem("bad-output", message, "Put the folder itself in its place.", str(path), where="--out")
     if entries and not entries & {DATASET_JSON, FOLDER}:
-        yield Problem(
-            "bad-output",
-            f"holds files that are no dataset, e.g. {min(entries)!r}.",
-            "Choose a new or empty folder, or a dataset built before.",
-            str(out),
-            where="--out",
-        )
+        message = f"holds files that are no dataset, e.g. {min(entries)!r}."
+        remedy = "Choose a new or empty folder, or a dataset built before."
+        yield Problem("bad-output", message, remedy, str(out), where="--out")
 
 
 def _unfit_place(out: Path) -> Iterator[Problem]:

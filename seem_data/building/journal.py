@@ -138,12 +138,8 @@ class Journal:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            problem = Problem(
-                "busy",
-                "another build is writing this dataset.",
-                "Wait for it, or choose another --out.",
-                str(self.root.parent),
-            )
+            message = "another build is writing this dataset."
+            problem = Problem("busy", message, "Wait for it, or choose another --out.", str(self.root.parent))
             raise DataError(problem) from None
         except OSError:  # a file system without locks
             return file

@@ -66,12 +66,9 @@ def read(path: Path) -> bytes:
 
 def unreadable(path: Path, error: OSError) -> DataError:
     missing = isinstance(error, FileNotFoundError)
-    return fault(
-        "missing-image" if missing else "unreadable",
-        "there is no such file." if missing else f"cannot be read ({error.strerror}).",
-        "Put it there." if missing else "Check its permissions.",
-        str(path),
-    )
+    message = "there is no such file." if missing else f"cannot be read ({error.strerror})."
+    remedy = "Put it there." if missing else "Check its permissions."
+    return fault("missing-image" if missing else "unreadable", message, remedy, str(path))
 
 
 def is_there(recipe: Recipe, job: Job, known: Entry) -> bool:

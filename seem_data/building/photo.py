@@ -70,15 +70,14 @@ class InputPhoto:
         file = str(ground.source)
         view = images.as_shown(self._header, ground.size, ground.exif, file)
         if view != self._view and self._header.orientation != 1:
-            raise fault(
-                "turned-mask",
+            message = (
                 f"was painted on the photo {'upright' if view == 'applied' else 'as stored'}, but the "
                 f"polygons of {annotation.source.name} were drawn on it "
                 f"{'upright' if self._view == 'applied' else 'as stored'} (EXIF orientation "
-                f"{self._header.orientation}).",
-                "Turn the photo upright in the file, and mask and polygons with it.",
-                file,
+                f"{self._header.orientation})."
             )
+            remedy = "Turn the photo upright in the file, and mask and polygons with it."
+            raise fault("turned-mask", message, remedy, file)
 
     def small(self) -> NDArray[np.uint8]:
         """[h, w, 3] enough of the pixels to name colours. To be called once."""

@@ -52,13 +52,6 @@ def resolve(regions: list[Region], recipe: Recipe, problems: list[Problem], file
             message = f"has no label: it {fate}{times}."
             hint = "Label it, or name the category of what has no label with --unknown."
         problems.append(
-            Problem(
-                "unknown-label",
-                message,
-                hint,
-                file,
-                first[label],
-                "note" if fallback else "error",
-            )
+            Problem("unknown-label", message, hint, file, first[label], "note" if fallback else "error")
         )
     return known

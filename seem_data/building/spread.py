@@ -117,10 +117,7 @@ def _results(returned: list[ImageResult] | Casualty[Job]) -> list[ImageResult]:
     if not isinstance(returned, Casualty):
         return returned
     job = returned.job
-    problem = Problem(
-        "killed",
-        f"the process that built {job.main.name} was killed twice, most likely for want of memory.",
-        "Use fewer --workers, or downscale the photo; the same command then builds what is missing.",
-        str(job.main.source),
-    )
+    message = f"the process that built {job.main.name} was killed twice, most likely for want of memory."
+    remedy = "Use fewer --workers, or downscale the photo; the same command then builds what is missing."
+    problem = Problem("killed", message, remedy, str(job.main.source))
     return [ImageResult(job.position, problems=[problem])]

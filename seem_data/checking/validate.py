@@ -101,11 +101,13 @@ def _check_leaks(dataset: Dataset, photos: dict[str, dict[str, list[str]]]) -> l
         for second in names[index + 1 :]:
             for sha256 in photos[first].keys() & photos[second].keys() - {""}:
                 here, there = photos[first][sha256][0], photos[second][sha256][0]
+                message = f"is the same photo as {first}/{layout.IMAGES}/{here}."
+                remedy = "Keep all images of one scene in one split (--group-by)."
                 problems.append(
                     Problem(
                         "photo-in-two-splits",
-                        f"is the same photo as {first}/{layout.IMAGES}/{here}.",
-                        "Keep all images of one scene in one split (--group-by).",
+                        message,
+                        remedy,
                         str(dataset.root / second / layout.IMAGES / there),
                         severity="warning",
                     )
@@ -266,11 +268,7 @@ class SplitCheck:
             message = f"has another fingerprint for {self.name}: files were changed since the build."
             self.problems.append(
                 Problem(
-                    "changed",
-                    message,
-                    _FIX,
-                    str(self.dataset.root / layout.DATASET_JSON),
-                    severity="warning",
+                    "changed", message, _FIX, str(self.dataset.root / layout.DATASET_JSON), severity="warning"
                 )
             )
 

@@ -182,12 +182,8 @@ def _filler(options: RasterOptions, categories: Categories, file: str) -> Catego
         return filler
     fault = "is a thing" if filler else "is no category of the colour map"
     stuff = ", ".join(category.name for category in categories if not category.isthing) or "none"
-    raise fault(
-        "bad-unlabeled",
-        f"--unlabeled {options.unlabeled!r} {fault}.",
-        f"Use void, nearest or a stuff category ({stuff}).",
-        file,
-    )
+    message = f"--unlabeled {options.unlabeled!r} {fault}."
+    raise fault("bad-unlabeled", message, f"Use void, nearest or a stuff category ({stuff}).", file)
 
 
 def _objects(regions: Sequence[Region], categories: Categories) -> tuple[list[_Object], NDArray[np.int64]]:
@@ -317,15 +313,9 @@ def _refuse_overlaps(
         alone = layers.take(np.flatnonzero(layers.value == value)).seen((1, pixel_count))
         hidden = int(alone.areas(value + 1)[value]) - int(areas[value])
         if hidden:
-            problems.append(
-                Problem(
-                    "overlap",
-                    f"{thing.category.name!r} is overlapped on {hidden} pixel(s).",
-                    "Draw them apart, or choose another --overlap.",
-                    file,
-                    thing.where,
-                )
-            )
+            message = f"{thing.category.name!r} is overlapped on {hidden} pixel(s)."
+            remedy = "Draw them apart, or choose another --overlap."
+            problems.append(Problem("overlap", message, remedy, file, thing.where))
     if problems:
         raise DataError(problems)
 
@@ -358,32 +348,18 @@ def _tell_dropped(
         else:
             reason, message = "empty", "covers no pixel of the image: it lies outside or is too thin."
         dropped[reason] += 1
-        problems.append(
-            Problem(
-                f"{reason}-region",
-                f"{thing.category.name!r} {message} It is left out.",
-                "Change the drawing order, or choose another --overlap." if reason == "hidden" else "",
-                file,
-                thing.where,
-                "warning",
-            )
-        )
+        message = f"{thing.category.name!r} {message} It is left out."
+        remedy = "Change the drawing order, or choose another --overlap." if reason == "hidden" else ""
+        problems.append(Problem(f"{reason}-region", message, remedy, file, thing.where, "warning"))
 
 
 def _too_many(count: int, file: str) -> Problem:
-    return Problem(
-        "too-many-objects",
-        f"has {count} objects; an image can have {_MOST_OBJECTS}.",
-        "Noise in a painted mask? Clean it, or raise the size from which components count.",
-        file,
-    )
+    message = f"has {count} objects; an image can have {_MOST_OBJECTS}."
+    remedy = "Noise in a painted mask? Clean it, or raise the size from which components count."
+    return Problem("too-many-objects", message, remedy, file)
 
 
 def _low_coverage(coverage: float, options: RasterOptions, file: str) -> Problem:
-    return Problem(
-        "low-coverage",
-        f"only {coverage:.1%} of the image is labelled, less than {options.min_coverage:.0%}.",
-        "Label the ground too, or name a category for it with --unlabeled.",
-        file,
-        severity="warning",
-    )
+    message = f"only {coverage:.1%} of the image is labelled, less than {options.min_coverage:.0%}."
+    remedy = "Label the ground too, or name a category for it with --unlabeled."
+    return Problem("low-coverage", message, remedy, file, severity="warning")

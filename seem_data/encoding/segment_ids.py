@@ -9,11 +9,9 @@ from seem_data.problems import fault
 try:
     from panopticapi.utils import IdGenerator
 except ImportError as error:
-    raise fault(
-        "no-panopticapi",
-        f"panopticapi is missing ({error}).",
-        "Install it with: pip install --no-deps panopticapi-lite",
-    ) from None
+    message = f"panopticapi is missing ({error})."
+    remedy = "Install it with: pip install --no-deps panopticapi-lite"
+    raise fault("no-panopticapi", message, remedy) from None
 
 _REACH = 30  #: how far an instance's channels may lie from its category's colour
 _SPAN = 2 * _REACH + 1

@@ -23,12 +23,9 @@ class RayCluster(Spread[object]):
 
     def __init__(self, address: str | None, workers: int | None) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise fault(
-                "not-installed",
-                "needs Ray, which is not installed.",
-                "Install it with: pip install 'seem-tools[ray]'",
-                where="--engine ray",
-            )
+            message = "needs Ray, which is not installed."
+            remedy = "Install it with: pip install 'seem-tools[ray]'"
+            raise fault("not-installed", message, remedy, where="--engine ray")
         self._ray: Any = importlib.import_module("ray")
         self._started_here = not self._ray.is_initialized()
         if self._started_here:
@@ -36,12 +33,9 @@ class RayCluster(Spread[object]):
                 _knock(address)
                 self._ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False)
             except (OSError, ValueError) as error:
-                raise fault(
-                    "no-cluster",
-                    f"no Ray cluster answers at {address!r} ({error}).",
-                    "Start one with 'ray start --head', or leave --ray-address out to use this machine.",
-                    where="--ray-address",
-                ) from error
+                message = f"no Ray cluster answers at {address!r} ({error})."
+                remedy = "Start one with 'ray start --head', or leave --ray-address out to use this machine."
+                raise fault("no-cluster", message, remedy, where="--ray-address") from error
         self.workers = workers or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self.limit = self.workers * CHUNKS_PER_WORKER
         self._remote = self._ray.remote(max_retries=0, scheduling_strategy="SPREAD")(_call)
@@ -68,12 +62,9 @@ class RayCluster(Spread[object]):
             return self._ray.get(handle)
         except errors.RayTaskError as error:
             if isinstance(error.cause, errors.RaySystemError):
-                problem = Problem(
-                    "cluster",
-                    f"a node of the cluster cannot do the work ({str(error.cause).splitlines()[0]}).",
-                    "Install the same seem-tools in the Python of every node.",
-                    where="--engine ray",
-                )
+                message = f"a node of the cluster cannot do the work ({str(error.cause).splitlines()[0]})."
+                remedy = "Install the same seem-tools in the Python of every node."
+                problem = Problem("cluster", message, remedy, where="--engine ray")
                 raise DataError(problem) from None
             raise (error.cause if isinstance(error.cause, Exception) else error) from None
         except (

@@ -45,12 +45,9 @@ def write(job: PlacingJob) -> list[str]:
     """
     names = [name for name in job.dataset.split_names if name in _SPLITS]
     if not names:
-        raise fault(
-            "no-split",
-            f"has no train or val split, only {', '.join(job.dataset.split_names) or 'none'}.",
-            "The original SEEM knows these two names only: build with --split train=0.8,val=0.2.",
-            str(job.dataset.root),
-        )
+        message = f"has no train or val split, only {', '.join(job.dataset.split_names) or 'none'}."
+        remedy = "The original SEEM knows these two names only: build with --split train=0.8,val=0.2."
+        raise fault("no-split", message, remedy, str(job.dataset.root))
     write_atomically(make_folder(job.out) / LAUNCHER, _RUN_SEEM.encode())
     job.write_categories()
     tests = []

@@ -116,12 +116,9 @@ class Split:
             rows = {row.image_id: row for row in file.annotations}
             lost = [image.file_name for image in file.images if image.id not in rows]
             if lost:
-                raise fault(
-                    "image-without-annotation",
-                    f"has no annotation for {len(lost)} image(s), first {lost[0]}.",
-                    "Build the dataset again, or run seem-data validate --fix.",
-                    str(self.root / PANOPTIC_JSON),
-                )
+                message = f"has no annotation for {len(lost)} image(s), first {lost[0]}."
+                remedy = "Build the dataset again, or run seem-data validate --fix."
+                raise fault("image-without-annotation", message, remedy, str(self.root / PANOPTIC_JSON))
             self._check(file, rows)
             self._images = [
                 ImageRecord(
@@ -146,12 +143,9 @@ class Split:
 
     def _check_categories(self, used: set[int], path: Path) -> None:
         if strange := sorted(used - self.categories.by_id.keys()):
-            raise fault(
-                "unknown-category",
-                f"has segments of category {strange[0]}, which {CATEGORIES_JSON} does not list.",
-                "Build the dataset again, or run seem-data validate.",
-                str(path),
-            )
+            message = f"has segments of category {strange[0]}, which {CATEGORIES_JSON} does not list."
+            remedy = "Build the dataset again, or run seem-data validate."
+            raise fault("unknown-category", message, remedy, str(path))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -229,12 +223,11 @@ class Dataset:
         """
         self.root = Path(root)
         if not os.path.isfile(self.root / CATEGORIES_JSON):  # noqa: PTH113  (false for impossible names)
-            raise fault(
-                "no-dataset",
-                f"is no dataset: there is no {CATEGORIES_JSON} in it.",
-                f"Make one with: seem-data build --colors cats.json --polys annotations/ --out {self.root}",
-                str(self.root),
+            message = f"is no dataset: there is no {CATEGORIES_JSON} in it."
+            remedy = (
+                f"Make one with: seem-data build --colors cats.json --polys annotations/ --out {self.root}"
             )
+            raise fault("no-dataset", message, remedy, str(self.root))
         self.categories = load_categories(self.root / CATEGORIES_JSON)
 
     @property

@@ -91,10 +91,6 @@ def refusal(path: Path) -> Problem | None:
         )
     if next(_walk.some_files(path, _paint.SUFFIXES), None) is not None:
         message = "no annotations of a known format found here, but pictures."
-        return Problem(
-            "unknown-format",
-            message,
-            "If they are painted or numbered masks, give them as --masks.",
-            str(path),
-        )
+        remedy = "If they are painted or numbered masks, give them as --masks."
+        return Problem("unknown-format", message, remedy, str(path))
     return None

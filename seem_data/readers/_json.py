@@ -95,13 +95,9 @@ def decode(
                 )
             return found
     message = str(failure).partition(" - at `$")[0]
-    raise fault(
-        "bad-field",
-        f"{message[:1].lower()}{message[1:]}.",
-        "Export the file again, or correct this field.",
-        file,
-        _path_of(failure).lstrip("."),
-    )
+    message = f"{message[:1].lower()}{message[1:]}."
+    remedy = "Export the file again, or correct this field."
+    raise fault("bad-field", message, remedy, file, _path_of(failure).lstrip("."))
 
 
 def _path_of(failure: Exception) -> str:

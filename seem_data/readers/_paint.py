@@ -30,12 +30,9 @@ def read_codes(path: Path) -> NDArray[np.int32]:
     """
     header = _exact_header(path)
     if header.mode in SIXTEEN_BIT:
-        raise fault(
-            "numbers",
-            "is a mask of 16-bit numbers, which are no colours.",
-            "Say which category each number means, see 'seem-data formats'.",
-            str(path),
-        )
+        message = "is a mask of 16-bit numbers, which are no colours."
+        remedy = "Say which category each number means, see 'seem-data formats'."
+        raise fault("numbers", message, remedy, str(path))
     if header.mode in ("RGBA", "LA", "PA"):
         with opening(path, str(path)) as opened:
             layered = np.asarray(opened.convert("RGBA"))
@@ -99,19 +96,11 @@ def _exact_header(path: Path) -> Header:
     """
     header = read_header(path)
     if header.format in ("JPEG", "MPO") or path.suffix.lower() not in SUFFIXES:
-        raise fault(
-            "lossy-mask",
-            f"is a mask in {header.format} format, which may change the colours of its pixels.",
-            "Paint and save masks as PNG.",
-            str(path),
-        )
+        message = f"is a mask in {header.format} format, which may change the colours of its pixels."
+        raise fault("lossy-mask", message, "Paint and save masks as PNG.", str(path))
     if header.format == "PNG" and header.mode in ("RGB", "RGBA") and _png_bits(path) == 16:
-        raise fault(
-            "deep-mask",
-            "is a mask of 16 bits a colour; reading it as 8 bits would change its colours.",
-            "Save it as PNG of 8 bits a colour.",
-            str(path),
-        )
+        message = "is a mask of 16 bits a colour; reading it as 8 bits would change its colours."
+        raise fault("deep-mask", message, "Save it as PNG of 8 bits a colour.", str(path))
     return header
 
 

@@ -32,12 +32,9 @@ def parts_of(
         DataError: there is none, or none that encloses an area.
     """
     if not segmentation:
-        raise fault(
-            "no-segmentation",
-            "has no segmentation (a box, keypoints or a caption alone) and is left out.",
-            "Draw its outline if it should be learnt.",
-            severity="warning",
-        )
+        message = "has no segmentation (a box, keypoints or a caption alone) and is left out."
+        remedy = "Draw its outline if it should be learnt."
+        raise fault("no-segmentation", message, remedy, severity="warning")
     if isinstance(segmentation, RunLengthRow):
         return (_shapes.bitmap(_decoded(segmentation, size)),)
     rows = segmentation if isinstance(segmentation[0], list) else [list(segmentation)]
@@ -65,11 +62,8 @@ def _ring(line: list[object]) -> Ring:
 def _decoded(rle: RunLengthRow, size: tuple[int, int] | None) -> NDArray[np.bool_]:
     height, width = rle.size
     if size is not None and size != (width, height):
-        raise fault(
-            "bad-mask-size",
-            f"has a mask of {width}×{height} pixels, but the image has {size[0]}×{size[1]}.",
-            "Export the annotations again.",
-        )
+        message = f"has a mask of {width}×{height} pixels, but the image has {size[0]}×{size[1]}."
+        raise fault("bad-mask-size", message, "Export the annotations again.")
     if isinstance(rle.counts, list):
         return _shapes.from_runs(rle.counts, height, width, column_major=True)
     return _shapes.from_compressed_runs(rle.counts, height, width)

@@ -126,11 +126,8 @@ def _closed(line: NDArray[np.float64]) -> Ring:
     if len(line) > 1 and line[0].tolist() == line[-1].tolist():
         line = line[:-1]  # the first point may be repeated at the end
     if len(line) < 3 or not _has_three_points(line):
-        raise fault(
-            "too-few-points",
-            f"is a polygon of {len(line)} point(s); it takes three different ones to enclose an area.",
-            "Draw the object again or delete it.",
-        )
+        message = f"is a polygon of {len(line)} point(s); it takes three different ones to enclose an area."
+        raise fault("too-few-points", message, "Draw the object again or delete it.")
     return line
 
 
@@ -138,11 +135,8 @@ def _tell_finite(line: Ring) -> None:
     finite = np.isfinite(line).reshape(-1, 2).all(axis=1)
     if not finite.all():
         bad = int(np.argmin(finite))
-        raise fault(
-            "not-finite",
-            f"has a point without finite coordinates (number {bad + 1} of {len(line)}).",
-            "Draw the object again.",
-        )
+        message = f"has a point without finite coordinates (number {bad + 1} of {len(line)})."
+        raise fault("not-finite", message, "Draw the object again.")
 
 
 def _has_three_points(line: Ring) -> bool:
@@ -156,21 +150,15 @@ def _has_three_points(line: Ring) -> bool:
 
 def _check_near(farthest: float) -> None:
     if farthest > _FARTHEST:
-        raise fault(
-            "far-point",
-            f"has a point at {farthest:g} pixels, far outside of any photo.",
-            "Draw the object again.",
-        )
+        message = f"has a point at {farthest:g} pixels, far outside of any photo."
+        raise fault("far-point", message, "Draw the object again.")
 
 
 def flat_ring(numbers: Sequence[object]) -> Ring:
     """The same from ``[x1, y1, x2, y2, …]``."""
     if len(numbers) % 2:
-        raise fault(
-            "bad-points",
-            f"has {len(numbers)} numbers where pairs of x and y belong.",
-            "Draw the object again.",
-        )
+        message = f"has {len(numbers)} numbers where pairs of x and y belong."
+        raise fault("bad-points", message, "Draw the object again.")
     try:
         line = np.array(numbers, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):  # lists, or words
@@ -251,11 +239,8 @@ def from_runs(
     except OverflowError:
         runs = np.array([-1])
     if not runs.size or runs.min() < 0 or runs.max() > height * width or runs.sum() != height * width:
-        raise fault(
-            "bad-rle",
-            f"has a run-length mask that does not fill its {width}×{height} pixels.",
-            "Export the annotations again.",
-        )
+        message = f"has a run-length mask that does not fill its {width}×{height} pixels."
+        raise fault("bad-rle", message, "Export the annotations again.")
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return pixels.reshape(width, height).T if column_major else pixels.reshape(height, width)
 

@@ -43,22 +43,14 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise fault(
-            "bad-encoding",
-            f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}).",
-            "Save it with UTF-8 encoding.",
-            str(path),
-        ) from None
+        message = f"is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})."
+        raise fault("bad-encoding", message, "Save it with UTF-8 encoding.", str(path)) from None
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
-    return fault(
-        "unreadable",
-        f"cannot be read ({reason}).",
-        "Check that it is there and that you may read it.",
-        str(path),
-    )
+    message = f"cannot be read ({reason})."
+    return fault("unreadable", message, "Check that it is there and that you may read it.", str(path))
 
 
 def walk(

@@ -104,11 +104,8 @@ class Coco:
             with collecting(problems, shown, f"annotations[{index}]"):
                 image_id = _json.plain_id(_json.decode(raw, _Head, shown).image_id)
                 if image_id not in known:
-                    raise fault(
-                        "unknown-image",
-                        f"is of image {image_id!r}, which 'images' does not list.",
-                        "List the image or delete the annotation.",
-                    )
+                    message = f"is of image {image_id!r}, which 'images' does not list."
+                    raise fault("unknown-image", message, "List the image or delete the annotation.")
                 of_image[image_id].append(raw)
         categories = _json.rows(file.categories, _Category, shown, "categories", problems)
         names = list(_json.names_by_id(categories).items())
@@ -173,11 +170,8 @@ def _region(
 ) -> Region:
     label = names.get(_json.plain_id(row.category_id))
     if label is None:
-        raise fault(
-            "unknown-category-id",
-            f"has category_id {row.category_id!r}, which 'categories' does not list.",
-            "Add the category or correct the id.",
-        )
+        message = f"has category_id {row.category_id!r}, which 'categories' does not list."
+        raise fault("unknown-category-id", message, "Add the category or correct the id.")
     parts = parts_of(row.segmentation, size, place)
     sentences = tuple(_sentences(row)) if row.sentences or row.caption else ()
     return Region(label, parts, iscrowd=bool(row.iscrowd), sentences=sentences, where=place.where)

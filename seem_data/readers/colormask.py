@@ -171,15 +171,15 @@ class ColorMask:
             told.append(f"{list(color)} ({count} pixels; nearest is {nearest.name!r} {list(nearest.color)})")
         more = f" and {len(strangers) - _TOLD} more" if len(strangers) > _TOLD else ""
         grey = all(len(set(color)) == 1 for color, _ in strangers)
-        return Problem(
-            "unknown-color",
-            f"has colours that no category has: {', '.join(told)}{more}; these pixels count as unlabelled.",
+        message = (
+            f"has colours that no category has: {', '.join(told)}{more}; these pixels count as unlabelled."
+        )
+        remedy = (
             f"If these are numbers: {_SAID}"
             if grey
-            else "Paint without anti-aliasing, or add the colours to the colour map.",
-            str(path),
-            severity="warning",
+            else "Paint without anti-aliasing, or add the colours to the colour map."
         )
+        return Problem("unknown-color", message, remedy, str(path), severity="warning")
 
 
 def _numbered(

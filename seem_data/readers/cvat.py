@@ -111,11 +111,9 @@ class Cvat:
                 return photos.find(name, path.parent / "images")
             except DataError:
                 continue
-        raise fault(
-            "missing-image",
-            f"has shapes, but there is no picture frame_{frame:06d}.png of this frame.",
-            "Export the task with its images, or extract the video's frames under these names.",
-        )
+        message = f"has shapes, but there is no picture frame_{frame:06d}.png of this frame."
+        remedy = "Export the task with its images, or extract the video's frames under these names."
+        raise fault("missing-image", message, remedy)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         assert isinstance(item.payload, bytes) and item.image is not None

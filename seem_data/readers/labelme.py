@@ -160,12 +160,11 @@ def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
         return _shapes.outline(points, kind, place)
     if kind in ("line", "point", "points"):
         raise _shapes.no_area(kind)
-    raise fault(
-        "bad-shape",
+    message = (
         f"is a {kind!r} with {len(points)} point{'' if len(points) == 1 else 's'}"
-        f"{' and no mask' if kind == 'mask' and not shape.mask else ''}, which cannot be read.",
-        "Use polygon, rectangle, circle or mask.",
+        f"{' and no mask' if kind == 'mask' and not shape.mask else ''}, which cannot be read."
     )
+    raise fault("bad-shape", message, "Use polygon, rectangle, circle or mask.")
 
 
 def _sentences(shape: _Shape) -> tuple[Sentence, ...]:

@@ -185,11 +185,8 @@ def _shape_of(rows: list[_Result]) -> tuple[_Result, _Value] | None:
 
 def _region(shape: _Result, value: _Value, rows: list[_Result], size: tuple[int, int], where: str) -> Region:
     if shape.image_rotation:
-        raise fault(
-            "turned-photo",
-            f"was drawn while the photo was turned by {shape.image_rotation:g}° in Label Studio.",
-            "Turn the photo itself and draw the region again.",
-        )
+        message = f"was drawn while the photo was turned by {shape.image_rotation:g}° in Label Studio."
+        raise fault("turned-photo", message, "Turn the photo itself and draw the region again.")
     part = _part(shape.kind, value, size)
     labels: list[str] = []
     choices: list[str] = []

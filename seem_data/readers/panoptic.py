@@ -121,11 +121,8 @@ class PanopticDocument:
                     photo = photos.find(photo_name, path.parent, but=mask)
                     name = photos.name_of(photo)
                 elif photo_names:
-                    raise fault(
-                        "unknown-image",
-                        f"is of image {row.image_id!r}, which 'images' does not list.",
-                        "List the image or delete the annotation.",
-                    )
+                    message = f"is of image {row.image_id!r}, which 'images' does not list."
+                    raise fault("unknown-image", message, "List the image or delete the annotation.")
                 else:
                     photo = photos.find_like(mask, Path(row.file_name).with_suffix(""))
                     name = photos.name_of(photo)
@@ -150,11 +147,8 @@ class PanopticDocument:
                     raise fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
                 label = names.get(_json.plain_id(segment.category_id))
                 if label is None:
-                    raise fault(
-                        "unknown-category-id",
-                        f"has category_id {segment.category_id!r}, which 'categories' does not list.",
-                        "Add the category or correct the id.",
-                    )
+                    message = f"has category_id {segment.category_id!r}, which 'categories' does not list."
+                    raise fault("unknown-category-id", message, "Add the category or correct the id.")
                 there.discard(segment.id)
                 annotation.regions.append(
                     Region(
@@ -168,16 +162,12 @@ class PanopticDocument:
                 )
         told = {segment.id for segment in payload.segments}
         if lost := sorted(there - told):
-            problems.append(
-                Problem(
-                    "unknown-segment",
-                    f"has {len(lost)} segment(s) that the JSON does not list, first {lost[0]}; "
-                    "their pixels count as unlabelled.",
-                    "Export it again.",
-                    str(mask),
-                    severity="warning",
-                )
+            message = (
+                f"has {len(lost)} segment(s) that the JSON does not list, first {lost[0]}; "
+                "their pixels count as unlabelled."
             )
+            remedy = "Export it again."
+            problems.append(Problem("unknown-segment", message, remedy, str(mask), severity="warning"))
         return annotation
 
 

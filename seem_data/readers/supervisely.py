@@ -125,11 +125,8 @@ def _part(row: _Object, place: _shapes.ShapePlace) -> Polygon | Bitmap:
         return _shapes.outline(row.points.exterior, kind, place)
     if kind in ("point", "graph", "cuboid", "cuboid_2d", "any_geometry"):
         raise _shapes.no_area(kind)
-    raise fault(
-        "bad-shape",
-        f"is of kind {kind!r} without the fields it needs, or of a kind that is not read.",
-        "Use polygon, bitmap or rectangle.",
-    )
+    message = f"is of kind {kind!r} without the fields it needs, or of a kind that is not read."
+    raise fault("bad-shape", message, "Use polygon, bitmap or rectangle.")
 
 
 def _unpacked(text: str) -> bytes:

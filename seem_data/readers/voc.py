@@ -56,12 +56,9 @@ class Voc:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         roots = list(_roots(source.polys)) if source.polys.is_dir() else []
         if not roots:
-            raise fault(
-                "no-segmentation",
-                "has no folder SegmentationClass; VOC's boxes do not tell which pixels are meant.",
-                "Name the folder that holds SegmentationClass and JPEGImages.",
-                str(source.polys),
-            )
+            message = "has no folder SegmentationClass; VOC's boxes do not tell which pixels are meant."
+            remedy = "Name the folder that holds SegmentationClass and JPEGImages."
+            raise fault("no-segmentation", message, remedy, str(source.polys))
         for root in roots:
             with collecting(problems, str(root)):
                 own = root / "JPEGImages"
@@ -78,28 +75,20 @@ class Voc:
         painted = item.files[0]
         values, strangers = _read_classes(painted, classes)
         if strangers:
-            problems.append(
-                Problem(
-                    "unknown-color",
-                    f"has {sum(count for _, count in strangers)} pixels in colours of no class, first "
-                    f"{list(strangers[0][0])}; they count as unlabelled.",
-                    "List the colour in labelmap.txt.",
-                    str(painted),
-                    severity="warning",
-                )
+            message = (
+                f"has {sum(count for _, count in strangers)} pixels in colours of no class, first "
+                f"{list(strangers[0][0])}; they count as unlabelled."
             )
+            remedy = "List the colour in labelmap.txt."
+            problems.append(Problem("unknown-color", message, remedy, str(painted), severity="warning"))
         height, width = values.shape
         annotation = ImageAnnotation(item.image, item.name, item.source, (width, height), split=item.split)
         objects = np.zeros_like(values)
         for file in item.files[1:]:
             objects = _read_objects(file)
             if objects.shape != values.shape:
-                raise fault(
-                    "size-mismatch",
-                    f"has {objects.shape[1]}×{objects.shape[0]} pixels, but {painted} {width}×{height}.",
-                    "Export both again.",
-                    str(file),
-                )
+                message = f"has {objects.shape[1]}×{objects.shape[0]} pixels, but {painted} {width}×{height}."
+                raise fault("size-mismatch", message, "Export both again.", str(file))
             if lost := int(((objects > 0) & (values == 0)).sum()):
                 message = (
                     f"has {lost} pixels of objects without a class in {painted}; they count as unlabelled."
@@ -121,12 +110,8 @@ def _item(
     classes = _folder(root, _CLASS_FOLDERS) / f"{stem}.png"
     photo = photos.find_like(classes, Path(stem))
     if not _walk.is_file(classes):
-        raise fault(
-            "no-mask",
-            f"is listed, but there is no {classes}.",
-            "Paint it, or take it off the list.",
-            severity="warning",
-        )
+        message = f"is listed, but there is no {classes}."
+        raise fault("no-mask", message, "Paint it, or take it off the list.", severity="warning")
     objects = _folder(root, _OBJECT_FOLDERS) / classes.name
     files = (classes, objects) if _walk.is_file(objects) else (classes,)
     name = prefix + photos.name_of(photo)

@@ -57,12 +57,8 @@ class Yolo:
             )
         config = _read_config(path)
         if "kpt_shape" in config:
-            raise fault(
-                "pose",
-                "describes key points (kpt_shape), which outline nothing.",
-                "Export the segmentation instead.",
-                str(path),
-            )
+            message = "describes key points (kpt_shape), which outline nothing."
+            raise fault("pose", message, "Export the segmentation instead.", str(path))
         names = _names(config, path)
         root = source.polys if source.polys.is_dir() else source.polys.parent
         photos = _photos.Photos(Input(root, source.images or (root if _has_photos(root) else None)))
@@ -91,15 +87,9 @@ class Yolo:
                     annotation.regions.append(_region(words, names, size, f"line {number}"))
                     boxes += len(words) == 5
         if boxes:
-            problems.append(
-                Problem(
-                    "boxes",
-                    f"has {boxes} upright box(es), read as filled rectangles.",
-                    "Use segmentation labels for outlines.",
-                    str(item.source),
-                    severity="note",
-                )
-            )
+            message = f"has {boxes} upright box(es), read as filled rectangles."
+            remedy = "Use segmentation labels for outlines."
+            problems.append(Problem("boxes", message, remedy, str(item.source), severity="note"))
         return annotation
 
 
@@ -232,11 +222,8 @@ def _photos_of(
         else:
             yield place
         return
-    raise fault(
-        "missing-folder",
-        f"names {entry!r}, which is not in {root}.",
-        "Correct the path; it is relative to this file.",
-    )
+    message = f"names {entry!r}, which is not in {root}."
+    raise fault("missing-folder", message, "Correct the path; it is relative to this file.")
 
 
 def _lies_in(place: Path, root: Path) -> bool:
@@ -273,22 +260,16 @@ def _region(words: list[str], names: dict[str, str], size: tuple[int, int], wher
         known = f"names has {len(names)} entries"
         raise fault("unknown-class", f"is of class {number!r}, but {known}.", "Add the name.")
     if any(abs(value) > 2 for value in values):
-        raise fault(
-            "not-fractions",
-            f"has the coordinate {max(values, key=abs):g}, but YOLO's are fractions from 0 to 1.",
-            "Divide x by the width and y by the height.",
-        )
+        message = f"has the coordinate {max(values, key=abs):g}, but YOLO's are fractions from 0 to 1."
+        raise fault("not-fractions", message, "Divide x by the width and y by the height.")
     width, height = size
     if len(values) == 4:
         x, y, w, h = values
         box = _shapes.rectangle(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
         return Region(names[number], (Polygon(box.outer * (width, height)),), where=where)
     if len(values) < 6 or len(values) % 2:
-        raise fault(
-            "bad-line",
-            f"has {len(values)} numbers after the class: neither a box (4) nor a polygon (6, 8, …).",
-            "Export it again.",
-        )
+        message = f"has {len(values)} numbers after the class: neither a box (4) nor a polygon (6, 8, …)."
+        raise fault("bad-line", message, "Export it again.")
     return Region(names[number], (Polygon(_shapes.flat_ring(values) * (width, height)),), where=where)
 
 

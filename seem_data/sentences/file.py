@@ -61,14 +61,12 @@ class SentencesFile:
     def unused(self) -> Iterable[Problem]:
         """One warning if there are entries whose image nobody has asked for."""
         if self._unused:
-            yield Problem(
-                "sentences-without-image",
+            message = (
                 f"has sentences for {len(self._unused)} image(s) that are not in the input, "
-                f"first {min(self._unused)!r}.",
-                "Name images by their path below the photos' folder.",
-                str(self._path),
-                severity="warning",
+                f"first {min(self._unused)!r}."
             )
+            remedy = "Name images by their path below the photos' folder."
+            yield Problem("sentences-without-image", message, remedy, str(self._path), severity="warning")
 
 
 def _decoded(data: bytes, file: str) -> str:
@@ -151,14 +149,11 @@ def add_sentences(
                 if several
                 else f"has no object {name!r}."
             )
+            message = f"{message} Its sentences are left out."
+            remedy = f"Objects here: {', '.join(sorted(names)[:6])}."
             problems.append(
                 Problem(
-                    "sentence-without-object",
-                    f"{message} Its sentences are left out.",
-                    f"Objects here: {', '.join(sorted(names)[:6])}.",
-                    file,
-                    where="--sentences",
-                    severity="warning",
+                    "sentence-without-object", message, remedy, file, where="--sentences", severity="warning"
                 )
             )
             continue

@@ -83,25 +83,14 @@ def _by_list(
         for split, listed in matches.items():
             used[split] |= listed
         if len(matches) > 1:
-            problems.append(
-                Problem(
-                    "in-two-splits",
-                    f"is in the lists of {' and '.join(matches)}; it goes into {chosen[-1]}.",
-                    "Keep every image in one list.",
-                    member.name,
-                    severity="warning",
-                )
-            )
+            message = f"is in the lists of {' and '.join(matches)}; it goes into {chosen[-1]}."
+            remedy = "Keep every image in one list."
+            problems.append(Problem("in-two-splits", message, remedy, member.name, severity="warning"))
     for split, listed in lists.items():
         if lost := sorted(listed - used[split]):
-            problems.append(
-                Problem(
-                    "listed-but-missing",
-                    f"lists {len(lost)} name(s) that are no image of the input, first {lost[0]!r}.",
-                    "Write names relative to the photos' folder.",
-                    where=f"--split {split}",
-                )
-            )
+            message = f"lists {len(lost)} name(s) that are no image of the input, first {lost[0]!r}."
+            remedy = "Write names relative to the photos' folder."
+            problems.append(Problem("listed-but-missing", message, remedy, where=f"--split {split}"))
     _report_left_out(members, chosen, "in no list", problems)
     return chosen
 
@@ -136,15 +125,9 @@ def _report_left_out(
 ) -> None:
     out = [member.name for member, split in zip(members, chosen, strict=True) if split is None]
     if out:
-        problems.append(
-            Problem(
-                "in-no-split",
-                f"leaves out {len(out)} image(s) that are {why}, first {out[0]}.",
-                "That is fine where you meant it.",
-                where="--split",
-                severity="warning",
-            )
-        )
+        message = f"leaves out {len(out)} image(s) that are {why}, first {out[0]}."
+        remedy = "That is fine where you meant it."
+        problems.append(Problem("in-no-split", message, remedy, where="--split", severity="warning"))
 
 
 def _as_input_says(
@@ -155,16 +138,12 @@ def _as_input_says(
     if len(silent) == len(members):
         return _by_share(members, DEFAULT_SHARES, group, seed)
     if silent:
-        problems.append(
-            Problem(
-                "in-no-split",
-                f"{len(silent)} image(s), first {silent[0].name}, have no split where others do; "
-                "they go into train.",
-                "Assign them in the input, or give --split.",
-                where="--split auto",
-                severity="warning",
-            )
+        message = (
+            f"{len(silent)} image(s), first {silent[0].name}, have no split where others do; "
+            "they go into train."
         )
+        remedy = "Assign them in the input, or give --split."
+        problems.append(Problem("in-no-split", message, remedy, where="--split auto", severity="warning"))
     return [split or "train" for split in said]
 
 
@@ -173,15 +152,9 @@ def _as_input_says(
 
 def _report_no_group(members: Sequence[Member], pattern: re.Pattern[str], problems: list[Problem]) -> None:
     if members and not any(pattern.search(member.name) for member in members):
-        problems.append(
-            Problem(
-                "no-group",
-                f"finds nothing in any image's name, e.g. {members[0].name!r}: no images stay together.",
-                "Mend the regular expression.",
-                where="--group-by",
-                severity="warning",
-            )
-        )
+        message = f"finds nothing in any image's name, e.g. {members[0].name!r}: no images stay together."
+        remedy = "Mend the regular expression."
+        problems.append(Problem("no-group", message, remedy, where="--group-by", severity="warning"))
 
 
 def _report_torn_groups(
@@ -196,15 +169,9 @@ def _report_torn_groups(
             splits_of[group(member.name)].add(split)
     torn = sorted(key for key, splits in splits_of.items() if len(splits) > 1)
     if torn:
-        problems.append(
-            Problem(
-                "torn-group",
-                f"{len(torn)} group(s) lie in several splits, first {torn[0]!r}.",
-                "Lists and splits of the input are kept as they are; change them there.",
-                where="--group-by",
-                severity="warning",
-            )
-        )
+        message = f"{len(torn)} group(s) lie in several splits, first {torn[0]!r}."
+        remedy = "Lists and splits of the input are kept as they are; change them there."
+        problems.append(Problem("torn-group", message, remedy, where="--group-by", severity="warning"))
 
 
 def _report_empty(
@@ -216,14 +183,10 @@ def _report_empty(
     present = set(chosen)
     for split in wanted:
         if split not in present and members:
+            message = f"gets no image of the {len(members)}: they are too few, or of too few groups."
+            remedy = "Add images, or leave the split out (--split train=1)."
             problems.append(
-                Problem(
-                    "empty-split",
-                    f"gets no image of the {len(members)}: they are too few, or of too few groups.",
-                    "Add images, or leave the split out (--split train=1).",
-                    where=f"--split {split}",
-                    severity="warning",
-                )
+                Problem("empty-split", message, remedy, where=f"--split {split}", severity="warning")
             )
 
 
@@ -239,13 +202,9 @@ def absent_categories(
     problems = []
     for split in sorted(seen):
         if missing := sorted(everywhere - seen[split]):
+            message = f"has no {a_few([names[category] for category in missing])}."
+            remedy = "Add images of them, or split otherwise (--split, --seed)."
             problems.append(
-                Problem(
-                    "absent-category",
-                    f"has no {a_few([names[category] for category in missing])}.",
-                    "Add images of them, or split otherwise (--split, --seed).",
-                    where=f"split {split}",
-                    severity="warning",
-                )
+                Problem("absent-category", message, remedy, where=f"split {split}", severity="warning")
             )
     return problems
