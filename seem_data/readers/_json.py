@@ -21,7 +21,7 @@ import msgspec
 from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input
 from seem_data.readers._lenient import eased, without
-from seem_data.readers._walk import annotation_files, first, read_bytes, some_files
+from seem_data.readers._walk import annotation_files, first, head, read_bytes, some_files
 
 T = TypeVar("T")
 Number = float | None
@@ -50,7 +50,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_HEAD = 1 << 16
 
 
 def decode(
@@ -221,13 +220,9 @@ class _Categories(msgspec.Struct):
 def outline(path: Path) -> tuple[str, set[str]]:
     """How a JSON file begins, cheaply: ``"{"``, ``"["`` or ``""``, and the keys of the outermost objects
     within its first 64 KB (of the list's items, if it is a list)."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError:
-        return "", set()
-    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
-    text = head.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
+    data = head(path)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")
     kind = text[:1] if text[:1] in ("{", "[") else ""
     return kind, set(_keys(text, depth=1 if kind == "{" else 2)) if kind else set()
 

@@ -34,6 +34,15 @@ def read_bytes(path: Path) -> bytes:
         raise _unreadable(path, error) from None
 
 
+def head(path: Path, size: int = 1 << 16) -> bytes:
+    """How a file begins, to recognise formats; nothing of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without byte order mark.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from seem_data.problems import fault
+from seem_data.readers import _walk
 
 
 def elements(path: Path, *paths: str) -> Iterator[tuple[str, Element]]:
@@ -51,10 +52,6 @@ def elements(path: Path, *paths: str) -> Iterator[tuple[str, Element]]:
 
 def head(path: Path) -> str:
     """The first 64 KB as text, to recognise formats; "" if the file cannot be read."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(1 << 16)
-    except OSError:
-        return ""
+    data = _walk.head(path)
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     return data.decode(encoding, errors="ignore")

@@ -37,7 +37,7 @@ _LABELS = (
     re.compile(r"(label|class|category)(_?(name|label))?(s|es)?", re.IGNORECASE),
     re.compile(r"(name|type|object)(_?(name|type|class))?s?", re.IGNORECASE),
 )
-_CSV_MARKS = ("region_shape_attributes", "spatial_coordinates")
+_CSV_MARKS = (b"region_shape_attributes", b"spatial_coordinates")
 _SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
 _SHAPES_OF_VERSION_3: dict[Number, str] = {
     1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon",
@@ -156,7 +156,7 @@ class Via:
 
 def _is_via(path: Path) -> bool:
     if path.suffix.lower() == ".csv":
-        return any(mark in _head(path) for mark in _CSV_MARKS)
+        return any(mark in _walk.head(path, 1 << 12) for mark in _CSV_MARKS)
     kind, keys = _json.outline(path)
     if not kind or keys & {"shapes", "annotations"}:
         return False
@@ -165,14 +165,6 @@ def _is_via(path: Path) -> bool:
     return _json.contains(path, b'"shape_attributes"') or (
         _json.contains(path, b'"filename"') and _json.contains(path, b'"regions"')
     )
-
-
-def _head(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(1 << 12).decode("utf-8", errors="ignore")
-    except OSError:
-        return ""
 
 
 def _label_attributes(photos: list[_Photo], known: Callable[[str], object] | None) -> list[str]:

@@ -141,10 +141,7 @@ def _about(root: Path, used: set[Path]) -> Iterator[Problem]:
 
 
 def _head(path: Path) -> str:
-    try:
-        return path.read_bytes()[: 1 << 20].decode("utf-8-sig", errors="ignore")
-    except OSError:
-        return ""
+    return _walk.head(path, 1 << 20).decode("utf-8-sig", errors="ignore")
 
 
 def _read_config(path: Path) -> dict[str, object]:
