@@ -1,4 +1,5 @@
-"""What Python code calls: the commands as functions of paths. `build` is `building.pipeline.build` itself."""
+"""What Python code calls: the commands as functions of paths. `build`, `validate` and `export` are such where
+they are made."""
 
 from __future__ import annotations
 
@@ -6,11 +7,8 @@ from pathlib import Path
 
 from seem_data import proposal
 from seem_data.categories import Categories
-from seem_data.checking.validate import validate as _validate
-from seem_data.exporting.export import export as _export
+from seem_data.checking.validate import validate
 from seem_data.layout import Dataset
-from seem_data.limits import DEFAULT_MEGAPIXELS
-from seem_data.problems import Problem
 from seem_data.readers import Input
 from seem_data.showing.report import write
 from seem_data.showing.stats import DatasetStats, collect
@@ -33,26 +31,6 @@ def init(polys: Path | str, images: Path | str | None = None, format: str = "aut
         ['cup', 'plate', 'table', 'wall']
     """
     return proposal.colour_map(Input(Path(polys), Path(images) if images is not None else None), format)
-
-
-def validate(
-    dataset: Path | str, *, workers: int | None = None, max_megapixels: float = DEFAULT_MEGAPIXELS
-) -> list[Problem]:
-    """All that is wrong with a dataset; nothing, or notes alone, if it is as the layout promises.
-
-    Args:
-        workers: processes; by default one for each core.
-        max_megapixels: photos and PNGs with more are a problem, and not decoded.
-
-    Raises:
-        DataError: the folder is no dataset.
-
-    Example:
-        >>> import seem_data
-        >>> seem_data.validate("dataset")
-        []
-    """
-    return _validate(dataset, workers=workers, max_megapixels=max_megapixels)
 
 
 def stats(dataset: Path | str) -> DatasetStats:
@@ -87,29 +65,4 @@ def report(dataset: Path | str, out: Path | str | None = None) -> Path:
         'report.html'
     """
     page = Path(out) if out is not None else Path(dataset) / "report.html"
-    return write(Dataset(dataset), page, _validate(dataset))
-
-
-def export(
-    dataset: Path | str, to: str, out: Path | str, *, link: bool = False, tolerance: float = 0.0
-) -> list[str]:
-    """Write a dataset under the file names and in the folders that other code expects.
-
-    Args:
-        to: ``seem``, ``detectron2``, ``coco``, ``yolo`` or ``labelme``.
-        out: a folder of its own.
-        link: hard links in place of copies: who changes one changes the dataset.
-        tolerance: how far polygons (yolo, labelme) may lie from a mask's edge, in pixels; 0 is exact.
-
-    Returns:
-        the commands to type next.
-
-    Raises:
-        DataError: an option is wrong, or something cannot be read or written.
-
-    Example:
-        >>> import seem_data
-        >>> isinstance(seem_data.export("dataset", "coco", "exported"), list)
-        True
-    """
-    return _export(Dataset(dataset), to, Path(out), link=link, tolerance=tolerance)
+    return write(Dataset(dataset), page, validate(dataset))

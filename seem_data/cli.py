@@ -216,13 +216,10 @@ def export(
 ) -> None:
     """Write the dataset under the file names and in the folders that other code expects."""
     with _errors(json), ProgressBar(quiet=json) as bar:
-        from seem_data.exporting import export as exports
-        from seem_data.layout import Dataset
+        from seem_data.exporting.export import export as write
 
         problems: list[Problem] = []
-        following = exports.export(
-            Dataset(dataset), to, out, link=link, tolerance=tolerance, problems=problems, progress=bar
-        )
+        following = write(dataset, to, out, link=link, tolerance=tolerance, problems=problems, progress=bar)
     if json:
         rows = [problem.as_dict() for problem in problems]
         show_json({"out": str(out), "next": following, "problems": rows})

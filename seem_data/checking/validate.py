@@ -49,10 +49,17 @@ def validate(
     """All that is wrong with a dataset; nothing, or notes alone, if it is as the layout promises.
 
     Args:
+        workers: processes; by default one for each core.
+        progress: called with (step, done, total) as the work goes on.
         max_megapixels: photos and PNGs with more are a problem, and not decoded.
 
     Raises:
         DataError: the folder is no dataset, or its categories are unusable: nothing else can be checked.
+
+    Example:
+        >>> import seem_data
+        >>> seem_data.validate("dataset")
+        []
     """
     check_engine("auto", workers)
     dataset = Dataset(root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from seem_data.exporting.placing import PlacingJob
+from seem_data.exporting.placing import PlacingJob, Sentences, own_sentences
 from seem_data.layout import CATEGORIES_JSON, PANOPTIC_JSON, ImageRecord, Split
 from seem_data.problems import Problem, fault
 from seem_data.writers import MarkedSegment, WrittenPhoto, open_writer
@@ -26,12 +26,7 @@ def write(job: PlacingJob, form: str, problems: list[Problem]) -> list[str]:
     writer = open_writer(form, job.out, job.dataset.categories, job.tolerance, link=job.link)
     for name in job.dataset.split_names:
         split = job.dataset.split(name)
-        said = {
-            (grounded.image_id, grounded.segment_id): tuple(
-                s.raw for s in grounded.sentences if s.kind == "own"
-            )
-            for grounded in split.grounding()
-        }
+        said = own_sentences(split)
         for image in split.images:
             photo = WrittenPhoto(image.file_name, (image.width, image.height), split.image_path(image))
             writer.add(photo, _segments(split, image, said), name)
@@ -53,9 +48,7 @@ def _build_again(job: PlacingJob) -> list[str]:
     return [f"seem-data build --colors {colors} --polys {polys} --out {new}   # when it is corrected"]
 
 
-def _segments(
-    split: Split, image: ImageRecord, said: dict[tuple[int, int], tuple[str, ...]]
-) -> list[MarkedSegment]:
+def _segments(split: Split, image: ImageRecord, said: Sentences) -> list[MarkedSegment]:
     id_map = split.id_map(image)
     unknown = {segment.category_id for segment in image.segments} - set(split.categories.by_id)
     if unknown:

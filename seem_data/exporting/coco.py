@@ -6,7 +6,15 @@ from __future__ import annotations
 
 import msgspec
 
-from seem_data.exporting.placing import PlacingJob, Sentences, instance_rows, panoptic_rows, raw_rows
+from seem_data.exporting.placing import (
+    PlacingJob,
+    Sentences,
+    as_rows,
+    instance_rows,
+    own_sentences,
+    panoptic_rows,
+    raw_rows,
+)
 from seem_data.files import make_folder
 from seem_data.layout import INSTANCES_JSON, ImageRecord, Split
 
@@ -26,7 +34,7 @@ def write(job: PlacingJob) -> list[str]:
             job.place(split.image_path(image), photos / _name(image))
             job.place(split.panoptic_path(image), masks / image.panoptic_name.rsplit("/", 1)[-1])
             job.done()
-        categories, said = job.dataset.categories, _own_sentences(split)
+        categories, said = job.dataset.categories, own_sentences(split)
         instances = instance_rows(split, _described(split, said), categories, _name)
         panoptic = panoptic_rows(split, categories, _name, said)
         job.write_rows(f"annotations/instances_{year}.json", instances)
@@ -43,20 +51,11 @@ class _Row(msgspec.Struct):
     segment_id: int
 
 
-def _own_sentences(split: Split) -> Sentences:
-    """What somebody wrote about segments, as RefCOCO has it, by the ids of image and segment."""
-    return {
-        (grounded.image_id, grounded.segment_id): said
-        for grounded in split.grounding()
-        if (said := [{"raw": s.raw} for s in grounded.sentences if s.kind == "own"])
-    }
-
-
 def _described(split: Split, said: Sentences) -> list[object]:
     """The instances, with their ``sentences``."""
     rows: list[object] = []
     for raw in raw_rows(split, INSTANCES_JSON):
         row = msgspec.json.decode(raw, type=_Row)
         words = said.get((row.image_id, row.segment_id))
-        rows.append({**msgspec.json.decode(raw), "sentences": words} if words else raw)
+        rows.append({**msgspec.json.decode(raw), "sentences": as_rows(words)} if words else raw)
     return rows

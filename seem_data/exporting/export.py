@@ -24,33 +24,42 @@ _MARKS = {
 
 
 def export(
-    dataset: Dataset,
+    dataset: Dataset | Path | str,
     to: str,
-    out: Path,
+    out: Path | str,
     *,
     link: bool = False,
     tolerance: float = 0.0,
     problems: list[Problem] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[str]:
-    """Write the dataset for another code base.
+    """Write a dataset under the file names and in the folders that other code expects.
 
     Photos and PNGs are copied as they are. Files are written one by one, each whole; repeat after an
     interruption.
 
     Args:
-        to: one of `TARGETS`.
+        to: ``seem``, ``detectron2``, ``coco``, ``yolo`` or ``labelme``.
+        out: a folder of its own.
         link: put hard links in place of copies: quick, but who changes one changes the dataset.
         tolerance: how far polygons (yolo, labelme) may lie from a mask's edge, in pixels; 0 is exact.
         problems: what the target cannot hold is told here.
+        progress: called with (step, done, total) as the work goes on.
 
     Returns:
-        The commands to type next.
+        the commands to type next.
 
     Raises:
         DataError: an option is wrong, the dataset has no split that the target knows, the folder holds
             something else, or a file is missing or unwritable.
+
+    Example:
+        >>> import seem_data
+        >>> isinstance(seem_data.export("dataset", "coco", "exported"), list)
+        True
     """
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
+    out = Path(out)
     _check_options(to, tolerance)
     mark = out / _MARKS[to]
     _check_folder(dataset, out, mark)

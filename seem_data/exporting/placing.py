@@ -19,8 +19,8 @@ from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.layout import CATEGORIES_JSON, Dataset, ImageRecord, Split, png, read_json, semantic_ignore
 from seem_data.problems import DataError, fault
 
-#: Words about segments, ``{"raw": …}``, by the ids of image and segment.
-Sentences = dict[tuple[int, int], list[dict[str, str]]]
+#: What somebody said of segments, by the ids of image and segment.
+Sentences = dict[tuple[int, int], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,25 @@ def panoptic_rows(
 
 def _described(image: ImageRecord, said: Sentences) -> list[object]:
     return [
-        {**msgspec.to_builtins(segment), "sentences": words}
+        {**msgspec.to_builtins(segment), "sentences": as_rows(words)}
         if (words := said.get((image.id, segment.id)))
         else segment
         for segment in image.segments
     ]
+
+
+def own_sentences(split: Split) -> Sentences:
+    """What somebody wrote; sentences made by us are made anew where they are wanted."""
+    return {
+        (grounded.image_id, grounded.segment_id): said
+        for grounded in split.grounding()
+        if (said := tuple(s.raw for s in grounded.sentences if s.kind == "own"))
+    }
+
+
+def as_rows(sentences: Sequence[str]) -> list[dict[str, str]]:
+    """As RefCOCO has them."""
+    return [{"raw": sentence} for sentence in sentences]
 
 
 class _Rows(msgspec.Struct):
