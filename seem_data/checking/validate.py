@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seem_data import layout
-from seem_data.checking.validate_image import ImageFindings, Rows, check_images
+from seem_data.checking.validate_image import BUILD_AGAIN, FIX, Findings, ImageFindings, Rows, check_images
 from seem_data.common.files import sha256_file
 from seem_data.engines.choose import check_engine, open_engine
 from seem_data.engines.spread import Casualty
@@ -28,15 +28,13 @@ from seem_data.layout import (
     is_file_name,
 )
 from seem_data.limits import DEFAULT_MEGAPIXELS
-from seem_data.problems import DataError, Problem, Severity
+from seem_data.problems import DataError, Problem
 
 File = TypeVar("File")
 Row = TypeVar("Row", GroundingRow, InstanceRow)
 Value = TypeVar("Value", bound=Hashable)
 
 _CHUNK = 25
-_BUILD_AGAIN = "Build the dataset again."
-_FIX = "seem-data validate --fix repairs it."
 
 
 def validate(
@@ -66,7 +64,7 @@ def validate(
     problems = _check_info(dataset)
     if not dataset.split_names:
         message = f"has no split: no folder in it holds {layout.PANOPTIC_JSON}."
-        problems.append(Problem("no-splits", message, _BUILD_AGAIN, str(dataset.root)))
+        problems.append(Problem("no-splits", message, BUILD_AGAIN, str(dataset.root)))
     files_of: dict[str, dict[str, list[str]]] = {}
     for name in dataset.split_names:
         check = SplitCheck(dataset, name, max_megapixels)
@@ -87,12 +85,12 @@ def _check_info(dataset: Dataset) -> list[Problem]:
         return [Problem("no-info" if missing else "bad-info", message, remedy, file)]
     if info.get("layout") != layout.VERSION:
         message = f"says layout {info.get('layout')!r}; this program reads layout {layout.VERSION}."
-        return [Problem("layout-version", message, _BUILD_AGAIN, file, "layout")]
+        return [Problem("layout-version", message, BUILD_AGAIN, file, "layout")]
     told = info.get("splits")
     told = set(told) if isinstance(told, dict) else set()
     if told != set(dataset.split_names):
         message = f"lists the splits {_listed(told)}; there are {_listed(dataset.split_names)}."
-        return [Problem("other-splits", message, _FIX, file, "splits")]
+        return [Problem("other-splits", message, FIX, file, "splits")]
     return []
 
 
@@ -122,15 +120,14 @@ def _check_leaks(dataset: Dataset, photos: dict[str, dict[str, list[str]]]) -> l
     return sorted(problems, key=str)
 
 
-class SplitCheck:
+class SplitCheck(Findings):
     """The checks of one split. After `run`, `photos` tells which photos it holds, by SHA-256."""
 
     def __init__(self, dataset: Dataset, name: str, max_megapixels: float) -> None:
+        super().__init__(dataset.root / name)
         self.dataset = dataset
         self.max_megapixels = max_megapixels
         self.name = name
-        self.root = dataset.root / name
-        self.problems: list[Problem] = []
         self.photos: dict[str, list[str]] = {}
 
     def run(self, workers: int | None, progress: Callable[[str, int, int], None] | None) -> list[Problem]:
@@ -150,17 +147,6 @@ class SplitCheck:
         checked = self._check_images(rows, workers, progress)
         self._check_fingerprint(pairs, checked)
         return self.problems
-
-    def add(
-        self,
-        code: str,
-        file: Path | str,
-        message: str,
-        remedy: str = _FIX,
-        where: str = "",
-        severity: Severity = "error",
-    ) -> None:
-        self.problems.append(Problem(code, message, remedy, str(self.root / file), where, severity))
 
     def _read(self, name: str, kind: type[File]) -> File | None:
         try:
@@ -275,7 +261,7 @@ class SplitCheck:
             message = f"has another fingerprint for {self.name}: files were changed since the build."
             self.problems.append(
                 Problem(
-                    "changed", message, _FIX, str(self.dataset.root / layout.DATASET_JSON), severity="warning"
+                    "changed", message, FIX, str(self.dataset.root / layout.DATASET_JSON), severity="warning"
                 )
             )
 

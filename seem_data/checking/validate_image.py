@@ -24,8 +24,8 @@ from seem_data.limits import QUERIES, check_pixels
 from seem_data.problems import DataError, Problem, Severity
 
 _LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json
-_BUILD_AGAIN = "Build the dataset again."
-_FIX = "seem-data validate --fix repairs it."
+BUILD_AGAIN = "Build the dataset again."
+FIX = "seem-data validate --fix repairs it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,36 @@ def check_images(
     return [_ImageCheck(root, categories, max_megapixels, row).run() for row in rows]
 
 
-class _ImageCheck:
-    def __init__(self, root: Path, categories: Categories, max_megapixels: float, rows: Rows) -> None:
+class Findings:
+    """What is wrong below a folder."""
+
+    def __init__(self, root: Path) -> None:
         self.root = root
+        self.problems: list[Problem] = []
+
+    def add(
+        self,
+        code: str,
+        file: Path | str,
+        message: str,
+        remedy: str = FIX,
+        where: str = "",
+        severity: Severity = "error",
+    ) -> None:
+        """
+        Args:
+            file: its name below the folder, or its path.
+        """
+        file = self.root / file if isinstance(file, str) else file
+        self.problems.append(Problem(code, message, remedy, str(file), where, severity))
+
+
+class _ImageCheck(Findings):
+    def __init__(self, root: Path, categories: Categories, max_megapixels: float, rows: Rows) -> None:
+        super().__init__(root)
         self.max_megapixels = max_megapixels
         self.categories = categories
         self.rows = rows
-        self.problems: list[Problem] = []
         self.photo = root / layout.IMAGES / rows.image.file_name
         self.panoptic = root / layout.PANOPTIC / rows.panoptic.file_name
         self.semantic = root / layout.SEMANTIC / rows.panoptic.file_name
@@ -78,53 +101,41 @@ class _ImageCheck:
         hashes = [_sha256(path) for path in (self.photo, self.panoptic, self.semantic)]
         return ImageFindings(self.rows.image.id, self.problems, (hashes[0], hashes[1], hashes[2]))
 
-    def add(
-        self,
-        code: str,
-        file: Path | str,
-        message: str,
-        remedy: str = _FIX,
-        where: str = "",
-        severity: Severity = "error",
-    ) -> None:
-        file = self.root / file if isinstance(file, str) else file
-        self.problems.append(Problem(code, message, remedy, str(file), where, severity))
-
     @property
     def _size(self) -> tuple[int, int]:
         return self.rows.image.width, self.rows.image.height
 
     def _check_photo(self) -> None:
         if not self.photo.is_file():
-            self.add("missing-photo", self.photo, "is missing.", _BUILD_AGAIN)
+            self.add("missing-photo", self.photo, "is missing.", BUILD_AGAIN)
             return
         try:
             header = images.read_header(self.photo)
             check_pixels(header.width, header.height, self.max_megapixels, str(self.photo))
             images.check_complete(self.photo)
         except DataError as error:
-            self.add("bad-photo", self.photo, error.problems[0].message, _BUILD_AGAIN)
+            self.add("bad-photo", self.photo, error.problems[0].message, BUILD_AGAIN)
             return
         if header.orientation != 1:
             message = f"has the EXIF orientation {header.orientation}: viewers turn it, its masks stay."
-            self.add("turned-photo", self.photo, message, _BUILD_AGAIN)
+            self.add("turned-photo", self.photo, message, BUILD_AGAIN)
         if (found := (header.width, header.height)) != self._size:
             self.add(
-                "photo-size", self.photo, f"has {_by(found)} pixels, not {_by(self._size)}.", _BUILD_AGAIN
+                "photo-size", self.photo, f"has {_by(found)} pixels, not {_by(self._size)}.", BUILD_AGAIN
             )
 
     def _read_panoptic(self) -> NDArray[np.int32] | None:
         if not self.panoptic.is_file():
-            self.add("missing-panoptic", self.panoptic, "is missing.", _BUILD_AGAIN)
+            self.add("missing-panoptic", self.panoptic, "is missing.", BUILD_AGAIN)
             return None
         try:
             id_map = read_id_map(self.panoptic, self.max_megapixels)
         except DataError as error:
-            self.add("bad-panoptic", self.panoptic, error.problems[0].message, _BUILD_AGAIN)
+            self.add("bad-panoptic", self.panoptic, error.problems[0].message, BUILD_AGAIN)
             return None
         if (found := id_map.shape[::-1]) != self._size:
             message = f"has {_by(found)} pixels, not {_by(self._size)}."
-            self.add("panoptic-size", self.panoptic, message, _BUILD_AGAIN)
+            self.add("panoptic-size", self.panoptic, message, BUILD_AGAIN)
             return None
         return id_map
 
@@ -150,7 +161,7 @@ class _ImageCheck:
                 name = self.categories.by_id[category_id].name
                 kind = "crowd" if iscrowd else "stuff"
                 message = f"has {count} segments of the {kind} {name!r}; an image has one at most."
-                self.add("split-stuff", self.panoptic, message, _BUILD_AGAIN)
+                self.add("split-stuff", self.panoptic, message, BUILD_AGAIN)
         self._check_count()
 
     def _check_count(self) -> None:
@@ -164,7 +175,7 @@ class _ImageCheck:
             remedy = "Cut the photo into tiles, or mark very small objects as one crowd."
             self.add("more-than-queries", self.photo, message, remedy, severity="note")
 
-    def _segment(self, code: str, number: int, message: str, remedy: str = _FIX) -> None:
+    def _segment(self, code: str, number: int, message: str, remedy: str = FIX) -> None:
         where = f"image {self.rows.image.file_name}, segment {number}"
         self.add(code, layout.PANOPTIC_JSON, message, remedy, where)
 
@@ -257,7 +268,7 @@ class _ImageCheck:
             if len(segments) > 1:
                 where = f"image {self.rows.image.file_name}"
                 message = f"{raw!r} should mean one segment, and is said of {len(segments)}."
-                self.add("ambiguous-sentence", layout.GROUNDING_JSON, message, _BUILD_AGAIN, where)
+                self.add("ambiguous-sentence", layout.GROUNDING_JSON, message, BUILD_AGAIN, where)
 
     def _grounding(self, code: str, row: GroundingRow, message: str) -> None:
         self.add(code, layout.GROUNDING_JSON, message, where=f"annotation {row.id}")

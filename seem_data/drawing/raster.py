@@ -180,9 +180,9 @@ def _filler(options: RasterOptions, categories: Categories, file: str) -> Catego
     filler = categories.find(options.unlabeled)
     if filler is not None and not filler.isthing:
         return filler
-    fault = "is a thing" if filler else "is no category of the colour map"
+    reason = "is a thing" if filler else "is no category of the colour map"
     stuff = ", ".join(category.name for category in categories if not category.isthing) or "none"
-    message = f"--unlabeled {options.unlabeled!r} {fault}."
+    message = f"--unlabeled {options.unlabeled!r} {reason}."
     raise fault("bad-unlabeled", message, f"Use void, nearest or a stuff category ({stuff}).", file)
 
 
