@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from seem_data.annotations import Sentence
+from seem_data.annotations import Region, Sentence
 from seem_data.building.job import ImageResult, Job, Recipe
 from seem_data.building.journal import BuiltImage, Entry, Stamp, staged_name
 from seem_data.building.key import is_there, key_of
@@ -195,21 +195,11 @@ def _drawn(
     problems: list[Problem],
     watch: _Stopwatch,
 ) -> _DrawnImage:
-    annotation, ground = load(recipe, job, problems)
-    source = str(job.main.source)
-    content = content if annotation.image == job.main.image else None
-    photo = InputPhoto(annotation, source, content, recipe.max_megapixels)
-    photo.tell_doubt(annotation, problems)
-    regions = resolve(annotation.regions, recipe, problems, source)
-    if job.sentences:
-        regions = add_sentences(regions, job.sentences, problems, source)
-    if ground is not None:
-        photo.must_fit(ground, annotation)
-        photo.tell_doubt(ground, problems)
-        regions = resolve(ground.regions, recipe, problems, str(ground.source)) + regions
+    photo, regions = _read(recipe, job, content, problems)
     watch.lap("read")
 
-    drawing = rasterize(regions, photo.size, recipe.categories, recipe.raster, problems, source)
+    file = str(job.main.source)
+    drawing = rasterize(regions, photo.size, recipe.categories, recipe.raster, problems, file)
     watch.lap("raster")
 
     encoded = panoptic.encode(drawing, recipe.categories)
@@ -249,6 +239,25 @@ def _drawn(
     )
     watch.lap("write")
     return _DrawnImage(built, encoded, said)
+
+
+def _read(
+    recipe: Recipe, job: Job, content: bytes | None, problems: list[Problem]
+) -> tuple[InputPhoto, list[Region]]:
+    """The photo, and all regions on it: those of the painted mask below those of the polygons."""
+    annotation, ground = load(recipe, job, problems)
+    source = str(job.main.source)
+    content = content if annotation.image == job.main.image else None
+    photo = InputPhoto(annotation, source, content, recipe.max_megapixels)
+    photo.tell_doubt(annotation, problems)
+    regions = resolve(annotation.regions, recipe, problems, source)
+    if job.sentences:
+        regions = add_sentences(regions, job.sentences, problems, source)
+    if ground is not None:
+        photo.must_fit(ground, annotation)
+        photo.tell_doubt(ground, problems)
+        regions = resolve(ground.regions, recipe, problems, str(ground.source)) + regions
+    return photo, regions
 
 
 def _sentences(

@@ -15,6 +15,12 @@ from seem_data.problems import DataError, Problem, did_you_mean, fault
 TARGETS = ("seem", "detectron2", "coco", "yolo", "labelme")
 WITH_POLYGONS = ("yolo", "labelme")
 
+#: What is no annotation format.
+_WRITERS: dict[str, Callable[[PlacingJob], list[str]]] = {
+    "seem": seem.write,
+    "detectron2": detectron2.write,
+    "coco": coco.write,
+}
 #: The files that are written first, by which an earlier export is known.
 _MARKS = {
     "seem": seem.LAUNCHER,
@@ -74,13 +80,8 @@ def export(
         if progress is not None:
             progress("export", done, total)
 
-    writers: dict[str, Callable[[PlacingJob], list[str]]] = {
-        "seem": seem.write,
-        "detectron2": detectron2.write,
-        "coco": coco.write,
-    }
     told = [] if problems is None else problems
-    write = writers.get(to) or partial(annotations.write, form=to, problems=told)
+    write = _WRITERS.get(to) or partial(annotations.write, form=to, problems=told)
     following = write(PlacingJob(dataset, out, link, tolerance, tell))
     if to == "labelme":
         mark.unlink()  # from now on people correct what lies here: it is not exported to again
