@@ -59,7 +59,7 @@ def assemble(
     earlier = splits_on_disk(out)
     with writing(out / layout.DATASET_JSON):
         (out / layout.DATASET_JSON).unlink(missing_ok=True)
-    splits = _in_order({image.split for image in placed})
+    splits = layout.in_order({image.split for image in placed})
     for split in splits:
         for folder in layout.FOLDERS:
             make_folder(out / split / folder)
@@ -90,11 +90,6 @@ def assemble(
         _remove_split(out / split)
     layout.write_info(out, name, options, counts)
     return counts
-
-
-def _in_order(names: Iterable[str]) -> list[str]:
-    names = set(names)
-    return [name for name in layout.SPLITS if name in names] + sorted(names - set(layout.SPLITS))
 
 
 def _place(out: str, staged: str, built: BuiltImage, split: str, earlier: Sequence[str]) -> None:

@@ -54,6 +54,7 @@ from seem_data.layout.rows import (
     Segment,
     SentenceRow,
     check_name,
+    in_order,
     is_file_name,
     semantic_ignore,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "clean_name",
     "encode_rows",
     "heard_as",
+    "in_order",
     "is_file_name",
     "load_categories",
     "read_grounding",

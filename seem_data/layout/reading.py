@@ -28,13 +28,13 @@ from seem_data.layout.rows import (
     PANOPTIC_JSON,
     ROW_FILES,
     SEMANTIC,
-    SPLITS,
     GroundedSegment,
     ImageRecord,
     PanopticFile,
     PanopticRow,
     SentenceRow,
     check_name,
+    in_order,
 )
 from seem_data.problems import DataError, Problem, fault
 
@@ -233,8 +233,7 @@ class Dataset:
     @property
     def split_names(self) -> list[str]:
         """The splits that are there: train, val, test first, then any others by name."""
-        names = {path.parent.name for path in self.root.glob(f"*/{PANOPTIC_JSON}")}
-        return [name for name in SPLITS if name in names] + sorted(names - set(SPLITS))
+        return in_order({path.parent.name for path in self.root.glob(f"*/{PANOPTIC_JSON}")})
 
     def split(self, name: str) -> Split:
         """

@@ -5,6 +5,7 @@ Nothing else in the project spells a path or a file name of a dataset.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,11 @@ SENTENCE_KINDS = ("own", "name", *REFERRING_KINDS)
 #: The value of pixels without a category in the semantic PNG, by its bit depth.
 IGNORE_8BIT = 255
 IGNORE_16BIT = 65535
+
+
+def in_order(splits: Set[str]) -> list[str]:
+    """train, val, test first, then any others by name."""
+    return [name for name in SPLITS if name in splits] + sorted(splits - set(SPLITS))
 
 
 def is_file_name(name: str) -> bool:

@@ -19,7 +19,7 @@ _MASK_SUFFIX = re.compile(rf"{_GAP}(?:{_OF_MASKS})$", re.IGNORECASE)
 _MASK_PREFIX = re.compile(rf"^(?:{_OF_MASKS}){_GAP}", re.IGNORECASE)
 _PHOTO_SUFFIX = re.compile(rf"{_GAP}(?:leftimg8bit|rgb|img|image|photo|sat|im)$", re.IGNORECASE)
 _PHOTO_PREFIX = re.compile(rf"^(?:rgb|img|image|photo|im){_GAP}", re.IGNORECASE)
-_PHOTO_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
+PHOTO_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 #: Forms of the same annotation side by side (Cityscapes), the one that says most first.
 _BEST = ("instanceids", "labelids", "color", "labeltrainids")
 
@@ -27,10 +27,10 @@ _BEST = ("instanceids", "labelids", "color", "labeltrainids")
 def mask_stem(stem: str) -> str:
     """What a mask's name has in common with its photo's, letter case aside; the whole name if it has no word
     that names masks."""
-    stem = _PHOTO_ENDING.sub("", stem)
+    stem = PHOTO_ENDING.sub("", stem)
     for affix in (_MASK_SUFFIX, _MASK_PREFIX):
         if (rest := affix.sub("", stem)) != stem and rest:
-            return _PHOTO_ENDING.sub("", rest).casefold()
+            return PHOTO_ENDING.sub("", rest).casefold()
     return stem.casefold()
 
 
@@ -44,7 +44,7 @@ def photo_stem(stem: str) -> str:
 
 def has_mask_word(stem: str) -> bool:
     """Whether a name has a word that names masks, at its beginning or its end."""
-    return mask_stem(stem) != _PHOTO_ENDING.sub("", stem).casefold()
+    return mask_stem(stem) != PHOTO_ENDING.sub("", stem).casefold()
 
 
 def rank(stem: str) -> int:

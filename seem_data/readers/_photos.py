@@ -14,7 +14,6 @@ from seem_data.problems import DataError, Problem, a_few, fault
 from seem_data.readers import Input, Item, _mask_names
 from seem_data.readers._walk import is_file, plain_name, split_by_folder, walk
 
-_PHOTO_ENDING = re.compile(r"\.(jpe?g|png|bmp|tiff?|webp)$", re.IGNORECASE)
 _MASK_FOLDER = re.compile(r"panoptic|mask|seg|label|annot|gt|ground.?truth")
 #: Raw photos, films and drawings, which may lie among photos.
 _UNREAD = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".psd", ".svg", ".jxl", ".pdf",
@@ -109,14 +108,17 @@ class Photos:
         Raises:
             DataError: no such photo, or several.
         """
-        for stem in dict.fromkeys((inner.name, _PHOTO_ENDING.sub("", inner.name))):
+        for stem in dict.fromkeys((inner.name, _mask_names.PHOTO_ENDING.sub("", inner.name))):
             for suffix in (path.suffix, *sorted(images.SUFFIXES)):
                 photo = self.root / inner.with_name(stem + suffix)
                 if photo != path and photo.suffix.lower() in images.SUFFIXES and is_file(photo):
                     return photo
         found: list[Path] = []
         is_marked = _mask_names.has_mask_word(inner.name)
-        whole, bare = _PHOTO_ENDING.sub("", inner.name).casefold(), _mask_names.mask_stem(inner.name)
+        whole, bare = (
+            _mask_names.PHOTO_ENDING.sub("", inner.name).casefold(),
+            _mask_names.mask_stem(inner.name),
+        )
         for stems, name in (
             (self._stems(), inner.name.casefold()),
             (self._stems(), whole),

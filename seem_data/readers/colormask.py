@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Categories, Category
 from seem_data.common.colors import Color
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import DataError, Problem, a_few, collecting
 from seem_data.readers import Input, Item, Reader, _mask_names, _paint, _photos, _tables, _walk
 from seem_data.readers._tables import NameTable
 
@@ -205,9 +205,8 @@ def _numbered(
         if table.instances and number < 1000:
             crowds.add(value)
     if strangers:
-        told = ", ".join(f"{number} ({count} pixels)" for number, count in strangers.most_common(_TOLD))
-        more = f" and {len(strangers) - _TOLD} more" if len(strangers) > _TOLD else ""
-        message = f"has numbers that mean no category: {told}{more}; these pixels count as unlabelled."
+        told = a_few([f"{number} ({count} pixels)" for number, count in strangers.most_common()], _TOLD)
+        message = f"has numbers that mean no category: {told}; these pixels count as unlabelled."
         problems.append(Problem("unknown-number", message, _SAID, str(path), severity="warning"))
     return values, labels, crowds
 

@@ -68,6 +68,13 @@ class MarkedSegment:
             return ""
         return f"[score {self.score:.2f}{', ' if self.prompt else ''}{self.prompt}]"
 
+    def whole(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """[h, w] the mask in the whole photo, of that (width, height)."""
+        whole = np.zeros((size[1], size[0]), bool)
+        height, width = self.mask.shape
+        whole[self.top : self.top + height, self.left : self.left + width] = self.mask
+        return whole
+
     def cropped(self) -> MarkedSegment:
         """The same with the smallest window, which is light to keep; without a pixel, one of no size."""
         import cv2

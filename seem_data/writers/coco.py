@@ -75,10 +75,7 @@ def _rows(
 def _segmentation(segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[int, int]) -> object:
     if not segment.iscrowd and not any(part.holes for part in parts):
         return [part.outer.ravel().tolist() for part in parts]
-    full = np.zeros((size[1], size[0]), np.uint8, order="F")
-    height, width = segment.mask.shape
-    full[segment.top : segment.top + height, segment.left : segment.left + width] = segment.mask
-    packed = coco_mask.encode(full)
+    packed = coco_mask.encode(np.asfortranarray(segment.whole(size), np.uint8))
     counts = packed["counts"]
     assert isinstance(counts, bytes)  # compressed; text only after decoding
     return {"size": list(packed["size"]), "counts": counts.decode("ascii")}

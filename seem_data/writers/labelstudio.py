@@ -107,10 +107,8 @@ def _result(
         value = {"points": percent, "closed": True, "polygonlabels": [segment.category]}
         result |= {"from_name": "polygon", "type": "polygonlabels", "value": value}
     else:
-        full = np.zeros((size[1], size[0]), bool)
-        height, width = segment.mask.shape
-        full[segment.top : segment.top + height, segment.left : segment.left + width] = segment.mask
-        value = {"format": "rle", "rle": encode_brush(full), "brushlabels": [segment.category]}
+        rle = encode_brush(segment.whole(size))
+        value = {"format": "rle", "rle": rle, "brushlabels": [segment.category]}
         result |= {"from_name": "brush", "type": "brushlabels", "value": value}
     if segment.score is not None:
         result["score"] = round(segment.score, 4)
