@@ -499,11 +499,11 @@ def test_a_full_disk_stops_the_build_and_the_same_call_goes_on(
 
     write, written = one_image.write_atomically, []
 
-    def fill(path: Path, data: bytes) -> None:
+    def fill(path: Path, data: bytes, *, synced: bool) -> None:
         written.append(path)
         if len(written) > 5:
             raise one_image.OutputError.of(OSError(errno.ENOSPC, "No space left on device"), path)
-        write(path, data)
+        write(path, data, synced=synced)
 
     with monkeypatch.context() as full:
         full.setattr(one_image, "write_atomically", fill)
