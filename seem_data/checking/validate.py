@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from seem_data import layout
-from seem_data.checking.validate_image import BUILD_AGAIN, FIX, Findings, ImageFindings, Rows, check_images
+from seem_data.checking.validate_image import BUILD_AGAIN, FIX, ImageFindings, Inspection, Rows, check_images
 from seem_data.common.files import sha256_file
 from seem_data.engines.choose import check_engine, open_engine
 from seem_data.engines.spread import Casualty
@@ -120,7 +120,7 @@ def _check_leaks(dataset: Dataset, photos: dict[str, dict[str, list[str]]]) -> l
     return sorted(problems, key=str)
 
 
-class SplitCheck(Findings):
+class SplitCheck(Inspection):
     """The checks of one split. After `run`, `photos` tells which photos it holds, by SHA-256."""
 
     def __init__(self, dataset: Dataset, name: str, max_megapixels: float) -> None:

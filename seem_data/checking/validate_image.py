@@ -54,7 +54,7 @@ def check_images(
     return [_ImageCheck(root, categories, max_megapixels, row).run() for row in rows]
 
 
-class Findings:
+class Inspection:
     """What is wrong below a folder."""
 
     def __init__(self, root: Path) -> None:
@@ -78,7 +78,7 @@ class Findings:
         self.problems.append(Problem(code, message, remedy, str(file), where, severity))
 
 
-class _ImageCheck(Findings):
+class _ImageCheck(Inspection):
     def __init__(self, root: Path, categories: Categories, max_megapixels: float, rows: Rows) -> None:
         super().__init__(root)
         self.max_megapixels = max_megapixels
