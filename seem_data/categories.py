@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TypeAlias, TypedDict, overload
 
 from seem_data.common.colors import Color
-from seem_data.problems import DataError, Problem, a_few, attempt, did_you_mean, fault
+from seem_data.common.wording import a_few, did_you_mean
+from seem_data.problems import DataError, Problem, attempt, fault
 
 Tell: TypeAlias = Callable[[str, str, str, str], None]  #: code, where, message, remedy
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.common.colors import Color
+from seem_data.common.wording import a_few
 from seem_data.images import read_header
-from seem_data.problems import DataError, Problem, a_few, collecting
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, _paint, _tables
 from seem_data.readers.colormask import mask_files, table_of
 

@@ -6,8 +6,7 @@ on, so that a user meets all of them in one run; `DataError` carries those that 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypeVar
 
@@ -116,17 +115,3 @@ def once_a_file(problems: Iterable[Problem]) -> list[Problem]:
             message = problem.message.replace("1 photo has", f"{count + 1:,} photos have", 1)
             found[place] = replace(found[place], message=message, where="")
     return found
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"Did you mean 'cat'?"`` for the closest of the known words, or "" when none is close."""
-    close = difflib.get_close_matches(word.casefold(), {k.casefold(): k for k in known}, n=1, cutoff=0.6)
-    if not close:
-        return ""
-    return f"Did you mean '{next(k for k in known if k.casefold() == close[0])}'?"
-
-
-def a_few(words: Sequence[str], most: int = 10) -> str:
-    """``"cat, dog and 3 more"``: words in a line that stays readable however many there are."""
-    told = ", ".join(words[:most])
-    return f"{told} and {len(words) - most:,} more" if len(words) > most else told

@@ -8,10 +8,11 @@ from typing import Protocol, runtime_checkable
 from seem_data.annotations import UNLABELED, VOID
 from seem_data.categories import Categories, Category, parse_color
 from seem_data.common.colors import Color, distinct_colors
+from seem_data.common.wording import a_few
 from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise
-from seem_data.problems import DataError, Problem, a_few, collecting, fault
+from seem_data.problems import DataError, Problem, collecting, fault
 from seem_data.readers import Input, Reader, archive, detect, get, items
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from seem_data.common.terminal import tell
+from seem_data.common.wording import table as columns
 from seem_data.problems import Problem
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ def show(*renderables: RenderableType) -> None:
 def show_numbers(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of names, in the first column, and numbers."""
     if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-        for name, *numbers in (headings, *rows):
-            cells = [name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]
-            tell("".join(f" {cell} " for cell in cells))
+        tell(columns([headings, *rows], indent=" "))
         return
     from rich.table import Table
 

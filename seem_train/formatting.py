@@ -1,8 +1,6 @@
-"""How numbers and tables look wherever seem-train prints them."""
+"""How numbers look wherever seem-train prints them."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 
 def count_text(number: int) -> str:
@@ -32,15 +30,3 @@ def time_text(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60}m {seconds % 60:02d}s"
     return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
-
-
-def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), indent: str = "") -> str:
-    """Columns of text; those named in `left` start at the left, the others end at the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append((indent + "  ".join(cells)).rstrip())
-    return "\n".join(lines)

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, TypedDict, get_args
 
 from seem_data.categories import Categories
+from seem_data.common.wording import did_you_mean
 from seem_data.drawing.raster import Overlap, RasterOptions, rasterize
-from seem_data.problems import DataError, Problem, attempt, did_you_mean
+from seem_data.problems import DataError, Problem, attempt
 from seem_data.readers import FORMATS
 
 Instances = Literal["one", "components"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from seem_data.common.wording import did_you_mean
 from seem_data.engines.spread import Engine, InProcess
-from seem_data.problems import DataError, Problem, did_you_mean
+from seem_data.problems import DataError, Problem
 
 ENGINES = ("auto", "local", "pool", "ray")
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from seem_data.common.wording import did_you_mean
 from seem_data.exporting import annotations, coco, detectron2, seem
 from seem_data.exporting.placing import PlacingJob
 from seem_data.files import make_folder, write_atomically
 from seem_data.layout import Dataset
-from seem_data.problems import DataError, Problem, did_you_mean, fault
+from seem_data.problems import DataError, Problem, fault
 
 TARGETS = ("seem", "detectron2", "coco", "yolo", "labelme")
 WITH_POLYGONS = ("yolo", "labelme")

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from seem_data.annotations import ImageAnnotation
-from seem_data.problems import DataError, Problem, did_you_mean, fault
+from seem_data.common.wording import did_you_mean
+from seem_data.problems import DataError, Problem, fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from seem_data import images
-from seem_data.problems import DataError, Problem, a_few, fault
+from seem_data.common.wording import a_few
+from seem_data.problems import DataError, Problem, fault
 from seem_data.readers import Input, Item, _mask_names
 from seem_data.readers._walk import is_file, plain_name, split_by_folder, walk
 

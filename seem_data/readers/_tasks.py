@@ -15,7 +15,8 @@ from urllib.parse import unquote
 import msgspec
 
 from seem_data import images
-from seem_data.problems import DataError, Problem, a_few, collecting, fault
+from seem_data.common.wording import a_few
+from seem_data.problems import DataError, Problem, collecting, fault
 from seem_data.readers import _json, _photos, _shapes
 from seem_data.readers._json import Id
 from seem_data.readers._lenient import Needed

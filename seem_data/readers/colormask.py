@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Categories, Category
 from seem_data.common.colors import Color
-from seem_data.problems import DataError, Problem, a_few, collecting
+from seem_data.common.wording import a_few
+from seem_data.problems import DataError, Problem, collecting
 from seem_data.readers import Input, Item, Reader, _mask_names, _paint, _photos, _tables, _walk
 from seem_data.readers._tables import NameTable
 

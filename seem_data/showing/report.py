@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import Sentence
+from seem_data.common.wording import a_few
 from seem_data.files import write_atomically
 from seem_data.layout import PROBLEMS_JSON, Dataset, ImageRecord, Split, read_json
-from seem_data.problems import Problem, a_few, fault
+from seem_data.problems import Problem, fault
 from seem_data.showing.stats import DatasetStats, collect
 
 _THUMBNAIL = 480  # longest side of a gallery picture, pixels

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from seem_data.categories import Category
+from seem_data.common.wording import a_few
 from seem_data.layout import Dataset, Split
-from seem_data.problems import a_few
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

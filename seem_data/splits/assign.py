@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from seem_data.problems import Problem, a_few
+from seem_data.common.wording import a_few
+from seem_data.problems import Problem
 from seem_data.splits import stratify
 from seem_data.splits.plan import SPLIT_NAME, SPLIT_SYNONYMS, Plan
 

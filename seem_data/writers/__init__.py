@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.categories import Category
-from seem_data.problems import did_you_mean, fault
+from seem_data.common.wording import did_you_mean
+from seem_data.problems import fault
 
 #: How far, in pixels, a side of a polygon may lie from the mask's edge unless told otherwise.
 TOLERANCE = 1.0

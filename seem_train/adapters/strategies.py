@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from seem_data.common.wording import did_you_mean
 from seem_train.errors import UserError
 
 Treatment = Literal["frozen", "adapters", "lora", "trained"]
@@ -96,8 +96,7 @@ def find(name: str, freeze: Collection[str] = (), unfreeze: Collection[str] = ()
     strategy = STRATEGIES.get(ALIASES.get(name, name))
     if strategy is None:
         known = [*STRATEGIES, *ALIASES]
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
+        hint = did_you_mean(name, known) or f"There are {', '.join(known)}."
         raise UserError(f"unknown strategy {name!r}. {hint}")
     changes = {PARTS[part]: "frozen" for part in freeze} | {PARTS[part]: "trained" for part in unfreeze}
     strategy = dataclasses.replace(strategy, **changes)

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seem_data.common.wording import a_few
 from seem_train.losses.grounding import contrastive_loss, text_logits
 from seem_train.losses.masks import mask_losses
 from seem_train.losses.matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
@@ -84,8 +85,7 @@ class NonFiniteLoss(ArithmeticError):
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
-        shown = ", ".join(terms[:6]) + (f" and {len(terms) - 6} more" if len(terms) > 6 else "")
-        super().__init__(f"not finite: {shown}")
+        super().__init__(f"not finite: {a_few(terms, most=6)}")
         self.terms = tuple(terms)
 
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from seem_data.common.wording import table
 from seem_train.adapters import freezing, strategies
 from seem_train.data.batch import Batch, Example, StepPhrase, collate
 from seem_train.data.strokes import StrokeConfig, draw_strokes
-from seem_train.formatting import size_text, table
+from seem_train.formatting import size_text
 from seem_train.losses.criterion import Criterion
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, pick_device, pick_precision

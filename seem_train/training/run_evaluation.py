@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seem_data.common.files import sha256_file, write_json, write_text
+from seem_data.common.wording import table
 from seem_data.version import __version__
 from seem_train.config import METRICS, Config, EvalTask, Metric, measured
 from seem_train.data.dataset import SegmentationSet
@@ -16,7 +17,7 @@ from seem_train.evaluation.memory import estimate
 from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, gains, shown_number
 from seem_train.files import share
-from seem_train.formatting import table, time_text
+from seem_train.formatting import time_text
 from seem_train.model.card import Base, Card, CardCategory
 from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from seem_data.common.wording import a_few, table
 from seem_data.version import __version__
 from seem_train.adapters import freezing, strategies
 from seem_train.adapters.layers import Placement, is_adapter_name
@@ -22,7 +23,7 @@ from seem_train.adapters.strategies import Strategy
 from seem_train.config import EPOCHS, Config
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.result import fewer_is_better
-from seem_train.formatting import count_text, size_text, table
+from seem_train.formatting import count_text, size_text
 from seem_train.model.card import Base
 from seem_train.model.language import BACKGROUND, spoken_names
 from seem_train.model.seem import SEEM
@@ -130,10 +131,10 @@ def _remarks(
         remarks.append(f"{empty} training image(s) have no segments (kept)")
     absent = [name for place, name in enumerate(train.names) if not masks[place]]
     if absent:
-        remarks.append(f"nothing to learn from for {_listed(absent)}")
+        remarks.append(f"nothing to learn from for {a_few(absent, most=5)}")
     rare = [f"{n!r} ({masks[p]})" for p, n in enumerate(train.names) if 0 < masks[p] < RARE]
     if rare:
-        remarks.append(f"few masks: {_listed(rare)}; data.repeat_rare shows them more often")
+        remarks.append(f"few masks: {a_few(rare, most=5)}; data.repeat_rare shows them more often")
     counts = {image.file_name: sum(not s.iscrowd for s in image.segments) for image in train.images}
     crowded = [name for name, count in counts.items() if count > queries]
     if crowded:
@@ -148,12 +149,8 @@ def _remarks(
             "seem-data build --split train=0.9,val=0.1 makes one"
         )
     elif val.absent():
-        remarks.append(f"not in {val.split.name}, so not measured: {_listed(val.absent())}")
+        remarks.append(f"not in {val.split.name}, so not measured: {a_few(val.absent(), most=5)}")
     return remarks
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 _PART_NAMES = {"pixel-decoder": "pixel decoder", "language": "text encoder"}

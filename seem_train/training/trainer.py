@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seem_data.common.files import write_json, write_text
+from seem_data.common.wording import did_you_mean
 from seem_train import settings
 from seem_train.config import Config, fields
 from seem_train.data.augment import AugmentConfig
@@ -84,10 +84,7 @@ def finetune(dataset: str | Path, **options: Unpack[FinetuneOptions]) -> Run:
     for name, value in options.items():
         keys = [name] if "." in name else names.get(name, [])
         if len(keys) != 1:
-            close = difflib.get_close_matches(name, names, 1)
-            raise UserError(
-                f"finetune: unknown option {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
-            )
+            raise UserError(f"finetune: unknown option {name!r}. {did_you_mean(name, names)}".rstrip())
         chosen[keys[0]] = str(value) if isinstance(value, Path) else value
     return run(settings.from_settings(chosen, starts.beneath))
 

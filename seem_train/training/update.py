@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seem_data.common.files import atomic_path
+from seem_data.common.wording import a_few
 from seem_train.data.batch import Batch
 from seem_train.errors import UserError
 from seem_train.losses.criterion import NonFiniteLoss
@@ -103,7 +104,7 @@ def not_finite(session: Session, batch: Batch, terms: Sequence[str]) -> UserErro
         torch.save({"images": batch.images.cpu(), "id_maps": batch.id_maps.cpu(), "files": batch.files}, new)
     rate = max(group["lr"] for group in session.optimizer.param_groups)
     names = ", ".join(batch.files[:4]) + (" …" if len(batch.files) > 4 else "")
-    found = ", ".join(terms[:4]) + (f" and {len(terms) - 4} more" if len(terms) > 4 else "")
+    found = a_few(terms, most=4)
     last = session.place.folder / run_folder.LAST
     start, resume = "Start anew", ""
     if checkpoint.find(last) is not None:

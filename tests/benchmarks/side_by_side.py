@@ -8,7 +8,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from seem_train.formatting import size_text, table
+from seem_data.common.wording import table
+from seem_train.formatting import size_text
 from seem_train.training import bench
 from tests.benchmarks.original.step import original
 

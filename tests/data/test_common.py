@@ -69,4 +69,4 @@ def test_each_module_is_light_to_import() -> None:
     script = "; ".join(f"import seem_data.common.{name}" for name in names)
     script += "; import sys; print(sorted({'cv2', 'yaml', 'rich', 'PIL', 'torch'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert names == ["bounded_yaml", "colors", "files", "terminal"] and done.stdout.strip() == "[]"
+    assert names == ["bounded_yaml", "colors", "files", "terminal", "wording"] and done.stdout.strip() == "[]"

@@ -76,7 +76,7 @@ def test_json_has_rows_on_standard_output_and_words_beside_it(dataset: Path, tmp
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--strategy", "head-adaptor"], "Did you mean head-adapter?"),
+        (["--strategy", "head-adaptor"], "Did you mean 'head-adapter'?"),
         (["--set", "optim.lrate=3"], "unknown setting 'optim.lrate'"),
         (["--steps", "5", "--epochs", "3"], "--epochs and --steps"),
         (["--backbone-stages", "5", "--strategy", "adapter"], "stages of this backbone are 1 to 4"),

@@ -12,7 +12,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from PIL import Image
 
-from seem_train.formatting import count_text, size_text, table, time_text
+from seem_data.common.wording import table
+from seem_train.formatting import count_text, size_text, time_text
 from seem_train.training.reporting.curves import draw_curves
 from seem_train.training.reporting.loggers import Log
 

@@ -110,7 +110,7 @@ def test_what_no_task_reaches_stays_frozen() -> None:
 
 
 def test_unknown_names_get_a_suggestion() -> None:
-    with pytest.raises(UserError, match=r"unknown strategy 'head-adaptor'\. Did you mean head-adapter"):
+    with pytest.raises(UserError, match=r"unknown strategy 'head-adaptor'\. Did you mean 'head-adapter'"):
         find("head-adaptor")
     assert find("adapter") == find("backbone-adapter+head-adapter")
 

@@ -6,9 +6,10 @@ from typing import TypedDict
 
 import torch
 
+from seem_data.common.wording import table
 from seem_train.adapters.freezing import apply, count, placement, trainable_share
 from seem_train.adapters.strategies import STRATEGIES
-from seem_train.formatting import count_text, table
+from seem_train.formatting import count_text
 from seem_train.model.seem import SEEM
 from seem_train.weights.checkpoints import find_weights
 from seem_train.weights.official import recognise
