@@ -12,6 +12,11 @@ Color = tuple[int, int, int]  #: red, green, blue, 0 to 255
 _GRID = 12  #: levels per channel among which colours are chosen
 
 
+def as_hex(color: Color) -> str:
+    """``#1a2b3c``."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
 def distinct_colors(count: int, taken: Iterable[Color] = ()) -> list[Color]:
     """Colours as far apart as the eye sees them; the first ones do not depend on the count.
 

@@ -119,8 +119,3 @@ def _upright(content: Path | bytes, shown: str) -> bytes:
         kind = "JPEG" if opened.format in ("JPEG", "MPO") else "PNG"
     Image.fromarray(read_rgb(content, "applied", shown)).save(encoded, kind, quality=_JPEG_QUALITY)
     return encoded.getvalue()
-
-
-def hex_color(category: Category) -> str:
-    """``"#dc143c"``"""
-    return "#{:02x}{:02x}{:02x}".format(*category.color)

@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import Polygon
+from seem_data.common.colors import as_hex
 from seem_data.writers import MarkedSegment, WrittenPhoto
-from seem_data.writers._folder import FolderWriter, hex_color
+from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import outlines
 
 _ATTRIBUTES = ("score", "description")
@@ -35,7 +36,7 @@ class CvatWriter(FolderWriter):
         for category in self.categories:
             label = xml.SubElement(labels, "label")
             xml.SubElement(label, "name").text = category.name
-            xml.SubElement(label, "color").text = hex_color(category)
+            xml.SubElement(label, "color").text = as_hex(category.color)
             attributes = xml.SubElement(label, "attributes")
             for name in _ATTRIBUTES:
                 attribute = xml.SubElement(attributes, "attribute")
@@ -75,7 +76,7 @@ class CvatWriter(FolderWriter):
         labels = [
             {
                 "name": category.name,
-                "color": hex_color(category),
+                "color": as_hex(category.color),
                 "type": "any",
                 "attributes": attributes,
             }

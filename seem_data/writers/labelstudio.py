@@ -17,10 +17,11 @@ import numpy as np
 
 from seem_data.annotations import Polygon
 from seem_data.categories import Category
+from seem_data.common.colors import as_hex
 from seem_data.readers._brush import decode_brush as decode_brush
 from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
 from seem_data.writers._brush import encode_brush
-from seem_data.writers._folder import FolderWriter, hex_color
+from seem_data.writers._folder import FolderWriter
 from seem_data.writers.outlines import one_line, outlines
 
 SHAPES = ("polygon", "brush")  #: how a segment may be told
@@ -82,7 +83,7 @@ def label_config(categories: Sequence[Category]) -> bytes:
     for kind, name in (("PolygonLabels", "polygon"), ("BrushLabels", "brush")):
         labels = xml.SubElement(view, kind, {"name": name, "toName": "image"})
         for category in categories:
-            xml.SubElement(labels, "Label", {"value": category.name, "background": hex_color(category)})
+            xml.SubElement(labels, "Label", {"value": category.name, "background": as_hex(category.color)})
     xml.indent(view)
     return xml.tostring(view, "utf-8") + b"\n"
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from seem_data.common.console import PlainConsole
 from seem_data.common.terminal import tell
 from seem_train.errors import UserError
+from seem_train.formatting import table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,18 +63,13 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         tell(json.dumps(rows, indent=1))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("model", no_wrap=True)
-    for heading in (*_SHORT.values(), "GFLOPs"):
-        table.add_column(heading, justify="right")
-    table.add_column("checkpoint", no_wrap=True)
-    table.add_column("MB", justify="right")
+    lines = [("model", *_SHORT.values(), "GFLOPs", "checkpoint", "MB")]
     for row in rows:
         counts = [f"{row['parameters'][part] / 1e6:.1f}" for part in _SHORT]
         size = f"{row['bytes'] / 1e6:.0f}" if row["bytes"] else ""
-        table.add_row(row["name"], *counts, f"{row['gflops_512']:.0f}", row["checkpoint"] or "none", size)
+        lines.append((row["name"], *counts, f"{row['gflops_512']:.0f}", row["checkpoint"] or "none", size))
     tell("millions of parameters; GFLOPs for one 512 × 512 image (samvit pads to 1024)")
-    PlainConsole(soft_wrap=True).print(table)
+    tell(table(lines, left=(0, 7)))
 
 
 @weights.command("list")

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from seem_data.common.colors import Color, distinct_colors
+from seem_data.common.colors import Color, as_hex, distinct_colors
 from seem_train.demo import masks, wire
 from seem_train.metrics.instance import RunLengths, counts_text
 from seem_train.output.draw import shade
@@ -75,7 +75,7 @@ class DemoObject:
             id=self.id,
             revision=self.revision,
             name=self.name,
-            color="#{:02x}{:02x}{:02x}".format(*self.color),
+            color=as_hex(self.color),
             area=masks.area(mask),
             box=masks.box(mask),
             origin=self.origin,

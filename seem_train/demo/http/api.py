@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seem_data import __version__
+from seem_data.common.colors import as_hex
 from seem_train.demo import saving, wire
 from seem_train.demo.asking import NothingFoundError
 from seem_train.demo.http.bodies import RequestError, json_response, query_int, read_bytes, read_json, whole
@@ -65,10 +66,7 @@ async def about(request: Request) -> Response:
             model=offer.model.name,
             base=offer.base.name if offer.base else None,
             device=str(predictor.model.device),
-            categories=[
-                wire.CategoryReply(c.name, "#{:02x}{:02x}{:02x}".format(*c.color), c.isthing)
-                for c in predictor.categories
-            ],
+            categories=[wire.CategoryReply(c.name, as_hex(c.color), c.isthing) for c in predictor.categories],
             photos=len(offer.album),
             keeps=offer.kept is not None,
             version=__version__,

@@ -40,25 +40,12 @@ class SimpleFPN(nn.Module):
             nn.GELU(),
             nn.ConvTranspose2d(wide4, wide4 // 2, 2, stride=2),
             nn.GroupNorm(1, wide4 // 2),
-            nn.Conv2d(wide4 // 2, d4, 1),
-            nn.GroupNorm(1, d4),
-            nn.GELU(),
+            *_narrowed(wide4 // 2, d4),
         )
-        self.down_8 = nn.Sequential(
-            nn.ConvTranspose2d(dim, wide8, 2, stride=2),
-            nn.GroupNorm(1, wide8),
-            nn.Conv2d(wide8, d8, 1),
-            nn.GroupNorm(1, d8),
-            nn.GELU(),
-        )
-        self.down_16 = nn.Sequential(nn.Conv2d(dim, d16, 1), nn.GroupNorm(1, d16), nn.GELU())
-        self.down_32 = nn.Sequential(
-            nn.Conv2d(dim, wide32, 2, stride=2),
-            nn.GroupNorm(1, wide32),
-            nn.Conv2d(wide32, d32, 1),
-            nn.GroupNorm(1, d32),
-            nn.GELU(),
-        )
+        up, down = nn.ConvTranspose2d(dim, wide8, 2, stride=2), nn.Conv2d(dim, wide32, 2, stride=2)
+        self.down_8 = nn.Sequential(up, nn.GroupNorm(1, wide8), *_narrowed(wide8, d8))
+        self.down_16 = nn.Sequential(*_narrowed(dim, d16))
+        self.down_32 = nn.Sequential(down, nn.GroupNorm(1, wide32), *_narrowed(wide32, d32))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {
@@ -67,6 +54,10 @@ class SimpleFPN(nn.Module):
             "res4": self.down_16(x),
             "res5": self.down_32(x),
         }
+
+
+def _narrowed(wide: int, dim: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(wide, dim, 1), nn.GroupNorm(1, dim), nn.GELU()
 
 
 class SamViTTrunk(Trunk):
