@@ -12,8 +12,8 @@ from rich.table import Table
 
 from seem_data.common.console import PlainConsole
 from seem_data.common.terminal import tell
+from seem_data.common.wording import table
 from seem_train.errors import UserError
-from seem_train.formatting import table
 
 if TYPE_CHECKING:
     from torch import Tensor
