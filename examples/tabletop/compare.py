@@ -162,7 +162,7 @@ def main() -> None:
         out = arguments.out / "-".join(dataset.absolute().parts[-2:])
         comparison = Comparison(dataset, arguments.weights, out, arguments.limit, tuple(options))
         before = comparison.evaluate(arguments.weights, out / "before")
-        steps = dict.fromkeys(arguments.strategies, arguments.steps)
+        steps: dict[str, int] = dict.fromkeys(arguments.strategies, arguments.steps)
         trained = train_all(comparison, steps, arguments.seeds, arguments.jobs)
         print(f"\n{dataset}, the same steps\n\n{table(before, trained)}", flush=True)
         if REFERENCE in trained:
