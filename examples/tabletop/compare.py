@@ -157,12 +157,14 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=STRATEGIES)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
     arguments, options = parser.parse_known_args()  # what is left goes to seem-train run
+    strategies: list[str] = arguments.strategies
+    many: int = arguments.steps
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     for dataset in arguments.datasets:
         out = arguments.out / "-".join(dataset.absolute().parts[-2:])
         comparison = Comparison(dataset, arguments.weights, out, arguments.limit, tuple(options))
         before = comparison.evaluate(arguments.weights, out / "before")
-        steps: dict[str, int] = dict.fromkeys(arguments.strategies, arguments.steps)
+        steps = dict.fromkeys(strategies, many)
         trained = train_all(comparison, steps, arguments.seeds, arguments.jobs)
         print(f"\n{dataset}, the same steps\n\n{table(before, trained)}", flush=True)
         if REFERENCE in trained:
