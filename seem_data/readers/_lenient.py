@@ -5,6 +5,7 @@
 * a number may be text (``"60"``), and a whole one have a fraction of zero (``60.0``);
 * a flag may be 0, 1 or a word (``"true"``, ``"no"``);
 * text may be a number (a label ``7``);
+* a list or an object may be JSON in text (``"[[1, 2]]"``), as tables hold it;
 * null where a field has a default is the default;
 * what still does not fit is left out if the field has a default, and told, once, with its place.
 
@@ -23,6 +24,7 @@ from msgspec import inspect
 #: Marks a field with a default as one that masks are made of: ``Annotated[list[int] | None, Needed]``.
 Needed = msgspec.Meta(extra={"needed": True})
 
+_HOLDERS = inspect.StructType | inspect.ListType | inspect.TupleType | inspect.DictType
 _TRUE = frozenset(("true", "yes", "y", "on", "1", "t"))
 _FALSE = frozenset(("false", "no", "n", "off", "0", "f", "", "none", "null"))
 
@@ -54,6 +56,8 @@ def _ease(value: object, type: inspect.Type, place: str, left_out: list[tuple[st
         return _ease(value, type.type, place, left_out)
     if isinstance(type, inspect.UnionType):
         return _ease_union(value, type, place, left_out)
+    if isinstance(value, str) and isinstance(type, _HOLDERS):
+        value = _of_text(value)
     if isinstance(type, inspect.StructType):
         return _ease_struct(value, type, place, left_out)
     if isinstance(type, inspect.ListType):
@@ -67,6 +71,16 @@ def _ease(value: object, type: inspect.Type, place: str, left_out: list[tuple[st
     if isinstance(type, inspect.DictType):
         return _ease_dict(value, type, place, left_out)
     return _ease_plain(value, type)
+
+
+def _of_text(text: str) -> object:
+    """The list or object that a text is the JSON of; the text if it is of none."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def _ease_plain(value: object, type: inspect.Type) -> object:

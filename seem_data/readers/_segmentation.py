@@ -1,4 +1,7 @@
-"""COCO's field ``segmentation``, which other formats write too: polygons, or run lengths by columns."""
+"""COCO's field ``segmentation``, which other formats write too: polygons, or run lengths by columns.
+
+Compressed run lengths are bytes in pycocotools, and some write them to JSON as Python shows bytes: ``b'…'``.
+"""
 
 from __future__ import annotations
 
@@ -66,4 +69,11 @@ def _decoded(rle: RunLengthRow, size: tuple[int, int] | None) -> NDArray[np.bool
         raise fault("bad-mask-size", message, "Export the annotations again.")
     if isinstance(rle.counts, list):
         return _shapes.from_runs(rle.counts, height, width, column_major=True)
-    return _shapes.from_compressed_runs(rle.counts, height, width)
+    return _shapes.from_compressed_runs(_unwrapped(rle.counts), height, width)
+
+
+def _unwrapped(counts: str) -> str:
+    """The bytes that Python shows as text (a quote is in no run lengths, a backslash is doubled)."""
+    if counts[:2] in ("b'", 'b"') and counts[-1:] == counts[1]:
+        return counts[2:-1].replace("\\\\", "\\")
+    return counts

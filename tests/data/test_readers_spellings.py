@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from reading import area, make_photo, read, write_json
+from pycocotools import mask as coco_mask
+from reading import area, full_mask, make_photo, read, write_json
 from test_readers_coco import coco, row
 from test_readers_cvat import cvat
 from test_readers_cvat import shape as cvat_shape
@@ -40,6 +41,28 @@ def test_sentences_of_coco_are_one_or_some_in_any_form(tmp_path: Path, key: str,
     coco(tmp_path / "x.json", row(**{key: said}))
     (annotation,), problems = read("coco", tmp_path)[0].values(), read("coco", tmp_path)[1]
     assert [sentence.raw for sentence in annotation.regions[0].sentences] == ["a cup"] and not problems
+
+
+def test_a_segmentation_may_be_json_in_text(tmp_path: Path) -> None:
+    make_photo(tmp_path / "a.jpg")
+    mask = {"size": [30, 40], "counts": [0, 60, 1140]}
+    texts = ["[[1, 1, 11, 1, 11, 11, 1, 11]]", json.dumps(mask), "[[1, 1, 11"]
+    coco(tmp_path / "x.json", *(row(id=n, segmentation=text) for n, text in enumerate(texts)))
+    assert found("coco", tmp_path) == ([("cup", 100), ("cup", 60)], ["bad-field"])
+
+
+@pytest.mark.parametrize("show", [str, lambda counts: f'b"{repr(counts)[2:-1]}"'])
+def test_run_lengths_may_be_bytes_as_python_shows_them(tmp_path: Path, show: Any) -> None:
+    make_photo(tmp_path / "a.jpg", (400, 300))
+    chance = np.random.default_rng(3)
+    mask = np.repeat(np.repeat(chance.random((30, 40)) < 0.3, 10, 0), 10, 1)
+    counts = coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    assert b"\\" in counts
+    coco(tmp_path / "x.json", row(segmentation={"size": [300, 400], "counts": show(counts)}))
+    text = (tmp_path / "x.json").read_text()
+    (tmp_path / "x.json").write_text(text.replace('"width": 40, "height": 30', '"width": 400, "height": 300'))
+    (annotation,), problems = read("coco", tmp_path)[0].values(), read("coco", tmp_path)[1]
+    assert (full_mask(annotation.regions[0].parts[0], 400, 300) == mask).all() and not problems
 
 
 @pytest.mark.parametrize(
