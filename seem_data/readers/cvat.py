@@ -8,16 +8,20 @@ Read: polygon, box (turned by ``rotation`` about its centre), ellipse, mask (``r
 own box, zeros first). ``z_order`` orders the drawing; ``group_id`` joins the parts of one object. Attributes
 of input type "text", and those called description, caption, sentence, phrase or text, become sentences when
 they hold words. ``subset`` gives the split, and in a project's export the folder of the photo. Of video
-tasks the shapes of every frame for which there is a picture (``images/frame_000010.png``) are read; shapes
+tasks the shapes of every frame for which there is a picture (``images/frame_000010.png``) are read, in a
+project's export those of each task (of the second task of a subset it is ``frame_000010_1.png``); shapes
 marked ``outside`` are not in it; label and ``group_id`` are those of the track. A polyline whose ends meet,
 or nearly, is an outline (`_shapes.outline`). Left out, and told: open polylines, points, skeleton, cuboid.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -28,6 +32,8 @@ from seem_data.problems import DataError, Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _xml
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
+_TASK = "meta/project/tasks/task"
+_PICTURES = (".PNG", ".png", ".jpg", ".jpeg")  #: the first is CVAT's own
 _SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
 
 
@@ -35,6 +41,21 @@ class _Shape(msgspec.Struct):
     kind: str
     values: dict[str, str]
     sentences: list[str]
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class _Frame:
+    """A frame of a video; a project has several videos, each a task's."""
+
+    subset: str
+    task: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    subset: str = ""
+    frames: float = math.inf
 
 
 class _Payload(msgspec.Struct):
@@ -64,9 +85,10 @@ class Cvat:
 
     def _items(self, path: Path, photos: _photos.Photos, problems: list[Problem]) -> Iterator[Item]:
         texts: set[tuple[str, str]] = set()  #: (label, attribute) of input type "text"
-        frames: dict[int, list[_Shape]] = defaultdict(list)
+        frames: dict[_Frame, list[_Shape]] = defaultdict(list)
+        tasks: dict[str, _Task] = {}
         split = _walk.split_by_name(path)
-        for where, element in _xml.elements(path, *_LABELS, "image", "track"):
+        for where, element in _xml.elements(path, *_LABELS, _TASK, "image", "track"):
             if where == "image":
                 name = element.get("name", "")
                 with collecting(problems, str(path), f"image {name!r}"):
@@ -77,6 +99,8 @@ class Cvat:
                     photo = photos.find(name, *_folders(path.parent, subset))
                     yield self._item(photo, payload, path, photos, _walk.split_by_word(subset) or split)
             elif where == "track":
+                subset, task = (element.get(key, "").strip() for key in ("subset", "task_id"))
+                tasks[task] = replace(tasks.get(task, _Task()), subset=subset)
                 for child in element:
                     frame = child.get("frame", "")
                     if child.tag in ("attribute", "track") or child.get("outside", "").lower() in (
@@ -90,28 +114,38 @@ class Cvat:
                             raise fault("bad-number", message, "Export it again.")
                         for key in ("label", "group_id"):
                             child.attrib.setdefault(key, element.get(key, ""))
-                        frames[int(frame[:9])].append(_shape(child, texts))
+                        frames[_Frame(subset, task, int(frame[:9]))].append(_shape(child, texts))
+            elif where == _TASK:
+                tasks[element.findtext("id", "").strip()] = _task(element)
             else:
                 for attribute in element.iterfind("attributes/attribute"):
                     if attribute.findtext("input_type", "").strip() == "text":
                         texts.add((element.findtext("name", ""), attribute.findtext("name", "")))
         for frame in sorted(frames):
-            with collecting(problems, str(path), f"frame {frame}"):
-                photo = self._frame(photos, path, frame)
-                yield self._item(photo, _Payload(None, frames[frame]), path, photos, split)
+            with collecting(problems, str(path), f"frame {frame.number}"):
+                photo = self._picture(photos, path, frame, _before(frame, tasks))
+                of_subset = _walk.split_by_word(frame.subset)
+                yield self._item(photo, _Payload(None, frames[frame]), path, photos, of_subset or split)
 
     def _item(
         self, photo: Path, payload: _Payload, path: Path, photos: _photos.Photos, split: str | None
     ) -> Item:
         return photos.item(photo, path, msgspec.json.encode(payload), split)
 
-    def _frame(self, photos: _photos.Photos, path: Path, frame: int) -> Path:
-        for name in (f"frame_{frame:06d}.png", f"frame_{frame:06d}.jpg", f"frame_{frame:06d}.jpeg"):
+    def _picture(self, photos: _photos.Photos, path: Path, frame: _Frame, before: int) -> Path:
+        """
+        Args:
+            before: how many earlier tasks of the subset have this frame, too: the first took the plain name.
+        """
+        name = f"frame_{frame.number:06d}" + (f"_{before}" if before else "")
+        for ending in _PICTURES:
             try:
-                return photos.find(name, path.parent / "images")
+                return photos.find(
+                    name + ending, *_folders(path.parent, frame.subset), path.parent / "images"
+                )
             except DataError:
                 continue
-        message = f"has shapes, but there is no picture frame_{frame:06d}.png of this frame."
+        message = f"has shapes, but there is no picture {name}.png of this frame."
         remedy = "Export the task with its images, or extract the video's frames under these names."
         raise fault("missing-image", message, remedy)
 
@@ -139,6 +173,17 @@ def _folders(beside: Path, subset: str) -> Iterator[Path]:
     if subset and not re.search(r"[\\/:\0]|^\.+$", subset):
         yield from (beside / "images" / subset, beside / subset)
     yield beside
+
+
+def _task(element: Element) -> _Task:
+    frames = element.findtext("size", "").strip()
+    subset = element.findtext("subset", "").strip() or "default"
+    return _Task(subset, int(frames[:9]) if frames.isdecimal() else math.inf)
+
+
+def _before(frame: _Frame, tasks: dict[str, _Task]) -> int:
+    earlier = itertools.takewhile(lambda task: task != frame.task, tasks)
+    return sum(tasks[t].subset == frame.subset and tasks[t].frames > frame.number for t in earlier)
 
 
 def _size(image: Element) -> tuple[int, int] | None:

@@ -128,6 +128,35 @@ def test_frames_of_a_video_are_images(tmp_path):
     assert problem.code == "missing-image" and problem.where == "frame 7"
 
 
+def test_frames_of_a_projects_videos_are_those_of_their_tasks(tmp_path):
+    tasks = (("6", "", 2), ("7", "Train", 3), ("8", "Train", 9), ("9", "Validation", 9))
+    told = "".join(
+        f"<task><id>{id}</id><size>{size}</size><subset>{subset}</subset></task>"
+        for id, subset, size in tasks
+    )
+    tracks = ""
+    for task, subset, frame, picture, label in (
+        ("7", "Train", 2, "frame_000002", "cup"),
+        ("8", "Train", 2, "frame_000002_1", "jug"),
+        ("8", "Train", 5, "frame_000005", "jug"),
+        ("9", "Validation", 2, "frame_000002", "plate"),
+    ):
+        make_photo(tmp_path / "images" / subset / f"{picture}.PNG")
+        box = shape("box", frame=str(frame), outside="0", xtl="1", ytl="2", xbr="5", ybr="6")
+        box = box.replace("label='cup' ", "")
+        tracks += f'<track id="{task}" label="{label}" task_id="{task}" subset="{subset}">{box}</track>'
+    document(tmp_path, f"<meta><project><tasks>{told}</tasks></project></meta>{tracks}")
+    annotations, problems = read("cvat", tmp_path)
+    found = {name: [region.label for region in a.regions] for name, a in annotations.items()}
+    assert not problems and found == {
+        "images/Train/frame_000002.PNG": ["cup"],
+        "images/Train/frame_000002_1.PNG": ["jug"],
+        "images/Train/frame_000005.PNG": ["jug"],
+        "images/Validation/frame_000002.PNG": ["plate"],
+    }
+    assert [a.split for a in annotations.values()] == ["train", "train", "train", "val"]
+
+
 def test_a_photo_that_is_missing_costs_its_image(tmp_path):
     cvat(tmp_path, shape(), name="../b.jpg")
     annotations, (problem,) = read("cvat", tmp_path)
