@@ -63,13 +63,9 @@ class Comparison:
         kept = folder / "compared.json"
         if kept.is_file():
             return Trained(**json.loads(kept.read_text(encoding="utf-8")))
-        scratch = strategy == "from scratch"
-        start = ["--model", "seem-tiny", "--weights", "random"] if scratch else ["--weights", self.weights]
-        method = [] if scratch else ["--strategy", strategy]
-        length = ["--steps", steps, "--seed", seed, "--out", folder]
-        cpu, memory = spent(
-            "run", self.dataset, "--config", SETTINGS, *start, *method, *length, *self.options
-        )
+        start = SCRATCH if strategy == "from scratch" else ("--weights", self.weights, "--strategy", strategy)
+        length = ("--steps", steps, "--seed", seed, "--out", folder)
+        cpu, memory = spent("run", self.dataset, "--config", SETTINGS, *start, *length, *self.options)
         parameters = json.loads((folder / "best" / "adapter.json").read_text(encoding="utf-8"))["parameters"]
         trained = Trained(steps, parameters, cpu, memory, self.evaluate(folder, folder / "evaluation"))
         kept.write_text(json.dumps(asdict(trained)), encoding="utf-8")

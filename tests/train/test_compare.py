@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.tabletop import compare
 from examples.tabletop.compare import Comparison, Trained, same_time, table
 from tests.train.tiny_dataset import write_dataset
 
@@ -33,6 +34,28 @@ def test_what_costs_half_gets_twice_the_steps(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Comparison, "train", lambda *_: trained(0.0, cpu=2.0, steps=1))
     runs = {"lora": [trained(0.0, 22.0, 11)], "full": [trained(0.0, 42.0, 11)]}
     assert same_time(comparison, runs) == {"lora": 22, "full": 11}
+
+
+def test_from_scratch_trains_everything_and_the_rest_starts_from_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[object, ...]] = []
+
+    def spent(*arguments: object) -> tuple[float, float]:
+        given.append(arguments)
+        best = Path(str(arguments[arguments.index("--out") + 1])) / "best"
+        best.mkdir(parents=True)
+        (best / "adapter.json").write_text('{"parameters": 3}')
+        return 1.0, 1.0
+
+    monkeypatch.setattr(compare, "spent", spent)
+    monkeypatch.setattr(Comparison, "evaluate", lambda *_: BEFORE)
+    comparison = Comparison(tmp_path, "seem-tiny", tmp_path / "out", 1)
+    comparison.train("from scratch", 2, 0)
+    comparison.train("lora", 2, 0)
+    scratch, lora = (" ".join(map(str, arguments)) for arguments in given)
+    assert "--weights random --strategy full" in scratch
+    assert "--weights seem-tiny --strategy lora" in lora
 
 
 @pytest.mark.slow
