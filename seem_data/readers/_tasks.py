@@ -90,6 +90,7 @@ def tasks(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Task]]:
     top = _json.read(path, msgspec.Raw)
     rows = _json.decode(top, list[msgspec.Raw], shown) if bytes(top).lstrip()[:1] == b"[" else [top]
     joined: dict[str, tuple[str, Task]] = {}
+    guesses: dict[str, str] = {}
     if proposed := _are_proposals(rows):
         message = "holds predictions of a model and no annotation; the predictions are read."
         remedy = "Correct them in Label Studio first, and export the annotations."
@@ -103,10 +104,15 @@ def tasks(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Task]]:
                 task.annotations = task.predictions if proposed else task.annotations
                 yield where, task
                 continue
-            task = _of_annotation(raw, shown) if "result" in row else _of_row(raw, shown)
+            task = _of_annotation(raw, shown) if "result" in row else _of_row(raw, guesses, shown)
             _, first = joined.setdefault(str(task.id or where), (where, task))
             if first is not task:
                 first.annotations = first.done + task.done
+    if guesses:
+        shows = a_few([f"{control!r} is on {photo or 'the first'}" for control, photo in guesses.items()])
+        message = f"is JSON-MIN with several photos a task, and says of no region which it is on: {shows}."
+        remedy = "That is taken from the names; export JSON, which says it."
+        problems.append(Problem("which-photo", message, remedy, shown, severity="warning"))
     yield from joined.values()
 
 
@@ -130,31 +136,53 @@ def _of_annotation(raw: msgspec.Raw, shown: str) -> Task:
     return Task(task.data, [_json.decode(raw, Annotation, shown, [])], None, task.file_upload, task.id)
 
 
-def _of_row(raw: msgspec.Raw, shown: str) -> Task:
-    """JSON-MIN: a control's results are a list under its name; all else is the task's data."""
+def _of_row(raw: msgspec.Raw, guesses: dict[str, str], shown: str) -> Task:
+    """JSON-MIN: a control's results are a list under its name; all else is the task's data.
+
+    Args:
+        guesses: gets what had to be guessed: a control, and the key of the photo that it is on.
+    """
     row = _json.decode(raw, dict[str, Any], shown)
-    results: list[msgspec.Raw] = []
-    places: dict[bytes, int] = {}
+    controls: dict[str, list[dict[str, Any]]] = {}
     data = {}
     for name, value in row.items():
         if isinstance(value, str) and value.startswith("[{"):  # as in CSV
             with collecting([]):
                 value = _json.decode(value.encode(), list[Any], shown)
         shapes = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-        if not shapes and name not in _OF_ROW:
+        if shapes:
+            controls[name] = shapes
+        elif name not in _OF_ROW:
             data[name] = value
+    pictures = [
+        key for key, value in data.items() if isinstance(value, str) and _is_photo_name(_path_in(value))
+    ]
+    results: list[msgspec.Raw] = []
+    places: dict[tuple[str, bytes], int] = {}
+    for name, shapes in controls.items():
+        photo = _named_by(name, pictures) if len(pictures) > 1 else ""
         for one in shapes:
             # The same outline under two controls is one region: its shape, and its label.
-            shape = msgspec.json.encode({key: one.get(key) for key in (*_SHAPE_KEYS, "y", "width", "height")})
-            number = places.setdefault(shape, len(places))
+            shape = {key: one.get(key) for key in (*_SHAPE_KEYS, "y", "width", "height")}
+            number = places.setdefault((photo, msgspec.json.encode(shape)), len(places))
             sizes = {key: one.get(key) for key in ("original_width", "original_height", "image_rotation")}
             kind = next((key for key in one if key.endswith("labels")), "")
-            told = {"id": number, "type": kind, "value": one, "meta": one.get("meta"), **sizes}
-            results.append(msgspec.Raw(msgspec.json.encode(told)))
+            told = {"id": number, "type": kind, "value": one, "meta": one.get("meta"), "to_name": photo}
+            results.append(msgspec.Raw(msgspec.json.encode({**told, **sizes})))
+            if len(pictures) > 1 and any(shape.values()):
+                guesses[name] = photo
     by, id = row.get("annotator"), row.get("annotation_id")
     times = [_json.text_of(row.get(key)) for key in ("updated_at", "created_at")]
     annotation = Annotation(results, id, False, False, times[0], times[1], by)
     return Task(data, [annotation], None, None, row.get("id"))
+
+
+def _named_by(control: str, keys: list[str]) -> str:
+    """The key of the photo that the name of a control has in it, or whose number it has; "" where none is."""
+    found = sorted((key for key in keys if key.casefold() in control.casefold()), key=len)
+    if number := re.search(r"\d+$", control):
+        found = found or [key for key in keys if key.removesuffix(number[0]) != key]
+    return found[-1] if found else ""
 
 
 def chosen(task: Task, annotator: str | None, place: _shapes.ShapePlace) -> Annotation:

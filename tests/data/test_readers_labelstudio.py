@@ -299,6 +299,31 @@ def test_json_min_is_read(tmp_path):
         assert labels_by_photo(tmp_path) == {"a.jpg": ["cup"]}
 
 
+@pytest.mark.parametrize(
+    ("keys", "controls", "on"),
+    [
+        (("image1", "image2"), ("brush1", "brush2"), "'brush1' is on image1, 'brush2' is on image2"),
+        (("left", "right"), ("label_left", "label_right"), "'label_left' is on left, 'label_right' is on"),
+        (("image", "image2"), ("label", "label2"), "'label' is on the first, 'label2' is on image2"),
+    ],
+)
+def test_which_photo_a_region_of_json_min_is_on_is_taken_from_names_and_told(tmp_path, keys, controls, on):
+    sizes = {"original_width": 40, "original_height": 30}
+    row = {"id": 1, "annotator": 3, "annotation_id": 7, "lead_time": 2.5}
+    for key, control, name, label in zip(keys, controls, "ab", ("cup", "jug"), strict=True):
+        make_photo(tmp_path / f"{name}.jpg")
+        row |= {
+            key: f"/data/upload/1/{name}.jpg",
+            control: [{**SQUARE, "polygonlabels": [label], **sizes}],
+        }
+    write_json(tmp_path / "export.json", [row, {**row, "id": 2}])
+    annotations, problems = read("labelstudio", tmp_path)
+    found = {name: [region.label for region in a.regions] for name, a in annotations.items()}
+    assert found == {"a.jpg": ["cup"], "b.jpg": ["jug"]}
+    (told,) = [problem for problem in problems if problem.code == "which-photo"]
+    assert told.severity == "warning" and on in told.message
+
+
 def test_annotations_that_hold_their_task_are_read(tmp_path):
     make_photo(tmp_path / "a.jpg")
     held = {"id": 1, "data": {"image": "a.jpg"}, "annotations": []}
