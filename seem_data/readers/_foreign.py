@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,21 @@ _FOREIGN = (
 )
 
 
+_OF_ADE20K = re.compile(r"ADE_(train|val|frame)_\d+_(seg|parts_\d+)", re.IGNORECASE)
+
+
+def pickled_names(paths: Iterable[Path]) -> Problem | None:
+    """Why masks of the whole ADE20K are not read; None where there are none."""
+    found = next((path for path in paths if _OF_ADE20K.fullmatch(path.stem)), None)
+    if found is None:
+        return None
+    message = "is a mask of the whole ADE20K, which names its numbers in a pickle only (index_ade20k.pkl)."
+    remedy = (
+        "Pickles are not opened: take its release for scene parsing, ADEChallengeData2016, which is read."
+    )
+    return Problem("foreign-format", message, remedy, str(found))
+
+
 def refusal(path: Path) -> Problem | None:
     """Why nothing of a file or folder is read, if its format is known; None where it is not."""
     for file in _walk.first(_walk.some_files(path, (".json", ".ndjson"))):
@@ -89,6 +105,8 @@ def refusal(path: Path) -> Problem | None:
         return Problem(
             "archive", message, f"Unpack {archive.name}, and give the folder that it makes.", str(path)
         )
+    if pickled := pickled_names(_walk.some_files(path, _paint.SUFFIXES)):
+        return pickled
     if next(_walk.some_files(path, _paint.SUFFIXES), None) is not None:
         message = "no annotations of a known format found here, but pictures."
         remedy = "If they are painted or numbered masks, give them as --masks."

@@ -32,7 +32,7 @@ from seem_data.categories import Categories, Category
 from seem_data.common.colors import Color
 from seem_data.common.wording import a_few
 from seem_data.problems import DataError, Problem, collecting
-from seem_data.readers import Input, Item, Reader, _mask_names, _paint, _photos, _tables, _walk
+from seem_data.readers import Input, Item, Reader, _foreign, _mask_names, _paint, _photos, _tables, _walk
 from seem_data.readers._tables import NameTable
 
 _TOLD = 5
@@ -214,8 +214,14 @@ def _numbered(
 
 def mask_files(source: Input, problems: list[Problem]) -> dict[Path, None]:
     """The masks of an input, in order: its PNGs, less the photos among them, and of several forms of the same
-    annotation the best."""
+    annotation the best.
+
+    Raises:
+        DataError: they are masks that no table explains, see `_foreign.pickled_names`.
+    """
     files = _walk.annotation_files(source, _paint.SUFFIXES, problems)
+    if pickled := _foreign.pickled_names(files):
+        raise DataError(pickled)
     if not source.polys.is_dir():
         return dict.fromkeys(files)
     marked = {_mask_names.mask_stem(path.stem) for path in files if _mask_names.has_mask_word(path.stem)}

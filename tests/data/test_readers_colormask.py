@@ -13,7 +13,7 @@ from reading import area, codes, full_mask, make_photo, read
 from seem_data.annotations import VOID
 from seem_data.categories import Categories, Category, parse
 from seem_data.problems import DataError
-from seem_data.readers import Input
+from seem_data.readers import Input, detect
 from seem_data.readers._paint import GROUND_Z
 from seem_data.readers.colormask import ColorMask, open_masks
 
@@ -280,6 +280,16 @@ def test_ade20k_masks_are_known_by_their_names(tmp_path):
     number(tmp_path / "ADE_val_00000001.png", [[0, 1, 13, 150]])
     named, _ = found(tmp_path)
     assert named == {"ADE_val_00000001.png": {"wall": 1, "person": 1, "flag": 1}}
+
+
+def test_masks_of_the_whole_ade20k_are_refused_since_a_pickle_names_their_numbers(tmp_path):
+    make_photo(tmp_path / "ADE_train_00000001.jpg", (2, 1))
+    for rest in ("seg", "parts_1"):
+        paint(tmp_path / f"ADE_train_00000001_{rest}.png", [[(10, 47, 1), (0, 0, 0)]])
+    for refused in (lambda: found(tmp_path), lambda: detect(tmp_path)):
+        with pytest.raises(DataError, match=r"in a pickle only .*ADEChallengeData2016") as caught:
+            refused()
+        assert [problem.code for problem in caught.value.problems] == ["foreign-format"]
 
 
 def test_greys_in_a_picture_of_colours_are_numbers_too(tmp_path):
