@@ -135,7 +135,7 @@ def _about(root: Path, used: set[Path]) -> Iterator[Problem]:
         remedy = "Put the photo into the folder that answers it: images/a.jpg for labels/a.txt."
         yield Problem("missing-image", message, remedy, str(lost[0]))
     some = [line.split() for path in sorted(used)[:20] for line in _head(path).splitlines() if line.strip()]
-    if some and all(len(words) == 9 for words in some):
+    if {9} <= {len(words) for words in some} <= {5, 9}:  # with upright boxes among them, or not
         message = "holds lines of 8 numbers each, oriented boxes: they are read as polygons of 4 points."
         yield Problem("oriented-boxes", message, "", str(root), severity="note")
 
