@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 #: Label of a region nobody should be trained or scored on; it becomes 0 in panoptic, 255 in semantic PNGs.
 VOID = "__ignore__"
-#: Label of the ground nobody labelled (LabelMe's convention); it is treated as if it were not drawn.
+#: Label of the ground nobody labelled, as LabelMe and ISAT draw it: what lies below gets a hole.
 UNLABELED = "_background_"
 
 Ring = NDArray[np.float64]  #: [N, 2] closed polygon line, the last point joined to the first

@@ -23,7 +23,7 @@ class Layers:
     """Layers from bottom to top.
 
     Attributes:
-        value: [L] what each layer paints, above 0.
+        value: [L] what each layer paints; 0 erases what lies below.
         toggle: [T] where the layers are entered and left (see `scan`), layer by layer.
         layer: [T] the layer of each toggle, growing.
         edge: [T] the polygon edge that each toggle lies on, or -1 for those of bitmaps.
@@ -82,7 +82,7 @@ class Layers:
             value_of = np.zeros(batch + 1, np.int64)
             value_of[1:] = self.value[lowest : lowest + _AT_ONCE]
             found = value_of.take(topmost)
-            value = np.where(found > 0, found, value) if lowest else found
+            value = np.where(topmost > 0, found, value) if lowest else found
         toggle = toggle.take(settled)
         begins_column = toggle >= count
         toggle[begins_column] = -1

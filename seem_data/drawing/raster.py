@@ -122,7 +122,7 @@ def rasterize(
 
     Args:
         regions: in drawing order; every label is the name of a category, `VOID` or `UNLABELED`.
-            `VOID` regions erase to 0, `UNLABELED` ones are not drawn.
+            `VOID` regions erase to 0, `UNLABELED` ones to what nobody labelled (a hole in what lies below).
         size: (width, height) of the image.
         problems: findings about regions are added here; the drawing is made of what is good.
         file: the annotation file, for problems.
@@ -133,13 +133,12 @@ def rasterize(
     """
     pixel_count = size[0] * size[1]
     filler = _filler(options, categories, file)
-    drawn = [region for region in regions if region.label != UNLABELED]
-    objects, value_of_region = _objects(drawn, categories)
+    objects, value_of_region = _objects(regions, categories)
     if len(objects) > _MOST_OBJECTS:
         raise DataError(_too_many(len(objects), file))
     dropped: Counter[str] = Counter()
-    layers, region_of_layer = _layers(drawn, value_of_region, size, problems, file, dropped)
-    layers = layers.take(_order(layers, region_of_layer, drawn, objects, categories, options, pixel_count))
+    layers, region_of_layer = _layers(regions, value_of_region, size, problems, file, dropped)
+    layers = layers.take(_order(layers, region_of_layer, regions, objects, categories, options, pixel_count))
 
     stretches = layers.seen(size)
     areas = stretches.areas(len(objects) + _FIRST)
@@ -188,8 +187,8 @@ def _objects(regions: Sequence[Region], categories: Categories) -> tuple[list[_O
     value_of: dict[Hashable, int] = {}
     values: list[int] = []
     for number, region in enumerate(regions):
-        if region.label == VOID:
-            values.append(_VOID)
+        if region.label in (VOID, UNLABELED):
+            values.append(_VOID if region.label == VOID else _UNLABELED)
             continue
         category = categories.find(region.label)
         if category is None:

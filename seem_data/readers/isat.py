@@ -4,8 +4,8 @@ Format: https://github.com/yatengLG/ISAT_with_segment_anything (``annotation.py`
 the photo turned upright by its EXIF orientation.
 
 Read: ``segmentation`` as a polygon, ``layer`` as the drawing order, ``iscrowd``; objects of equal category
-and ``group`` are parts of one object; ``__background__`` is the unlabelled ground. The ``note`` becomes a
-sentence. Reported: objects of fewer than three points.
+and ``group`` are parts of one object; ``__background__`` is a hole in what lies below, as in ISAT's own
+masks. The ``note`` becomes a sentence. Reported: objects of fewer than three points.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ Shapes with equal label and ``group_id`` are parts of one object. The lines of `
 that are set become sentences ("red" on a cup: "red cup"), except that the flag ``crowd`` makes a crowd and a
 line ``[score 0.93]`` is a model's; the photo's own flags become tags. ``imagePath`` may use backslashes;
 where that photo is missing, or no photo, the embedded ``imageData`` is used. ``__ignore__`` is void,
-``_background_`` the unlabelled ground. Left out, and told: line, open linestrip, point, points: they enclose
-no area.
+``_background_`` a hole in what lies below, as in LabelMe's own masks. Left out, and told: line, open
+linestrip, point, points: they enclose no area.
 """
 
 from __future__ import annotations

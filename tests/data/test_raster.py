@@ -116,13 +116,25 @@ def test_crowds_of_a_category_are_one_segment_beside_its_things():
     assert [(s.iscrowd, s.area) for s in drawing.segments] == [(True, 18), (False, 9)]
 
 
-def test_void_erases_and_counts_as_labelled_and_background_is_not_drawn():
+def test_void_and_background_erase_and_void_counts_as_labelled():
     drawing = draw(
         [cup(box(0, 0, 10, 10)), Region(VOID, (box(5, 0, 12, 10),)), Region(UNLABELED, (box(0, 0, 2, 10),))],
         SQUARE,
     )
-    assert drawing.segments[0].area == 50
-    assert drawing.coverage == pytest.approx(120 / 200)
+    assert drawing.segments[0].area == 30
+    assert drawing.coverage == pytest.approx(100 / 200)
+
+
+@pytest.mark.parametrize(("unlabeled", "areas"), [("void", [30]), ("table", [30, 170]), ("nearest", [200])])
+def test_what_background_erases_is_filled_as_what_nobody_labelled(unlabeled, areas):
+    hole = Region(UNLABELED, (box(0, 0, 7, 10),))
+    drawing = draw([cup(box(0, 0, 10, 10)), hole], SQUARE, unlabeled=unlabeled)
+    assert [segment.area for segment in drawing.segments] == areas
+
+
+def test_background_erases_however_many_regions_lie_below():
+    ground = [Region("table", (box(0, 0, 20, 10),))] * 60
+    assert draw([*ground, Region(UNLABELED, (box(0, 0, 7, 10),))], SQUARE).segments[0].area == 130
 
 
 # Who lies on top
