@@ -65,10 +65,18 @@ class Task(msgspec.Struct):
         return [row for row in self.annotations or self.completions or [] if not row.was_cancelled]
 
 
+class _Held(msgspec.Struct):
+    """The task that an annotation holds; of its annotations it may list the ids."""
+
+    data: dict[str, object] | None = None
+    file_upload: str | None = None
+    id: Id | None = None
+
+
 class _Synchronised(msgspec.Struct):
     """An annotation that holds its task."""
 
-    task: Task | Id | None = None
+    task: _Held | Id | None = None
 
 
 def fits(path: Path) -> bool:
@@ -130,7 +138,7 @@ def _are_proposals(rows: list[msgspec.Raw]) -> bool:
 
 def _of_annotation(raw: msgspec.Raw, shown: str) -> Task:
     task = _json.decode(raw, _Synchronised, shown).task
-    if not isinstance(task, Task):
+    if not isinstance(task, _Held):
         message = "is an annotation that does not hold its task, so that its photo is not known."
         raise fault("no-task", message, "Export the project as JSON.")
     return Task(task.data, [_json.decode(raw, Annotation, shown, [])], None, task.file_upload, task.id)

@@ -334,6 +334,16 @@ def test_annotations_that_hold_their_task_are_read(tmp_path):
     assert problem.code == "no-task" and problem.file.endswith("2.json")
 
 
+@pytest.mark.parametrize("listed", [[5, 6], [{"id": 5, "result": "?"}], "2 annotations", None])
+def test_what_a_held_task_says_of_its_annotations_does_not_matter(tmp_path, listed):
+    make_photo(tmp_path / "a.jpg")
+    held = {"id": 1, "data": {"image": "a.jpg"}, "annotations": listed, "predictions": [7]}
+    for id, results in ((5, [result()]), (6, [])):
+        write_json(tmp_path / f"{id}.json", {"id": id, "result": results, "task": held})
+    annotations, _ = read("labelstudio", tmp_path)
+    assert [region.label for region in annotations["a.jpg"].regions] == ["cup"]
+
+
 def test_a_single_task_is_read(tmp_path):
     export(tmp_path)
     write_json(tmp_path / "export.json", task(result()))
