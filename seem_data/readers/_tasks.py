@@ -7,7 +7,7 @@ which results have neither ids nor types), and annotations that hold their task 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -122,6 +122,23 @@ def tasks(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Task]]:
         remedy = "That is taken from the names; export JSON, which says it."
         problems.append(Problem("which-photo", message, remedy, shown, severity="warning"))
     yield from joined.values()
+
+
+def together(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Files that hold one annotation each, by the first of the same task; all others by themselves."""
+    firsts: dict[tuple[str, bytes], Path] = {}
+    files: dict[Path, list[Path]] = {}
+    for path in paths:
+        kind, keys = _json.outline(path)
+        first = path
+        if kind == "{" and {"result", "task"} <= keys:
+            with collecting([]):  # what is wrong is told where the file is read
+                held = _json.read(path, _Synchronised, []).task
+                if isinstance(held, _Held) and held.id is not None:
+                    key = str(_json.plain_id(held.id)), msgspec.json.encode(held.data)
+                    first = firsts.setdefault(key, path)
+        files.setdefault(first, []).append(path)
+    return files
 
 
 def _are_proposals(rows: list[msgspec.Raw]) -> bool:

@@ -102,9 +102,14 @@ class LabelStudio:
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _json.files_of(source, _tasks.fits, problems):
+        files = _tasks.together(_json.files_of(source, _tasks.fits, problems))
+        for path, same in files.items():
             with collecting(problems, str(path)):
                 for where, task in _tasks.tasks(path, problems):
+                    for other in same[1:]:
+                        with collecting(problems, str(other)):
+                            for _, more in _tasks.tasks(other, problems):
+                                task.annotations = task.done + more.done
                     with collecting(problems, str(path), where):
                         place = _shapes.ShapePlace(problems, str(path), where)
                         annotation = _tasks.chosen(task, source.annotator, place)

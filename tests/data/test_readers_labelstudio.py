@@ -334,6 +334,21 @@ def test_annotations_that_hold_their_task_are_read(tmp_path):
     assert problem.code == "no-task" and problem.file.endswith("2.json")
 
 
+def test_files_of_one_annotation_each_are_of_one_task_together(tmp_path):
+    make_photo(tmp_path / "a.jpg")
+    held = {"id": 1, "data": {"image": "a.jpg"}, "annotations": [5, 6, 7]}
+    for id, label, time in ((5, None, "2024"), (6, "jug", "2026"), (7, "cup", "2025")):
+        results = [result(polygonlabels=[label])] if label else []
+        by = {"completed_by": id, "updated_at": time}
+        write_json(tmp_path / f"{id}.json", {"id": id, "result": results, "task": held, **by})
+    assert labels_by_photo(tmp_path) == {"a.jpg": ["jug"]}
+    annotations, _ = read("labelstudio", tmp_path, annotator="7")
+    assert [region.label for region in annotations["a.jpg"].regions] == ["cup"]
+    (tmp_path / "6.json").write_text('{"task": 5, "result": [')
+    _, problems = read("labelstudio", tmp_path)
+    assert codes(problems) == ["several-annotations", "bad-json"]
+
+
 @pytest.mark.parametrize("listed", [[5, 6], [{"id": 5, "result": "?"}], "2 annotations", None])
 def test_what_a_held_task_says_of_its_annotations_does_not_matter(tmp_path, listed):
     make_photo(tmp_path / "a.jpg")
