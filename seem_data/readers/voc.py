@@ -24,7 +24,7 @@ import numpy as np
 
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.common.colors import Color
-from seem_data.images import read_header
+from seem_data.images import read_header, resolve_inside
 from seem_data.problems import Problem, collecting, fault
 from seem_data.readers import Input, Item, _json, _paint, _photos, _tables, _walk, _xml
 
@@ -107,12 +107,12 @@ class Voc:
 def _item(
     root: Path, stem: str, split: str | None, photos: _photos.Photos, payload: bytes, prefix: str
 ) -> Item:
-    classes = _folder(root, _CLASS_FOLDERS) / f"{stem}.png"
+    classes = resolve_inside(_folder(root, _CLASS_FOLDERS), f"{stem}.png")
     photo = photos.find_like(classes, Path(stem))
     if not _walk.is_file(classes):
         message = f"is listed, but there is no {classes}."
         raise fault("no-mask", message, "Paint it, or take it off the list.", severity="warning")
-    objects = _folder(root, _OBJECT_FOLDERS) / classes.name
+    objects = _folder(root, _OBJECT_FOLDERS) / f"{stem}.png"
     files = (classes, objects) if _walk.is_file(objects) else (classes,)
     name = prefix + photos.name_of(photo)
     return Item(name, payload, photo, classes, split, files)
@@ -128,7 +128,7 @@ def _roots(path: Path) -> Iterator[Path]:
 def _folder(root: Path, names: tuple[str, ...]) -> Path:
     """The first of these folders that holds a PNG (labelme2voc keeps arrays in the plain one)."""
     folders = [root / name for name in names]
-    return next((folder for folder in folders if next(folder.glob("*.png"), None)), folders[0])
+    return next((folder for folder in folders if next(folder.rglob("*.png"), None)), folders[0])
 
 
 def _classes(root: Path) -> list[tuple[str, Color]]:
@@ -153,21 +153,20 @@ def _palette(number: int) -> Color:
 
 
 def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | None, Path]]:
-    """Stem, split and where it is listed, of all photos of the lists, or of all masks without lists."""
+    """Path without ending, split and where it is listed, of all photos of the lists, or of all masks without
+    lists. CVAT and Datumaro list the folders of photos, too, and put names with spaces into quotes."""
     lists = sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
     if len(lists) > 1:
         lists = [path for path in lists if path.stem.lower() != "trainval"]
     if not lists:
-        for path in _walk.walk(_folder(root, _CLASS_FOLDERS), (".png",), problems):
-            yield path.stem, None, path
+        folder = _folder(root, _CLASS_FOLDERS)
+        for path in _walk.walk(folder, (".png",), problems):
+            yield path.relative_to(folder).with_suffix("").as_posix(), None, path
     for path in lists:
         with collecting(problems, str(path)):
             for line in _walk.read_text(path).splitlines():
-                if line.strip():
-                    stem = line.split()[0]
-                    if re.search(r"[\\/:\0]|^\.\.?$", stem):
-                        raise fault("unsafe-path", f"lists {stem!r}.", "List names without folder.")
-                    yield stem, _walk.split_by_name(path), path
+                if words := re.findall(r'"([^"]+)"|(\S+)', line):
+                    yield "".join(words[0]), _walk.split_by_name(path), path
 
 
 def _read_classes(path: Path, classes: list[tuple[str, Color]]) -> tuple[np.ndarray, list[tuple[Color, int]]]:

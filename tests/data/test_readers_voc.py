@@ -103,11 +103,26 @@ def test_lists_give_splits_and_name_what_is_missing(tmp_path):
     assert [problem.file.endswith("val.txt") for problem in problems[:1]] == [True]
 
 
-def test_lists_cannot_name_other_folders(tmp_path):
+@pytest.mark.parametrize("secret", ["../../secret", "/secret", "..\\\\secret", "x\0y"])
+def test_lists_cannot_name_what_lies_outside_and_what_they_name_besides_is_read(tmp_path, secret):
     voc(tmp_path)
-    lists(tmp_path, train="../../secret\n")
+    lists(tmp_path, train=f"{secret}\n1\n")
     annotations, (problem,) = read("voc", tmp_path)
-    assert not annotations and problem.code == "unsafe-path"
+    assert list(annotations) == ["1.jpg"] and problem.severity in ("error", "warning")
+    assert repr(secret) in f"{problem.where} {problem.message}"
+
+
+@pytest.mark.parametrize("train", [None, '1\nsub/1\n"sub/two words"\n'])
+def test_photos_in_folders_are_those_of_the_masks_there(tmp_path, train):
+    for name in ("1", "sub/1", "sub/two words"):
+        voc(tmp_path, name=name)
+    if train:
+        lists(tmp_path, train=train)
+    annotations, problems = read("voc", tmp_path)
+    assert not problems
+    assert {name: len(a.regions) for name, a in annotations.items()} == dict.fromkeys(
+        ("1.jpg", "sub/1.jpg", "sub/two words.jpg"), 4
+    )
 
 
 def test_several_years_in_one_devkit(tmp_path):
