@@ -28,6 +28,8 @@ CITYSCAPES = (
 )  # fmt: skip
 #: What is nothing to see in Cityscapes: parts of the car that took the photo, and of its lens.
 CITYSCAPES_VOID = CITYSCAPES[:4]
+#: The colour of borders in Pascal VOC's masks.
+VOC_VOID: Color = (224, 224, 192)
 _TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _CITYSCAPES_COLORS: dict[Color, str] = {
     (111, 74, 0): "dynamic", (81, 0, 81): "ground", (128, 64, 128): "road", (244, 35, 232): "sidewalk",

@@ -6,12 +6,13 @@ the masks' folder as its photo in the photos' folder (``kitchen/001.png``, ``kit
 that occurs once; its name may have a word more (`_mask_names`). Photos may lie beside the masks.
 
 Colours must be exact. RGB and palette PNGs are read alike (a palette is looked up); black and transparent
-pixels are unlabelled. Grey and 16-bit PNGs, and palettes in colours that no category has, are read as numbers
-where something says what they mean: ``"value"`` in the colour map, or a table beside the masks (`_tables`);
-255 (65535 of 16 bits) is then void. Colours and numbers that no category has are unlabelled; each mask that
-has some is reported, with counts and the nearest category. By default one category is one region; with
-``instances="components"`` every connected part (8-neighbourhood) of a thing category is an object of its own,
-and Cityscapes' instanceIds tell objects apart themselves.
+pixels are unlabelled, and (224, 224, 192), the borders of Pascal VOC, is void if no category has it. Grey and
+16-bit PNGs, and palettes in colours that no category has, are read as numbers where something says what they
+mean: ``"value"`` in the colour map, or a table beside the masks (`_tables`); 255 (65535 of 16 bits) is then
+void. Colours and numbers that no category has are unlabelled; each mask that has some is reported, with
+counts and the nearest category. By default one category is one region; with ``instances="components"`` every
+connected part (8-neighbourhood) of a thing category is an object of its own, and Cityscapes' instanceIds tell
+objects apart themselves.
 Masks are compared with the photo as stored (no EXIF), unless only the turned photo has their size.
 """
 
@@ -153,7 +154,11 @@ class ColorMask:
         self, path: Path, table: NameTable, problems: list[Problem]
     ) -> tuple[NDArray[np.int32], dict[int, tuple[str, str]]]:
         """The pixels of a mask in colours as values from 1 on; the label and the place of each value."""
-        colors = {**table.by_color, **{category.color: category.name for category in self.categories}}
+        colors = {
+            _tables.VOC_VOID: VOID,
+            **table.by_color,
+            **{category.color: category.name for category in self.categories},
+        }
         order = [category.color for category in self.categories]
         order += [color for color in colors if color not in self.categories.by_color]
         values, strangers = _paint.match(

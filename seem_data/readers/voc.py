@@ -31,7 +31,6 @@ from seem_data.readers import Input, Item, _json, _paint, _photos, _tables, _wal
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
             "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
             "train", "tvmonitor")  # fmt: skip
-_VOID_COLOR = (224, 224, 192)
 _CLASS_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
 _OBJECT_FOLDERS = ("SegmentationObject", "SegmentationObjectPNG")
 
@@ -136,7 +135,7 @@ def _classes(root: Path) -> list[tuple[str, Color]]:
     labelmap, names = root / "labelmap.txt", root / "class_names.txt"
     if labelmap.is_file():
         classes = _tables.colored_names(labelmap)
-        return [(name, color) for name, color in classes if color not in ((0, 0, 0), _VOID_COLOR)]
+        return [(name, color) for name, color in classes if color not in ((0, 0, 0), _tables.VOC_VOID)]
     found: list[str] = _tables.names_in(names) if names.is_file() else list(_CLASSES)
     if found[:1] and not _tables.is_nothing(found[0]):
         found.insert(0, "")  # a list that does not name the ground: its first class is number 1
@@ -172,7 +171,7 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
 def _read_classes(path: Path, classes: list[tuple[str, Color]]) -> tuple[np.ndarray, list[tuple[Color, int]]]:
     """The class of each pixel from 1 on (void: one more than there are), and the colours of none."""
     table = {color: number for number, (_, color) in enumerate(classes, start=1)}
-    table[_VOID_COLOR] = void = len(classes) + 1
+    table[_tables.VOC_VOID] = void = len(classes) + 1
     numbers = _paint.read_numbers(path)
     if numbers is None or not _are_numbers(path, numbers, table):
         return _paint.match(_paint.read_codes(path), table)
@@ -198,7 +197,7 @@ def _read_objects(path: Path) -> np.ndarray:
     numbers = _paint.read_numbers(path)
     if numbers is None or read_header(path).mode == "P":
         codes = _paint.read_codes(path)
-        return np.where(codes == _paint.code_of(_VOID_COLOR), 0, codes)
+        return np.where(codes == _paint.code_of(_tables.VOC_VOID), 0, codes)
     if numbers.dtype == np.int32:
         return np.where(numbers == 65535, 0, numbers)
     codes = _paint.read_codes(path)

@@ -75,6 +75,11 @@ def test_palettes_are_looked_up(tmp_path):
     assert not problems
 
 
+def test_the_borders_of_voc_are_void(tmp_path):
+    paint(tmp_path / "a.png", [[P, (224, 224, 192), X, (224, 224, 192)]])
+    assert found(tmp_path, CATEGORIES) == ({"a.png": {"person": 1, VOID: 2}}, [])
+
+
 def test_transparent_pixels_are_unlabelled(tmp_path):
     paint(tmp_path / "a.png", [[(*P, 255), (*P, 0), (*W, 255)]])
     annotations, problems = read(ColorMask(CATEGORIES), tmp_path)
