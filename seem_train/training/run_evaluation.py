@@ -23,9 +23,10 @@ from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime, Stop
 from seem_train.training import checkpoint, run_folder
 from seem_train.training.reporting.curves import draw_curves
-from seem_train.training.reporting.previews import chosen, draw_previews, telling_sentence
+from seem_train.training.reporting.example import worth_trying
+from seem_train.training.reporting.previews import chosen, draw_previews
 from seem_train.weights import adapter_folder
-from seem_train.weights.thresholds import write_thresholds
+from seem_train.weights.thresholds import read_thresholds, write_thresholds
 
 if TYPE_CHECKING:
     from seem_train.training.session import Session
@@ -192,13 +193,9 @@ class RunEvaluation:
             "model": session.source.preset,
         }
         write_json(folder / run_folder.SUMMARY, report)
-        log.say(closing(report, session.seconds, folder, *self._example(session)))
-
-    def _example(self, session: Session) -> tuple[str, str]:
-        """A photo of the dataset, and a sentence about it that says much."""
-        images = self.val_set or session.train_set
-        sample = images.load(0)
-        return sample.file, telling_sentence(sample, images.things) or images.names[0]
+        least = read_thresholds(folder / run_folder.BEST).phrases or 0.0
+        example = worth_trying(session.model, self.val_set or session.train_set, self.size, least)
+        log.say(closing(report, session.seconds, folder, *example))
 
 
 def _row(label: str, headline: dict[str, float | None], before: dict[str, float | None], star: bool) -> str:

@@ -164,7 +164,8 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
         log.say(f"Saved  {last} at step {progress.step:,} · the same command continues")
         return outcome(session, stop.status)
     if runtime.is_main:
-        evaluation.finish(session)
+        with averaged(session):
+            evaluation.finish(session)
     return outcome(session, 0)
 
 
