@@ -1,5 +1,5 @@
-"""One image, all the way: item ─▶ annotation ─▶ drawing ─▶ PNGs and rows. What a worker does; of the images
-that it gets at a time only the outlines are traced together.
+"""One image, all the way: item ─▶ annotation ─▶ drawing ─▶ PNGs and rows. What a worker does; the images that
+it gets go through each stage one after the other, and the outlines of some are traced together.
 
 Files go to ``.build/staged`` under names made of the image's key, a hash of everything they depend on; which
 split they belong to is not known yet. What stands in the journal about the image is returned to the parent.
@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from seem_data.annotations import Region, Sentence
 from seem_data.building.job import ImageResult, Job, Recipe
@@ -34,8 +38,9 @@ from seem_data.problems import DataError, Problem
 from seem_data.sentences import describe as sentences
 from seem_data.sentences.file import add_sentences
 
-#: Runs of the images whose outlines are traced together: some few images of usual sizes, or a large one.
-_RUNS_AT_ONCE = 20_000
+#: Pixels of the images that go through a stage one after the other: some few of usual sizes, or a large one.
+#: What a stage needs then stays in the processor's caches from one image to the next.
+_PIXELS_AT_ONCE = 2_000_000
 
 
 class _Stopwatch:
@@ -53,20 +58,6 @@ class _Stopwatch:
 
 
 @dataclass(slots=True)
-class _DrawnImage:
-    """An image whose files lie in place; its outlines are to come.
-
-    Attributes:
-        built: all but the rows of `grounding`.
-        said: the sentences of each segment.
-    """
-
-    built: BuiltImage
-    encoded: PanopticImage
-    said: list[Sequence[Sentence]]
-
-
-@dataclass(slots=True)
 class _Task:
     """A job on its way to a result."""
 
@@ -80,6 +71,76 @@ class _Task:
         self.result = ImageResult(self.job.position, line, entry, kept, told, self.watch.seconds)
 
 
+@dataclass(slots=True)
+class _ReadImage:
+    """An image of which everything is read."""
+
+    task: _Task
+    key: str
+    stamp: Stamp | None
+    photo: InputPhoto
+    regions: list[Region]
+
+
+@dataclass(slots=True)
+class _DrawnImage:
+    """An image of which it is known what is seen where."""
+
+    read: _ReadImage
+    drawing: Drawing
+
+    @property
+    def task(self) -> _Task:
+        return self.read.task
+
+
+@dataclass(slots=True)
+class _EncodedImage:
+    """An image whose rows and sentences are made one after the other.
+
+    Attributes:
+        pngs: the panoptic and the semantic one.
+        instances: its rows of instances.json.
+        small: enough of the photo to name colours; None where no sentences are generated.
+        said: the sentences of each segment.
+    """
+
+    read: _ReadImage
+    encoded: PanopticImage
+    pngs: tuple[bytes, bytes]
+    instances: list[msgspec.Raw] = field(default_factory=list)
+    small: NDArray[np.uint8] | None = None
+    said: list[Sequence[Sentence]] = field(default_factory=list)
+
+    @property
+    def task(self) -> _Task:
+        return self.read.task
+
+
+@dataclass(slots=True)
+class _StagedImage:
+    """An image whose files lie in place; its outlines are to come.
+
+    Attributes:
+        built: all but the rows of `grounding`.
+        said: the sentences of each segment.
+    """
+
+    task: _Task
+    built: BuiltImage
+    encoded: PanopticImage
+    said: list[Sequence[Sentence]]
+
+
+class _HasTask(Protocol):
+    @property
+    def task(self) -> _Task: ...
+
+
+Image = TypeVar("Image", bound=_HasTask)
+Next = TypeVar("Next")
+
+
 def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
     """
     Raises:
@@ -87,28 +148,47 @@ def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
         ImportError: a library cannot be loaded. All else that goes wrong is told in the outcomes.
     """
     tasks = [_Task(job) for job in jobs]
-    drawn: list[tuple[_Task, _DrawnImage]] = []
-    runs = 0
+    group: list[_ReadImage] = []
+    pixels = 0
     for task in tasks:
-        image = None
         with _telling(task):
-            image = _draw(recipe, task)
-        if image is not None:
-            drawn.append((task, image))
-            runs += len(image.encoded.drawing.runs.column)
-        if runs >= _RUNS_AT_ONCE or task is tasks[-1]:
-            _finish_all(drawn)
-            drawn, runs = [], 0
+            image = _read(recipe, task)
+            if image is not None:
+                group.append(image)
+                pixels += image.photo.size[0] * image.photo.size[1]
+        if pixels >= _PIXELS_AT_ONCE:
+            _build_group(recipe, group)
+            group, pixels = [], 0
+    _build_group(recipe, group)
     return [task.result for task in tasks if task.result is not None]
 
 
-def _finish_all(drawn: list[tuple[_Task, _DrawnImage]]) -> None:
+def _build_group(recipe: Recipe, read: list[_ReadImage]) -> None:
+    """The images, stage by stage."""
+    drawn = _each(read, partial(_draw, recipe))
+    encoded = _each(drawn, partial(_encode, recipe))
+    encoded = _each(encoded, _instances)
+    encoded = _each(encoded, partial(_look, recipe))
+    encoded = _each(encoded, partial(_speak, recipe))
+    _finish_all(_each(encoded, partial(_stage, recipe)))
+
+
+def _each(images: list[Image], stage: Callable[[Image], Next]) -> list[Next]:
+    """What a stage makes of each image; those with which it goes wrong are at their end."""
+    found: list[Next] = []
+    for image in images:
+        with _telling(image.task):
+            found.append(stage(image))
+    return found
+
+
+def _finish_all(staged: list[_StagedImage]) -> None:
     watch = _Stopwatch()
-    parts = _outlines([image for _, image in drawn])
+    parts = _outlines(staged)
     watch.lap("encode")
-    for (task, image), outlines in zip(drawn, parts, strict=True):
-        with _telling(task):
-            _finish(task, image, outlines, watch)
+    for image, outlines in zip(staged, parts, strict=True):
+        with _telling(image.task):
+            _finish(image, outlines, watch)
 
 
 @contextmanager
@@ -134,8 +214,8 @@ def _telling(task: _Task) -> Iterator[None]:
     task.end()
 
 
-def _draw(recipe: Recipe, task: _Task) -> _DrawnImage | None:
-    """The image, drawn; None where it is as it was."""
+def _read(recipe: Recipe, task: _Task) -> _ReadImage | None:
+    """What is known of the image; None where it is as it was."""
     job, watch = task.job, task.watch
     known = job.known
     key, stamp, content = key_of(recipe, job, None if recipe.verify else known)
@@ -147,10 +227,81 @@ def _draw(recipe: Recipe, task: _Task) -> _DrawnImage | None:
         # What is built is built from what was read, whatever its size and time say.
         key, stamp, content = key_of(recipe, job, None)
     watch.lap("hash")
-    return _drawn(recipe, job, key, stamp, content, task.problems, watch)
+    photo, regions = _photo_and_regions(recipe, job, content, task.problems)
+    watch.lap("read")
+    return _ReadImage(task, key, stamp, photo, regions)
 
 
-def _outlines(images: list[_DrawnImage]) -> list[list[list[Piece]] | None]:
+def _draw(recipe: Recipe, image: _ReadImage) -> _DrawnImage:
+    task, file = image.task, str(image.task.job.main.source)
+    size, problems = image.photo.size, task.problems
+    drawing = rasterize(image.regions, size, recipe.categories, recipe.raster, problems, file)
+    task.watch.lap("raster")
+    return _DrawnImage(image, drawing)
+
+
+def _encode(recipe: Recipe, image: _DrawnImage) -> _EncodedImage:
+    encoded = panoptic.encode(image.drawing, recipe.categories)
+    pngs = encoded.png(), semantic.encode_png(encoded, recipe.categories)
+    image.task.watch.lap("encode")
+    return _EncodedImage(image.read, encoded, pngs)
+
+
+def _instances(image: _EncodedImage) -> _EncodedImage:
+    image.instances = encode_rows(instances.rows(image.encoded))
+    image.task.watch.lap("encode")
+    return image
+
+
+def _look(recipe: Recipe, image: _EncodedImage) -> _EncodedImage:
+    if recipe.sentences_per_segment:
+        image.small = image.read.photo.small()
+    image.task.watch.lap("photo")
+    return image
+
+
+def _speak(recipe: Recipe, image: _EncodedImage) -> _EncodedImage:
+    image.said = _sentences(image.encoded.drawing, image.small, recipe, image.task.job.main.name)
+    image.task.watch.lap("sentences")
+    return image
+
+
+def _stage(recipe: Recipe, image: _EncodedImage) -> _StagedImage:
+    task, key, stamp, photo = image.task, image.read.key, image.read.stamp, image.read.photo
+    job, watch, drawing = task.job, task.watch, image.encoded.drawing
+    panoptic_png, semantic_png = image.pngs
+    files = {folder: f"{recipe.staged}{os.sep}{staged_name(key, folder)}" for folder in FOLDERS}
+    write_atomically(files[PANOPTIC], panoptic_png, synced=False)
+    write_atomically(files[SEMANTIC], semantic_png, synced=False)
+    watch.lap("write")
+    photo_sha256, photo_bytes = photo.place(files[IMAGES], stamp, recipe.link)
+    watch.lap("photo")
+
+    built = BuiltImage(
+        name=job.main.name,
+        key=key,
+        file_name=job.stem + photo.suffix,
+        panoptic_name=f"{job.stem}.png",
+        bytes=(photo_bytes, len(panoptic_png), len(semantic_png)),
+        categories=frozenset(segment.category_id for segment in image.encoded.segments),
+        sentence_count=sum(map(len, image.said)),
+        photo=stamp,
+        width=photo.size[0],
+        height=photo.size[1],
+        segments=image.encoded.segments,
+        instances=image.instances,
+        grounding=[],
+        sha256=(photo_sha256, sha256(panoptic_png), sha256(semantic_png)),
+        coverage=drawing.coverage,
+        dropped=drawing.dropped,
+        problems=_with_image(task.problems, job),
+        places=job.places,
+    )
+    watch.lap("write")
+    return _StagedImage(task, built, image.encoded, image.said)
+
+
+def _outlines(images: list[_StagedImage]) -> list[list[list[Piece]] | None]:
     """The outlines of the segments of each image, all traced together; None of images without sentences, and
     of all where that fails: each then traces its own, so that a fault costs one image."""
     spoken = [image for image in images if any(image.said)]
@@ -161,7 +312,8 @@ def _outlines(images: list[_DrawnImage]) -> list[list[list[Piece]] | None]:
     return [next(traced) if any(image.said) else None for image in images]
 
 
-def _finish(task: _Task, image: _DrawnImage, outlines: list[list[Piece]] | None, watch: _Stopwatch) -> None:
+def _finish(image: _StagedImage, outlines: list[list[Piece]] | None, watch: _Stopwatch) -> None:
+    task = image.task
     rows = encode_rows(grounding.rows(image.encoded, image.said, outlines))
     task.watch.lap("encode")
     built = msgspec.structs.replace(image.built, grounding=rows)
@@ -186,62 +338,7 @@ def _with_image(problems: list[Problem], job: Job) -> list[Problem]:
     ]
 
 
-def _drawn(
-    recipe: Recipe,
-    job: Job,
-    key: str,
-    stamp: Stamp | None,
-    content: bytes | None,
-    problems: list[Problem],
-    watch: _Stopwatch,
-) -> _DrawnImage:
-    photo, regions = _read(recipe, job, content, problems)
-    watch.lap("read")
-
-    file = str(job.main.source)
-    drawing = rasterize(regions, photo.size, recipe.categories, recipe.raster, problems, file)
-    watch.lap("raster")
-
-    encoded = panoptic.encode(drawing, recipe.categories)
-    panoptic_png, semantic_png = encoded.png(), semantic.encode_png(encoded, recipe.categories)
-    instance_rows = instances.rows(encoded)
-    watch.lap("encode")
-
-    said = _sentences(drawing, photo, recipe, job.main.name, watch)
-    watch.lap("sentences")
-
-    files = {folder: f"{recipe.staged}{os.sep}{staged_name(key, folder)}" for folder in FOLDERS}
-    write_atomically(files[PANOPTIC], panoptic_png, synced=False)
-    write_atomically(files[SEMANTIC], semantic_png, synced=False)
-    watch.lap("write")
-    photo_sha256, photo_bytes = photo.place(files[IMAGES], stamp, recipe.link)
-    watch.lap("photo")
-
-    built = BuiltImage(
-        name=job.main.name,
-        key=key,
-        file_name=job.stem + photo.suffix,
-        panoptic_name=f"{job.stem}.png",
-        bytes=(photo_bytes, len(panoptic_png), len(semantic_png)),
-        categories=frozenset(segment.category_id for segment in encoded.segments),
-        sentence_count=sum(map(len, said)),
-        photo=stamp,
-        width=photo.size[0],
-        height=photo.size[1],
-        segments=encoded.segments,
-        instances=encode_rows(instance_rows),
-        grounding=[],
-        sha256=(photo_sha256, sha256(panoptic_png), sha256(semantic_png)),
-        coverage=drawing.coverage,
-        dropped=drawing.dropped,
-        problems=_with_image(problems, job),
-        places=job.places,
-    )
-    watch.lap("write")
-    return _DrawnImage(built, encoded, said)
-
-
-def _read(
+def _photo_and_regions(
     recipe: Recipe, job: Job, content: bytes | None, problems: list[Problem]
 ) -> tuple[InputPhoto, list[Region]]:
     """The photo, and all regions on it: those of the painted mask below those of the polygons."""
@@ -261,14 +358,12 @@ def _read(
 
 
 def _sentences(
-    drawing: Drawing, photo: InputPhoto, recipe: Recipe, name: str, watch: _Stopwatch
+    drawing: Drawing, small: NDArray[np.uint8] | None, recipe: Recipe, name: str
 ) -> list[Sequence[Sentence]]:
     """Of each segment: the annotator's own, then generated ones."""
     own = [segment.sentences for segment in drawing.segments]
     if not recipe.sentences_per_segment:
         return [*own]
-    small = photo.small()
-    watch.lap("photo")
     generated = sentences.describe(drawing, small, recipe.sentences_per_segment, f"{recipe.seed}/{name}")
     return [_merged(mine, more) for mine, more in zip(own, generated, strict=True)]
 
