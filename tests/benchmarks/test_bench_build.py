@@ -138,7 +138,7 @@ def test_a_whole_process_of_300_images_beside_the_baselines(tmp_path: Path) -> N
                 f"baseline {other:.2f}: {ratios[-1]:.1f} times"
             )
     _same_pixels(tmp_path / "ours0" / "all", tmp_path / "theirs0")
-    assert min(ratios) >= 5  # 5.7 to 6.0 times on two busy cores; 7 is the aim
+    assert min(ratios) >= 7, "beside other work it was 6.3 times; on a quiet machine 7.1 is the worst of six"
 
 
 def child_seconds(command: list[str]) -> float:
