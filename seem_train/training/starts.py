@@ -44,7 +44,9 @@ FROM_SMALL: Mapping[str, object] = {
     "run.most_evaluations": 10,
 }
 STEPS = 150  #: of a start from ``seem-tiny``, where nobody says how many: 26 photos gain little after them
-#: Its rates; see examples/tabletop/compare.py.
+#: Its rates. PQ of tabletop scenes after 30 steps, one seed, 86.1 before: head-adapter 87.8, 88.7, 88.1 and
+#: lora 85.7, 87.9, 86.6 at 1e-3, 2e-3, 4e-3; full 88.2, 89.1, 84.7 at 2.5e-4, 5e-4, 1e-3; head 85.9, 86.8 at
+#: 5e-4, 1e-3.
 _ADAPTERS = {"optim.lr": 2e-3}
 _WHOLE = {"optim.lr": 5e-4, "optim.backbone_lr": 0.3}
 
