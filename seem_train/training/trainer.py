@@ -135,10 +135,11 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     log.say(opening(session, evaluation.peak_bytes(session.model)))
     if dry_run:
         return Run(place.folder, 0, False, 0, {}, {})
-    if begun is not None and place.resume is not None:
+    if begun is not None:
         restore(session, begun)
         if runtime.is_main:
-            checkpoint.settle(place.folder / run_folder.LAST, place.resume)
+            checkpoint.settle(place.folder / run_folder.LAST, begun.folder)
+    del begun  # as large as what is trained, thrice
     log.resume(session.progress.step, session.progress.evaluated)
     if runtime.is_main:
         write_text(place.folder / run_folder.CONFIG, settings.to_yaml(config))

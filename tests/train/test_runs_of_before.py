@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 import toy
 
+from seem_train.runtime import Stop
 from seem_train.training import trainer
+from seem_train.training.checkpoint import Checkpoint
+from seem_train.training.run_evaluation import RunEvaluation
+from seem_train.training.session import Session
 
 RECORDED = Path(__file__).parent / "recorded"
 UNTOLD = "was saved by an earlier version, which did not note its data"
@@ -31,3 +36,19 @@ def test_a_run_that_did_not_note_its_data_goes_on_and_says_so(
     assert json.loads((run / "last" / "manifest.json").read_text())["data_sha256"], "from now on it does"
     trainer.run(toy.settings(dataset, run, run__steps=7, optim__ema=True))
     assert UNTOLD not in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_lets_go_of_its_checkpoint(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(RECORDED / "stopped_run", tmp_path / "run"))
+    held: list[Checkpoint] = []
+    teach = trainer.teach
+
+    def watched(session: Session, evaluation: RunEvaluation, stop: Stop) -> None:
+        held.extend(found for found in gc.get_objects() if type(found) is Checkpoint)
+        teach(session, evaluation, stop)
+
+    monkeypatch.setattr(trainer, "teach", watched)
+    assert trainer.run(toy.settings(dataset, run, run__steps=6, optim__ema=True)).finished
+    assert not held
