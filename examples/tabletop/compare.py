@@ -85,8 +85,7 @@ def spent(*arguments: object) -> tuple[float, float]:
     command = [sys.executable, "-m", "seem_train", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
-    if process.returncode is None:
-        process.returncode = os.waitstatus_to_exitcode(status)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9

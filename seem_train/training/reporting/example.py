@@ -8,7 +8,7 @@ from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.evaluate import evaluating
 from seem_train.model.seem import SEEM
 from seem_train.prediction.predictor import Predictor
-from seem_train.training.reporting.previews import telling_sentence
+from seem_train.training.reporting.previews import sentences_about_things, telling_sentence
 
 PHOTOS, QUESTIONS = 3, 12  #: so many photos are looked at, and so many sentences of each asked
 
@@ -24,10 +24,8 @@ def worth_trying(model: SEEM, images: SegmentationSet, size: int, least: float) 
         predictor = Predictor(model, list(images.categories), size=size)
         for index in range(min(PHOTOS, len(images))):
             sample = images.load(index)
-            about = [p for p in sample.phrases if images.things[sample.segments[p.segment].category]]
-            said = [(sentence.raw, phrase.segment) for phrase in about for sentence in phrase.sentences]
             predictor.set_image(np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()))
-            for text, segment in sorted(said, key=lambda pair: -len(pair[0]))[:QUESTIONS]:
+            for text, segment in sentences_about_things(sample, images.things)[:QUESTIONS]:
                 answer = predictor.segment(text=text)
                 mask, truth = answer.mask(0), sample.id_map.numpy() == segment + 1
                 if answer.scores[0] >= least and 2 * (mask & truth).sum() > (mask | truth).sum():

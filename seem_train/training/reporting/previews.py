@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from seem_train.data.clicks import deepest_pixel
-from seem_train.data.dataset import Sample, SegmentationSet
+from seem_train.data.dataset import Phrase, Sample, SegmentationSet
 from seem_train.evaluation.evaluate import evaluating
 from seem_train.evaluation.report import truth_of
 from seem_train.files import write_image
@@ -73,10 +73,20 @@ def _found(photo: np.ndarray, answer: Objects) -> np.ndarray:
     return draw.overlay(photo, [draw.Tinted(answer.mask(0), draw.FOUND)])
 
 
+def sentences_about_things(sample: Sample, things: Sequence[bool]) -> list[tuple[str, int]]:
+    """Each with the segment that it is about; the longest, which says most, first."""
+    return _longest_first([p for p in sample.phrases if things[sample.segments[p.segment].category]])
+
+
 def telling_sentence(sample: Sample, things: Sequence[bool]) -> str:
-    """The longest sentence about a thing, which says most; about anything where there is no thing."""
-    about = [p for p in sample.phrases if things[sample.segments[p.segment].category]] or sample.phrases
-    return max((s.raw for phrase in about for s in phrase.sentences), key=len, default="")
+    """The longest sentence about a thing; about anything where there is no thing."""
+    said = sentences_about_things(sample, things) or _longest_first(sample.phrases)
+    return said[0][0] if said else ""
+
+
+def _longest_first(phrases: Iterable[Phrase]) -> list[tuple[str, int]]:
+    said = [(sentence.raw, phrase.segment) for phrase in phrases for sentence in phrase.sentences]
+    return sorted(said, key=lambda pair: -len(pair[0]))
 
 
 def _target(sample: Sample) -> np.ndarray | None:
