@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -19,13 +20,16 @@ PATHS = ("ours", "reference")
 def compare(setting: bench.Setting) -> dict[str, Any]:
     """Measure both paths, step by step in turn, so that other load on the machine meets both alike.
 
-    ``speedup`` is reference time over ours, ``memory`` our peak over that of the reference.
+    ``speedup`` is the reference's time for all steps over ours: CPU seconds, which other load hardly
+    changes, or seconds on a GPU. ``memory`` is our peak over that of the reference.
     """
     processes = {path: _start(path, setting) for path in PATHS}
+    spent = dict.fromkeys(PATHS, 0.0)
     try:
-        for _ in range(setting.steps + 1):  # the first step warms up
+        for step in range(setting.steps + 1):
             for path in PATHS:
-                _ask(processes[path], path)
+                seconds = float(_ask(processes[path], path))
+                spent[path] += seconds if step else 0.0  # the first step warms up
         found = {path: bench.BenchFigures(**json.loads(_ask(processes[path], path, "end"))) for path in PATHS}
     finally:
         for process in processes.values():
@@ -36,7 +40,8 @@ def compare(setting: bench.Setting) -> dict[str, Any]:
         "setting": asdict(setting),
         "ours": asdict(ours),
         "reference": asdict(reference),
-        "speedup": reference.seconds / ours.seconds,
+        "spent": spent,
+        "speedup": spent["reference"] / spent["ours"],
         "memory": ours.peak_bytes / reference.peak_bytes,
     }
 
@@ -47,7 +52,7 @@ def _start(path: str, setting: bench.Setting) -> subprocess.Popen[str]:
 
 
 def _ask(process: subprocess.Popen[str], path: str, what: str = "step") -> str:
-    """Have a process take a step, or tell what it measured; its answer, one line."""
+    """Have a process take a step and tell its seconds, or tell all that it measured; its answer, one line."""
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(f"{what}\n")
@@ -64,7 +69,10 @@ def text(found: dict[str, Any]) -> str:
     """The comparison for people."""
     ours, theirs = found["ours"], found["reference"]
     rows: list[tuple[str, ...]] = [("", "ours", "reference", "ratio")]
-    rows.append(("images/s", f"{ours['img_s']:.3f}", f"{theirs['img_s']:.3f}", f"{found['speedup']:.2f}×"))
+    mine, other = (found["spent"][path] / found["setting"]["steps"] for path in PATHS)
+    kind = "seconds" if found["setting"]["device"] == "cuda" else "CPU seconds"
+    rows.append((f"{kind} a step", f"{mine:.2f}", f"{other:.2f}", f"{found['speedup']:.2f}×"))
+    rows.append(("images/s", f"{ours['img_s']:.3f}", f"{theirs['img_s']:.3f}", ""))
     peaks = [size_text(part["peak_bytes"]) for part in (ours, theirs)]
     rows.append(("peak memory", *peaks, f"{found['memory']:.2f}×"))
     rows.append(("waits for the device", str(ours["host_syncs"]), str(theirs["host_syncs"]), ""))
@@ -77,14 +85,17 @@ def text(found: dict[str, Any]) -> str:
 
 
 def _answer(path: str, setting: bench.Setting) -> None:
-    """One path, in this process: a step for each line "step", the results at "end"."""
+    """One path, in this process: a step for each line "step" and its seconds, the results at "end"."""
     build = bench.ours if path == "ours" else original
     running = bench.Bench(setting, build, kept=path == "ours")
     for line in sys.stdin:
         if line.strip() == "end":
             print(json.dumps(asdict(running.end())), flush=True)
             return
-        print(running.step(), flush=True)
+        before = time.process_time()
+        seconds = running.step()
+        on_cpu = running.runtime.device.type == "cpu"
+        print(time.process_time() - before if on_cpu else seconds, flush=True)
 
 
 if __name__ == "__main__":
