@@ -15,27 +15,11 @@ import cv2
 import numpy as np
 import torch
 
-from seem_train.data.dataset import Phrase, Sample, SampleSegment
-from seem_train.errors import UserError
+from seem_train.config import DataConfig
+from seem_train.data.dataset import Phrase, Sample
 
 Pixels = np.ndarray  # [H, W] or [H, W, 3]
 PAD_IMAGE = 128  #: grey, as in the original; the id map is padded with 0, unlabelled
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    size: int = 1024  #: side of the square that comes out, pixels; a multiple of 32
-    scale: tuple[float, float] = (0.1, 2.0)  #: of the square that the whole image is fitted into
-    flip: float = 0.5  #: probability to mirror left and right
-    color: float = 0.0  #: strength of changes of brightness, contrast, saturation and hue; 1: as in SSD
-    keep_vanished: bool = False  #: keep segments that the crop lost, with empty masks, as the original does
-
-    def __post_init__(self) -> None:
-        if self.size % 32 or self.size <= 0:
-            nearest = max(round(self.size / 32), 1) * 32
-            raise UserError(f"--size {self.size} is not a multiple of 32; the nearest is {nearest}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise UserError(f"a scale of {self.scale[0]:g} to {self.scale[1]:g} is none; give 0 < low ≤ high")
 
 
 @dataclass(frozen=True)
@@ -49,10 +33,10 @@ class Geometry:
     mirrored: bool
 
 
-def draw_geometry(height: int, width: int, config: AugmentConfig, rng: np.random.Generator) -> Geometry:
+def draw_geometry(height: int, width: int, config: DataConfig, rng: np.random.Generator) -> Geometry:
     """For an image of that size. Always takes the same number of draws from `rng`."""
     mirrored = bool(rng.random() < config.flip)
-    target = config.size * rng.uniform(*config.scale)
+    target = config.size * rng.uniform(config.min_scale, config.max_scale)
     scale = min(target / height, target / width)
     new_height, new_width = max(round(height * scale), 1), max(round(width * scale), 1)
     down, across = rng.random(2)
@@ -64,7 +48,7 @@ def draw_geometry(height: int, width: int, config: AugmentConfig, rng: np.random
 def augment(
     sample: Sample,
     geometry: Geometry,
-    config: AugmentConfig,
+    config: DataConfig,
     rng: np.random.Generator,
     names: Sequence[str] = (),
 ) -> Sample:
@@ -72,8 +56,8 @@ def augment(
     configured.
 
     The sample's image and id map may have different sizes (`SegmentationSet.load` with `at_least`). Crowds
-    become unlabelled; segments that the cut lost go, with what was said about them, unless the configuration
-    keeps them. In a mirrored image sentences change sides; sentences that cannot are dropped
+    become unlabelled; segments that the cut lost go, with what was said about them. (The original keeps these
+    with empty masks.) In a mirrored image sentences change sides; sentences that cannot are dropped
     (`mirror_sentence`, which needs the category `names`).
     """
     image = _place(sample.image.permute(1, 2, 0).numpy(), geometry, config.size, PAD_IMAGE, nearest=False)
@@ -81,23 +65,17 @@ def augment(
     if config.color:
         image = change_colors(image, config.color, rng)
     areas = np.bincount(ids.ravel(), minlength=len(sample.segments) + 1)[1:]
-    kept = [
-        place
-        for place, segment in enumerate(sample.segments)
-        if not segment.iscrowd and (areas[place] or config.keep_vanished)
-    ]
+    kept = [place for place, s in enumerate(sample.segments) if areas[place] and not s.iscrowd]
     new_place = {old: new for new, old in enumerate(kept)}
     table = np.zeros(len(sample.segments) + 1, np.int32)
-    for old, new in new_place.items():
-        table[old + 1] = new + 1
-    segments: tuple[SampleSegment, ...] = tuple(sample.segments[place] for place in kept)
+    table[np.array(kept, int) + 1] = np.arange(1, len(kept) + 1)
     phrases = [replace(p, segment=new_place[p.segment]) for p in sample.phrases if p.segment in new_place]
     if geometry.mirrored:
         phrases = [mirrored for p in phrases if (mirrored := _mirror(p, names)) is not None]
     return Sample(
         image=torch.from_numpy(image).permute(2, 0, 1),
         id_map=torch.from_numpy(table[ids]),
-        segments=segments,
+        segments=tuple(sample.segments[place] for place in kept),
         phrases=tuple(phrases),
         file=sample.file,
     )

@@ -18,11 +18,11 @@ import torch
 import torch.utils.data
 from torch import Tensor
 
-from seem_train.config import Task
-from seem_train.data.augment import AugmentConfig, augment, draw_geometry
+from seem_train.config import DataConfig, Task
+from seem_train.data.augment import augment, draw_geometry
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.sampler import Draw, StepSampler
-from seem_train.data.strokes import StrokeConfig, draw_strokes
+from seem_train.data.strokes import draw_strokes
 from seem_train.errors import UserError
 from seem_train.losses.targets import (
     GroundingMode,
@@ -36,7 +36,6 @@ from seem_train.model.language import training_prompts
 
 _GEOMETRY, _COLORS, _PHRASES, _STROKES = range(4)  #: purposes of generators
 TASKS: tuple[Task, ...] = get_args(Task)
-MOST_PHRASES = 4  #: sentences, or different categories, that an image is asked about in one step
 
 
 @dataclass(frozen=True)
@@ -65,33 +64,22 @@ class Example:
 class TrainingSet(torch.utils.data.Dataset[Example]):
     """A dataset indexed by `Draw`: the image, augmented, with phrases and strokes."""
 
-    def __init__(
-        self,
-        images: SegmentationSet,
-        augmentation: AugmentConfig,
-        strokes: StrokeConfig,
-        seed: int,
-        phrases: int = MOST_PHRASES,
-    ) -> None:
-        self.images = images
-        self.phrases = phrases
-        self.augmentation = augmentation
-        self.strokes = strokes
-        self.seed = seed
+    def __init__(self, images: SegmentationSet, config: DataConfig, seed: int) -> None:
+        self.images, self.config, self.seed = images, config, seed
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, draw: Draw) -> Example:
         record = self.images.images[draw.index]
-        config, names = self.augmentation, self.images.names
+        config, names = self.config, self.images.names
         geometry = draw_geometry(record.height, record.width, config, draw.generator(self.seed, _GEOMETRY))
         sample = self.images.load(draw.index, at_least=(geometry.height, geometry.width))
         sample = augment(sample, geometry, config, draw.generator(self.seed, _COLORS), names)
-        mode, phrases = choose_phrases(sample, names, self.phrases, draw.generator(self.seed, _PHRASES))
+        mode, phrases = choose_phrases(sample, names, config.phrases, draw.generator(self.seed, _PHRASES))
         ids = sample.id_map.numpy()
         places = np.arange(1, len(sample.segments) + 1)
-        chosen, strokes = draw_strokes(ids, places, self.strokes, draw.generator(self.seed, _STROKES))
+        chosen, strokes = draw_strokes(ids, places, config.prompts, draw.generator(self.seed, _STROKES))
         return Example(
             image=sample.image.contiguous(),
             id_map=sample.id_map.to(torch.int16),

@@ -11,7 +11,7 @@ in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -49,34 +49,32 @@ MOST_WALKS = 5
 BOX_SLACK = 0.1  #: how far a box may miss each edge of its object, as a share of the object's size
 
 
-@dataclass(frozen=True)
-class StrokeConfig:
-    """How often each kind is drawn, relative to the others, and for how many objects of an image.
-
-    The original has no boxes (its comments name them, its code fails on them), so they are off by default.
-    """
-
-    kinds: Mapping[str, float] = field(
-        default_factory=lambda: {"point": 1.0, "polygon": 1.0, "scribble": 1.0, "circle": 1.0, "box": 0.0}
-    )
-    objects: int = 1  #: K, at most; fewer where the image has fewer
+#: How often each kind is drawn, relative to the others. The original has no boxes (its comments name them,
+#: its code fails on them).
+SHARES: Mapping[str, float] = {"point": 1.0, "polygon": 1.0, "scribble": 1.0, "circle": 1.0, "box": 0.0}
 
 
 def draw_strokes(
-    id_map: NDArray[np.integer], places: NDArray[np.integer], config: StrokeConfig, rng: np.random.Generator
+    id_map: NDArray[np.integer],
+    places: NDArray[np.integer],
+    most: int,
+    rng: np.random.Generator,
+    shares: Mapping[str, float] = SHARES,
 ) -> tuple[NDArray[np.int64], Mask]:
-    """Up to K different segments among `places` (values of `id_map` [H, W]) and a stroke for each: [k], [k,
-    H, W].
+    """At most `most` different segments among `places` (values of `id_map` [H, W]) and a stroke for each:
+    [k], [k, H, W].
 
     Segments under ten pixels are never chosen. (The original chooses among all, also those outside the crop,
     and then learns nothing from the prompt.)
     """
     areas = np.bincount(id_map.ravel(), minlength=int(places.max(initial=0)) + 1)
     large = places[areas[places] >= SMALLEST]
-    chosen = rng.permutation(large)[: config.objects].astype(np.int64)
+    chosen = rng.permutation(large)[:most].astype(np.int64)
     strokes = np.zeros((len(chosen), *id_map.shape), bool)
+    weights = np.array(list(shares.values()))
     for stroke, place in zip(strokes, chosen, strict=True):
-        stroke[:] = draw_stroke(id_map == place, _choose(config.kinds, rng), rng)
+        kind = list(shares)[int(rng.choice(len(weights), p=weights / weights.sum()))]
+        stroke[:] = draw_stroke(id_map == place, kind, rng)
     return chosen, strokes
 
 
@@ -185,12 +183,6 @@ def _pixels(mask: Mask, count: int, rng: np.random.Generator) -> tuple[NDArray[n
     inside = np.flatnonzero(mask)
     chosen = rng.choice(inside, size=min(count, len(inside)), replace=False)
     return chosen % mask.shape[1], chosen // mask.shape[1]
-
-
-def _choose(kinds: Mapping[str, float], rng: np.random.Generator) -> str:
-    names = list(kinds)
-    weights = np.array([kinds[name] for name in names], float)
-    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
 
 
 KINDS: dict[str, Callable[[Mask, np.random.Generator], Mask]] = {

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from seem_data.common.wording import table
 from seem_train.adapters import freezing, strategies
 from seem_train.data.batch import Batch, Example, StepPhrase, collate
-from seem_train.data.strokes import StrokeConfig, draw_strokes
+from seem_train.data.strokes import draw_strokes
 from seem_train.formatting import size_text
 from seem_train.losses.criterion import Criterion
 from seem_train.model.seem import SEEM
@@ -190,7 +190,7 @@ def synthetic_batch(setting: Setting, seed: int) -> Batch:
             for n in range(min(4, len(there)))
         )
         places = np.arange(1, len(there) + 1)
-        chosen, strokes = draw_strokes(ids, places, StrokeConfig(), rng)
+        chosen, strokes = draw_strokes(ids, places, 1, rng)
         examples.append(
             Example(
                 image=torch.from_numpy(rng.integers(0, 256, (3, side, side), dtype=np.uint8)),

@@ -21,10 +21,8 @@ from seem_data.common.files import write_json, write_text
 from seem_data.common.wording import did_you_mean
 from seem_train import settings
 from seem_train.config import Config, fields
-from seem_train.data.augment import AugmentConfig
 from seem_train.data.batch import Batch, TrainingSet, training_batches
 from seem_train.data.sampler import StepSampler
-from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
 from seem_train.runtime import Runtime, Stop, start
 from seem_train.training import checkpoint, memory, optim, run_folder, starts, summary
@@ -268,18 +266,7 @@ def steps_of_batches(session: Session) -> Iterator[list[Batch]]:
         runtime.rank,
         runtime.world,
     )
-    examples = TrainingSet(
-        session.train_set,
-        AugmentConfig(
-            size=config.data.size,
-            scale=(config.data.min_scale, config.data.max_scale),
-            flip=config.data.flip,
-            color=config.data.color,
-        ),
-        StrokeConfig(objects=config.data.prompts),
-        config.run.seed,
-        phrases=config.data.phrases,
-    )
+    examples = TrainingSet(session.train_set, config.data, config.run.seed)
     workers = summary.workers(config, runtime.world)
     batches = training_batches(examples, sampler, workers, pin_memory=runtime.device.type == "cuda")
     while micro := [batch.to(runtime.device) for batch in islice(batches, sampler.micro_batches)]:

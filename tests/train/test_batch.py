@@ -13,7 +13,7 @@ import pytest
 import torch
 from table_scenes import table_scene, write_split, write_tables
 
-from seem_train.data.augment import AugmentConfig
+from seem_train.config import DataConfig
 from seem_train.data.batch import (
     TASKS,
     Batch,
@@ -26,14 +26,12 @@ from seem_train.data.batch import (
 )
 from seem_train.data.dataset import SegmentationSet
 from seem_train.data.sampler import Draw, Order, StepSampler
-from seem_train.data.strokes import StrokeConfig
 from seem_train.errors import UserError
-
-AUGMENTATION = AugmentConfig(96, scale=(0.6, 1.4), color=1.0)
 
 
 def training_set(root: Path, seed: int = 0, objects: int = 2) -> TrainingSet:
-    return TrainingSet(SegmentationSet(root, "train"), AUGMENTATION, StrokeConfig(objects=objects), seed)
+    config = DataConfig(size=96, min_scale=0.6, max_scale=1.4, color=1.0, prompts=objects)
+    return TrainingSet(SegmentationSet(root, "train"), config, seed)
 
 
 def same(one: Example, other: Example) -> bool:
@@ -77,7 +75,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path, workers:
 def test_workers_start_where_opencv_has_threads_already(tmp_path: Path) -> None:
     large = table_scene(0, height=900, width=1200)  # large enough for OpenCV to share out
     write_split(tmp_path, "train", {"a.png": large})
-    dataset = TrainingSet(SegmentationSet(tmp_path, "train"), AugmentConfig(768), StrokeConfig(), 0)
+    dataset = TrainingSet(SegmentationSet(tmp_path, "train"), DataConfig(size=768), 0)
     sampler = StepSampler(Order(1, 0), global_batch=4, micro_batch=4, first_step=0, last_step=1)
     threads = cv2.getNumThreads()
     signal.alarm(60)  # what would fail here hangs

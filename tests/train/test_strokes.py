@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from seem_train.config import DataConfig
 from seem_train.data.strokes import (
     KINDS,
     MOST_POINTS,
-    StrokeConfig,
+    SHARES,
     draw_stroke,
     draw_strokes,
     smooth_outline,
@@ -90,18 +91,17 @@ def test_an_outline_goes_through_its_points_and_closes() -> None:
 
 def test_the_kinds_come_as_often_as_configured() -> None:
     ids = np.ones((64, 64), np.int32)
-    config = StrokeConfig(kinds={"point": 3.0, "box": 1.0})
+    shares = {"point": 3.0, "box": 1.0}
     boxes = 0
     for seed in range(300):
-        _, strokes = draw_strokes(ids, np.array([1]), config, np.random.default_rng(seed))
+        _, strokes = draw_strokes(ids, np.array([1]), 1, np.random.default_rng(seed), shares)
         boxes += strokes.sum() > 100
     assert 50 < boxes < 100
 
 
 def test_by_default_the_four_kinds_of_the_original_for_one_object() -> None:
-    config = StrokeConfig()
-    assert config.objects == 1
-    assert {kind for kind, weight in config.kinds.items() if weight} == {
+    assert DataConfig().prompts == 1
+    assert {kind for kind, weight in SHARES.items() if weight} == {
         "point",
         "polygon",
         "scribble",
@@ -114,12 +114,10 @@ def test_objects_are_different_large_enough_and_at_most_k() -> None:
     ids[:10], ids[10:20], ids[20:30] = 1, 2, 3
     ids[35, :9] = 4  # nine pixels: too small
     for seed in range(30):
-        chosen, strokes = draw_strokes(
-            ids, np.arange(1, 6), StrokeConfig(objects=3), np.random.default_rng(seed)
-        )
+        chosen, strokes = draw_strokes(ids, np.arange(1, 6), 3, np.random.default_rng(seed))
         assert sorted(chosen) == [1, 2, 3]
         assert strokes.shape == (3, 40, 40)
-        few, _ = draw_strokes(ids, np.arange(1, 6), StrokeConfig(objects=2), np.random.default_rng(seed))
+        few, _ = draw_strokes(ids, np.arange(1, 6), 2, np.random.default_rng(seed))
         assert len(set(few.tolist())) == 2
 
 
@@ -127,6 +125,6 @@ def test_objects_are_different_large_enough_and_at_most_k() -> None:
 def test_an_image_without_an_object_gets_no_stroke(places: NDArray[np.int64]) -> None:
     ids = np.zeros((20, 30), np.int32)
     ids[0, :9] = 4
-    chosen, strokes = draw_strokes(ids, places, StrokeConfig(), np.random.default_rng(0))
+    chosen, strokes = draw_strokes(ids, places, 1, np.random.default_rng(0))
     assert len(chosen) == 0
     assert strokes.shape == (0, 20, 30)
