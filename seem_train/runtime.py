@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from seem_data.common.terminal import tell
+from seem_train.devices import Precision, check_device, check_precision
 from seem_train.errors import UserError
 
 Value = TypeVar("Value")
@@ -27,9 +28,6 @@ Value = TypeVar("Value")
 REQUEUE = 75  #: exit status "temporary failure": saved, start the same command again
 ECHO_SECONDS = 1.0  #: signals closer together are one
 GRACE_SECONDS = 30.0  #: how long the other processes may take to end after one of them failed
-
-Precision = Literal["fp32", "bf16", "fp16"]
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass
@@ -136,12 +134,7 @@ def start(device: str = "auto", precision: str = "auto", deterministic: bool = F
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """Raises UserError: a kind of device that is not known here, or one that is not there."""
-    if name == "mps":
-        raise UserError("--device mps: nothing here was tested on Apple's GPUs; use --device cpu")
-    if name not in DEVICES:
-        raise UserError(
-            f"device {name!r}: SEEM runs on {' and '.join(DEVICES[1:])} here; auto takes cuda if there is one"
-        )
+    check_device(name)
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -154,8 +147,7 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 
 def pick_precision(name: str, device: torch.device) -> Precision:
     """Raises UserError: a precision that is not known here, or that the device does not have."""
-    if name not in ("auto", *get_args(Precision)):
-        raise UserError(f"precision {name!r}: there are auto, {', '.join(get_args(Precision))}")
+    check_precision(name)
     if name == "auto":
         if device.type == "cpu":
             return "fp32"

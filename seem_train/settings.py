@@ -16,6 +16,7 @@ import yaml
 
 from seem_data.common.bounded_yaml import YamlError, load_yaml
 from seem_train.config import METRICS, SECTIONS, Config, Task, choices, fields, measured, seconds
+from seem_train.devices import check_device
 from seem_train.errors import UserError
 
 #: What a start asks for: settings in the place of defaults, for a run whose other settings are these.
@@ -109,11 +110,12 @@ def check(config: Config) -> None:
         wrong.append(
             f"--best {run.best}: needs {METRICS[run.best]} among --eval-tasks, and learned (--tasks)"
         )
-    if run.max_time is not None:
-        try:
+    try:
+        check_device(run.device)
+        if run.max_time is not None:
             seconds(run.max_time)
-        except UserError as error:
-            wrong.append(str(error))
+    except UserError as error:
+        wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
 

@@ -10,11 +10,12 @@ from typer.core import TyperGroup
 
 from seem_data.common.terminal import tell
 from seem_data.version import __version__
+from seem_train.cli.bench import bench
 from seem_train.cli.demo import demo
 from seem_train.cli.evaluate import evaluate
 from seem_train.cli.export import export
 from seem_train.cli.predict import predict
-from seem_train.cli.run import bench, init, run, strategies
+from seem_train.cli.run import init, run, strategies
 from seem_train.cli.weights import models, weights
 from seem_train.errors import UserError
 

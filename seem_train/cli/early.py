@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from seem_data.layout import Dataset
 from seem_train.errors import UserError, told_by_data
 from seem_train.weights.checkpoints import find_weights
+from seem_train.weights.presets import PRESETS
 
 
 def check_all(*checks: Callable[[], object]) -> None:
@@ -24,13 +24,12 @@ def check_all(*checks: Callable[[], object]) -> None:
 
 
 def check_model(named: str) -> None:
-    """A path must lead somewhere; a bare name may be a model's, and is left to `weights.opening`.
+    """What is named must be a file, a folder, or a model of that name.
 
     Raises:
-        UserError: there is no such file or folder.
+        UserError: there is no such thing.
     """
-    path = Path(named).expanduser()
-    if not path.exists() and (path.suffix or os.sep in named):
+    if not Path(named).expanduser().exists() and named not in PRESETS:
         find_weights(named)
 
 

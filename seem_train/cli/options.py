@@ -18,10 +18,14 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, field
+from functools import partial
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
+
+from seem_train.cli.early import check_all
+from seem_train.devices import DEVICES, PRECISIONS, check_device, check_precision
 
 Chosen = TypeVar("Chosen")
 
@@ -34,8 +38,6 @@ OVERLAP_THRESHOLD = "least share of itself that a segment must keep, 0 to 1 (0.8
 MAX_PIXELS = "photos of more are refused: they fill the memory"
 CATEGORIES = "names, as 'mug,table'; default: the run's, else COCO's 133"
 AS_JSON = "print JSON"
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def argument(help: str, default: object = MISSING) -> Any:  # stands where the field's type does
@@ -50,6 +52,7 @@ def option(
     panel: str | None = None,
     words: Sequence[str] = (),
     metavar: str | None = None,
+    check: Callable[[str], None] | None = None,
 ) -> Any:
     """A field that is given by name.
 
@@ -58,25 +61,29 @@ def option(
         panel: heading of the help under which it stands.
         words: what the shell offers to complete it.
         metavar: what the help shows in place of the type.
+        check: raises a UserError for a value that cannot be, before the command begins.
     """
     flags = () if flag is None else (flag,)
     given = {"help": help, "flags": flags, "panel": panel, "words": tuple(words), "metavar": metavar}
-    return field(default=default, metadata=given)
+    return field(default=default, metadata={**given, "check": check})
 
 
 def device_option(panel: str | None = None) -> Any:
-    return option("auto", "auto, cpu or cuda", panel=panel, words=DEVICES)
+    return option("auto", "auto, cpu or cuda", panel=panel, words=DEVICES, check=check_device)
 
 
 def precision_option(panel: str | None = None) -> Any:
-    return option("auto", "auto, fp32, bf16 or fp16", panel=panel, words=PRECISIONS)
+    return option("auto", "auto, fp32, bf16 or fp16", panel=panel, words=PRECISIONS, check=check_precision)
 
 
 def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Callable[..., None]]:
     """Makes a command of a function that takes one dataclass."""
 
     def decorate(function: Callable[[Chosen], None]) -> Callable[..., None]:
+        checks = {item.name: item.metadata.get("check") for item in dataclasses.fields(kind)}
+
         def command(**values: object) -> None:
+            check_all(*(partial(check, values[name]) for name, check in checks.items() if check))
             function(kind(**values))
 
         return as_command(command, function, _parameters(kind))

@@ -1,4 +1,4 @@
-"""``seem-train run``, ``init``, ``strategies``, ``bench``: options from dataclasses, no logic."""
+"""``seem-train run``, ``init``, ``strategies``: options from dataclasses, no logic."""
 
 from __future__ import annotations
 
@@ -136,22 +136,3 @@ def strategies(
     stages = settings.resolve(None, [f"strategy.backbone_stages={backbone_stages}"]).strategy.backbone_stages
     rows = strategy_table.count_all(model, weights, rank, stages)
     tell(json.dumps(rows, indent=2) if as_json else strategy_table.text(rows))
-
-
-def bench(
-    model: Annotated[str, typer.Option("--model", help="preset; weights are random")] = "focal-l",
-    size: Annotated[int, typer.Option("--size", help="side of the images in pixels")] = 256,
-    batch: Annotated[int, typer.Option("--batch", help="images at once")] = 2,
-    categories: Annotated[int, typer.Option("--categories", help="names that are encoded")] = 133,
-    steps: Annotated[int, typer.Option("--steps", help="steps that are timed")] = 5,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Measure a training step on this machine: images a second, memory, parts, waits."""
-    from seem_train.training import bench as measuring
-
-    setting = measuring.Setting(model, size, batch, categories, steps, "head", device, precision)
-    found = measuring.measure(setting)
-    figures = {"setting": dataclasses.asdict(setting)} | dataclasses.asdict(found)
-    tell(json.dumps(figures, indent=2) if as_json else measuring.text(setting, found))

@@ -10,12 +10,13 @@ from typing import Literal
 
 from seem_train.config import EvalTask
 from seem_train.data.dataset import SegmentationSet
+from seem_train.devices import Precision
 from seem_train.evaluation import evaluate as scoring
 from seem_train.evaluation.result import EvaluationResult
 from seem_train.evaluation.tasks import TASKS
 from seem_train.model.seem import SEEM
 from seem_train.ranges import MAX_PIXELS, check_ranges
-from seem_train.runtime import Precision, Runtime, pick_precision, start
+from seem_train.runtime import Runtime, pick_precision, start
 from seem_train.weights.opening import OpenModel, open_model
 
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from seem_train.data.image_scale import OBJECTS, Scale
+from seem_train.devices import Precision
 from seem_train.errors import UserError
 from seem_train.model.seem import SEEM
 from seem_train.prediction.answers import Objects, Panoptic, Semantic
@@ -45,7 +46,7 @@ from seem_train.prediction.prompt_types import (
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.prediction.vocabulary import Category, CategoryLike, as_categories, coco_categories
 from seem_train.ranges import check_ranges
-from seem_train.runtime import Precision, Runtime, pick_precision
+from seem_train.runtime import Runtime, pick_precision
 from seem_train.weights.opening import open_model
 
 UNNAMED = "object"  #: what an object is called that is pointed at without a word

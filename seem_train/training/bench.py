@@ -128,11 +128,12 @@ def _untimed(_part: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def measure(setting: Setting) -> BenchFigures:
-    """How a training step does on this machine."""
+def measure(setting: Setting, progress: Callable[[int], None] = lambda _: None) -> BenchFigures:
+    """How a training step does on this machine; `progress` is told how many steps are done."""
     bench = Bench(setting, ours)
-    for _ in range(setting.steps + 1):
+    for step in range(setting.steps + 1):
         bench.step()
+        progress(step + 1)
     return bench.end()
 
 

@@ -122,6 +122,8 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise UserError(f"weights file {str(path)[:80]} cannot be looked at: {error.strerror}") from None
     message = f"weights file {path} does not exist"
+    if not path.suffix and path.name == str(name):
+        message = f"there is no file, folder or model named {str(name)!r}; seem-train models lists the models"
     if path.name in CHECKPOINTS:
         message += f"; get it with: seem-train weights get {path.name}, or place it in {weights_folder()}"
     raise UserError(message)

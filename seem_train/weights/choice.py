@@ -9,6 +9,7 @@ from pathlib import Path
 from seem_train.errors import UserError
 from seem_train.model.config import TimmConfig
 from seem_train.weights.checkpoints import CHECKPOINTS, weights_folder
+from seem_train.weights.presets import PRESETS, get_preset
 
 RANDOM = "random"
 #: weights that come with the package, by the name that users give them
@@ -38,7 +39,8 @@ def choose_weights(preset: str | None, weights: str | None, trunk: str | None = 
     says so it is trained whole, since adapters alone would learn nothing.
 
     Raises:
-        UserError: several checkpoints fit, or a model was named whose checkpoint is not there.
+        UserError: several checkpoints fit, or a model was named that is not known, or whose checkpoint is
+            not there.
     """
     if trunk is not None:
         model = f"{preset or 'tiny'}+{trunk}"
@@ -65,8 +67,8 @@ def choose_weights(preset: str | None, weights: str | None, trunk: str | None = 
         why = f"No official checkpoint in {folder}: training the small model tiny whole, {start}"
         model = f"tiny+{TimmConfig.name}" if seen else "tiny"
         return WeightsChoice(model, RANDOM, f"{why}; {_BETTER}", whole=True)
-    from seem_train.weights.presets import PRESETS  # late: it costs torch
-
+    if not Path(preset).is_dir():
+        get_preset(preset)
     get = f"get one with: seem-train weights get {fitting[0].file}, or n" if fitting else "N"
     known = f"--weights random --model {preset if preset in PRESETS else 'tiny'}"
     raise UserError(

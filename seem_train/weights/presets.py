@@ -24,7 +24,6 @@ from seem_train.model.config import (
     SEEMConfig,
     TimmConfig,
 )
-from seem_train.model.trunks.timm import check_name, pixel_statistics
 from seem_train.weights.original_config import DEFORMABLE_FFN
 
 
@@ -126,6 +125,8 @@ def with_trunk(preset: Preset, trunk: str) -> Preset:
 
     Its operations are not counted (`gflops` is 0). Raises UserError where timm has no backbone of that name.
     """
+    from seem_train.model.trunks.timm import check_name, pixel_statistics  # late: it costs torch
+
     check_name(trunk)
     mean, std = pixel_statistics(trunk)
     config = replace(preset.config, trunk=TimmConfig(trunk), pixel_mean=mean, pixel_std=std, size_divisor=32)

@@ -284,12 +284,14 @@ def test_the_version_is_printed() -> None:
     assert result.stdout == f"seem-train {seem_train.__version__}\n"
 
 
-@pytest.mark.parametrize("missing", ["no-such-run/best", "none.safetensors"])
-def test_a_missing_file_is_told_before_torch_is_imported(photos: Path, missing: str) -> None:
-    code = (
-        "import sys; from seem_train.cli.app import app\n"
-        "try: app()\nexcept SystemExit as left: print(left.code, 'torch' in sys.modules)"
-    )
+WITHOUT_TORCH = (
+    "import sys; from seem_train.cli.app import app\n"
+    "try: app()\nexcept SystemExit as left: print(left.code, 'torch' in sys.modules)"
+)
+
+
+@pytest.mark.parametrize("missing", ["no-such-run/best", "none.safetensors", "focal-xl"])
+def test_a_missing_model_is_told_before_torch_is_imported(photos: Path, missing: str) -> None:
     for words in (
         ["predict", missing, str(photos)],
         ["evaluate", missing, "."],
@@ -297,8 +299,33 @@ def test_a_missing_file_is_told_before_torch_is_imported(photos: Path, missing: 
         ["run", ".", "--weights", missing],
     ):
         ended = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+            [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
         )
         assert ended.stdout == "2 False\n", ended.stderr
         assert ended.stderr.startswith("error: ")
         assert ended.stderr.count("is no dataset") == (words[0] in ("evaluate", "run"))  # told in one go
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "seem-tiny", "PHOTOS", "--device", "mps"], "Apple's GPUs"),
+        (["evaluate", "seem-tiny", ".", "--device", "tpu"], "SEEM runs on cpu and cuda"),
+        (["demo", "seem-tiny", "--precision", "int8"], "there are auto, fp32, bf16, fp16"),
+        (
+            ["bench", "--device", "mps", "--model", "focal-xl"],
+            "no model named 'focal-xl'; did you mean focal-l",
+        ),
+        (["run", ".", "--device", "mps"], "Apple's GPUs"),
+        (["run", ".", "--model", "focal-xl"], "no model named 'focal-xl'"),
+    ],
+)
+def test_a_word_that_cannot_be_is_told_before_torch_is_imported(
+    photos: Path, words: list[str], said: str
+) -> None:
+    words = [str(photos) if word == "PHOTOS" else word for word in words]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "2 False\n", ended.stderr
+    assert said in ended.stderr
