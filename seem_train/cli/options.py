@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, field
 from functools import partial
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -52,7 +52,7 @@ def option(
     panel: str | None = None,
     words: Sequence[str] = (),
     metavar: str | None = None,
-    check: Callable[[str], None] | None = None,
+    check: Callable[[str], object] | None = None,
 ) -> Any:
     """A field that is given by name.
 
@@ -80,15 +80,20 @@ def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Cal
     """Makes a command of a function that takes one dataclass."""
 
     def decorate(function: Callable[[Chosen], None]) -> Callable[..., None]:
-        checks = {item.name: item.metadata.get("check") for item in dataclasses.fields(kind)}
-
         def command(**values: object) -> None:
-            check_all(*(partial(check, values[name]) for name, check in checks.items() if check))
+            check_all(*_checks(kind, values))
             function(kind(**values))
 
         return as_command(command, function, _parameters(kind))
 
     return decorate
+
+
+def _checks(kind: type, values: Mapping[str, object]) -> Iterator[Callable[[], object]]:
+    for item in dataclasses.fields(kind):
+        check = item.metadata.get("check")
+        if check is not None:
+            yield partial(check, values[item.name])
 
 
 def as_command(
