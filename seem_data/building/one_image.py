@@ -11,11 +11,9 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -58,87 +56,39 @@ class _Stopwatch:
 
 
 @dataclass(slots=True)
-class _Task:
-    """A job on its way to a result."""
-
-    job: Job
-    problems: list[Problem] = field(default_factory=list)
-    watch: _Stopwatch = field(default_factory=_Stopwatch)
-    result: ImageResult | None = None
-
-    def end(self, line: bytes | None = None, entry: Entry | None = None, kept: bool = False) -> None:
-        told = [] if kept else _with_image(self.problems, self.job)
-        self.result = ImageResult(self.job.position, line, entry, kept, told, self.watch.seconds)
-
-
-@dataclass(slots=True)
-class _ReadImage:
-    """An image of which everything is read."""
-
-    task: _Task
-    key: str
-    stamp: Stamp | None
-    photo: InputPhoto
-    regions: list[Region]
-
-
-@dataclass(slots=True)
-class _DrawnImage:
-    """An image of which it is known what is seen where."""
-
-    read: _ReadImage
-    drawing: Drawing
-
-    @property
-    def task(self) -> _Task:
-        return self.read.task
-
-
-@dataclass(slots=True)
-class _EncodedImage:
-    """An image whose rows and sentences are made one after the other.
+class _Image:
+    """An image on its way to a result; each stage adds what the later ones need.
 
     Attributes:
         pngs: the panoptic and the semantic one.
         instances: its rows of instances.json.
         small: enough of the photo to name colours; None where no sentences are generated.
         said: the sentences of each segment.
+        placed: SHA-256 and size of the photo in the dataset.
+        outlines: of each segment; None where they are not traced.
     """
 
-    read: _ReadImage
-    encoded: PanopticImage
-    pngs: tuple[bytes, bytes]
-    instances: list[msgspec.Raw] = field(default_factory=list)
+    recipe: Recipe
+    job: Job
+    problems: list[Problem] = field(default_factory=list)
+    watch: _Stopwatch = field(default_factory=_Stopwatch)
+    result: ImageResult | None = None
+    key: str = field(init=False)
+    stamp: Stamp | None = field(init=False)
+    photo: InputPhoto = field(init=False)
+    regions: list[Region] = field(init=False)
+    drawing: Drawing = field(init=False)
+    encoded: PanopticImage = field(init=False)
+    pngs: tuple[bytes, bytes] = field(init=False)
+    instances: list[msgspec.Raw] = field(init=False)
     small: NDArray[np.uint8] | None = None
-    said: list[Sequence[Sentence]] = field(default_factory=list)
+    said: list[Sequence[Sentence]] = field(init=False)
+    placed: tuple[str, int] = field(init=False)
+    outlines: list[list[Piece]] | None = None
 
-    @property
-    def task(self) -> _Task:
-        return self.read.task
-
-
-@dataclass(slots=True)
-class _StagedImage:
-    """An image whose files lie in place; its outlines are to come.
-
-    Attributes:
-        built: all but the rows of `grounding`.
-        said: the sentences of each segment.
-    """
-
-    task: _Task
-    built: BuiltImage
-    encoded: PanopticImage
-    said: list[Sequence[Sentence]]
-
-
-class _HasTask(Protocol):
-    @property
-    def task(self) -> _Task: ...
-
-
-Image = TypeVar("Image", bound=_HasTask)
-Next = TypeVar("Next")
+    def end(self, line: bytes | None = None, entry: Entry | None = None, kept: bool = False) -> None:
+        told = [] if kept else _with_image(self.problems, self.job)
+        self.result = ImageResult(self.job.position, line, entry, kept, told, self.watch.seconds)
 
 
 def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
@@ -147,182 +97,164 @@ def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
         OutputError: the output cannot be written.
         ImportError: a library cannot be loaded. All else that goes wrong is told in the outcomes.
     """
-    tasks = [_Task(job) for job in jobs]
-    group: list[_ReadImage] = []
+    images = [_Image(recipe, job) for job in jobs]
+    group: list[_Image] = []
     pixels = 0
-    for task in tasks:
-        with _telling(task):
-            image = _read(recipe, task)
-            if image is not None:
-                group.append(image)
-                pixels += image.photo.size[0] * image.photo.size[1]
-        if pixels >= _PIXELS_AT_ONCE:
-            _build_group(recipe, group)
-            group, pixels = [], 0
-    _build_group(recipe, group)
-    return [task.result for task in tasks if task.result is not None]
-
-
-def _build_group(recipe: Recipe, read: list[_ReadImage]) -> None:
-    """The images, stage by stage."""
-    drawn = _each(read, partial(_draw, recipe))
-    encoded = _each(drawn, partial(_encode, recipe))
-    encoded = _each(encoded, _instances)
-    encoded = _each(encoded, partial(_look, recipe))
-    encoded = _each(encoded, partial(_speak, recipe))
-    _finish_all(_each(encoded, partial(_stage, recipe)))
-
-
-def _each(images: list[Image], stage: Callable[[Image], Next]) -> list[Next]:
-    """What a stage makes of each image; those with which it goes wrong are at their end."""
-    found: list[Next] = []
     for image in images:
-        with _telling(image.task):
-            found.append(stage(image))
-    return found
+        if _each([image], _read):
+            group.append(image)
+            pixels += image.photo.size[0] * image.photo.size[1]
+        if pixels >= _PIXELS_AT_ONCE:
+            _build_group(group)
+            group, pixels = [], 0
+    _build_group(group)
+    return [image.result for image in images if image.result is not None]
 
 
-def _finish_all(staged: list[_StagedImage]) -> None:
-    watch = _Stopwatch()
-    parts = _outlines(staged)
-    watch.lap("encode")
-    for image, outlines in zip(staged, parts, strict=True):
-        with _telling(image.task):
-            _finish(image, outlines, watch)
+def _build_group(images: list[_Image]) -> None:
+    """The images, stage by stage."""
+    for stage in (_draw, _encode, _instances, _look, _speak, _stage):
+        images = _each(images, stage)
+    _outline(images)
+    _each(images, _finish)
+
+
+def _each(images: list[_Image], stage: Callable[[_Image], None]) -> list[_Image]:
+    """Take each image through a stage; those with which it goes wrong are at their end.
+
+    Returns:
+        the others.
+    """
+    for image in images:
+        with _telling(image):
+            stage(image)
+    return [image for image in images if image.result is None]
 
 
 @contextmanager
-def _telling(task: _Task) -> Iterator[None]:
+def _telling(image: _Image) -> Iterator[None]:
     """Whatever goes wrong with an image in the block becomes its result."""
-    task.watch.start()
-    source = str(task.job.main.source)
+    image.watch.start()
+    source = str(image.job.main.source)
     try:
         yield
         return
     except (OutputError, ImportError):  # a library that cannot be loaded: the next image would fail too
         raise
     except DataError as error:
-        task.problems += (replace(problem, file=problem.file or source) for problem in error.problems)
+        image.problems += (replace(problem, file=problem.file or source) for problem in error.problems)
     except MemoryError:
         remedy = "Use fewer --workers, or downscale the photo."
-        task.problems.append(Problem("out-of-memory", "does not fit into memory.", remedy, source))
+        image.problems.append(Problem("out-of-memory", "does not fit into memory.", remedy, source))
     except Exception as error:  # a fault of ours must not cost the other ten thousand images
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         message = f"could not be built: {type(error).__name__} in {place}: {error}."
-        task.problems.append(Problem("internal-error", message, "Please report this as a bug.", source))
-    task.end()
+        image.problems.append(Problem("internal-error", message, "Please report this as a bug.", source))
+    image.end()
 
 
-def _read(recipe: Recipe, task: _Task) -> _ReadImage | None:
-    """What is known of the image; None where it is as it was."""
-    job, watch = task.job, task.watch
+def _read(image: _Image) -> None:
+    """What is known of the image; it ends here where it is as it was."""
+    recipe, job, watch = image.recipe, image.job, image.watch
     known = job.known
-    key, stamp, content = key_of(recipe, job, None if recipe.verify else known)
-    if known is not None and known.key == key and is_there(recipe, job, known):
+    image.key, image.stamp, content = key_of(recipe, job, None if recipe.verify else known)
+    if known is not None and known.key == image.key and is_there(recipe, job, known):
         watch.lap("hash")
-        task.end(kept=True)
-        return None
-    if content is None and stamp is not None:
+        image.end(kept=True)
+        return
+    if content is None and image.stamp is not None:
         # What is built is built from what was read, whatever its size and time say.
-        key, stamp, content = key_of(recipe, job, None)
+        image.key, image.stamp, content = key_of(recipe, job, None)
     watch.lap("hash")
-    photo, regions = _photo_and_regions(recipe, job, content, task.problems)
+    image.photo, image.regions = _photo_and_regions(recipe, job, content, image.problems)
     watch.lap("read")
-    return _ReadImage(task, key, stamp, photo, regions)
 
 
-def _draw(recipe: Recipe, image: _ReadImage) -> _DrawnImage:
-    task, file = image.task, str(image.task.job.main.source)
-    size, problems = image.photo.size, task.problems
-    drawing = rasterize(image.regions, size, recipe.categories, recipe.raster, problems, file)
-    task.watch.lap("raster")
-    return _DrawnImage(image, drawing)
+def _draw(image: _Image) -> None:
+    recipe, file = image.recipe, str(image.job.main.source)
+    image.drawing = rasterize(
+        image.regions, image.photo.size, recipe.categories, recipe.raster, image.problems, file
+    )
+    image.watch.lap("raster")
 
 
-def _encode(recipe: Recipe, image: _DrawnImage) -> _EncodedImage:
-    encoded = panoptic.encode(image.drawing, recipe.categories)
-    pngs = encoded.png(), semantic.encode_png(encoded, recipe.categories)
-    image.task.watch.lap("encode")
-    return _EncodedImage(image.read, encoded, pngs)
+def _encode(image: _Image) -> None:
+    categories = image.recipe.categories
+    image.encoded = panoptic.encode(image.drawing, categories)
+    image.pngs = image.encoded.png(), semantic.encode_png(image.encoded, categories)
+    image.watch.lap("encode")
 
 
-def _instances(image: _EncodedImage) -> _EncodedImage:
+def _instances(image: _Image) -> None:
     image.instances = encode_rows(instances.rows(image.encoded))
-    image.task.watch.lap("encode")
-    return image
+    image.watch.lap("encode")
 
 
-def _look(recipe: Recipe, image: _EncodedImage) -> _EncodedImage:
-    if recipe.sentences_per_segment:
-        image.small = image.read.photo.small()
-    image.task.watch.lap("photo")
-    return image
+def _look(image: _Image) -> None:
+    if image.recipe.sentences_per_segment:
+        image.small = image.photo.small()
+    image.watch.lap("photo")
 
 
-def _speak(recipe: Recipe, image: _EncodedImage) -> _EncodedImage:
-    image.said = _sentences(image.encoded.drawing, image.small, recipe, image.task.job.main.name)
-    image.task.watch.lap("sentences")
-    return image
+def _speak(image: _Image) -> None:
+    image.said = _sentences(image.drawing, image.small, image.recipe, image.job.main.name)
+    image.watch.lap("sentences")
 
 
-def _stage(recipe: Recipe, image: _EncodedImage) -> _StagedImage:
-    task, key, stamp, photo = image.task, image.read.key, image.read.stamp, image.read.photo
-    job, watch, drawing = task.job, task.watch, image.encoded.drawing
-    panoptic_png, semantic_png = image.pngs
-    files = {folder: f"{recipe.staged}{os.sep}{staged_name(key, folder)}" for folder in FOLDERS}
-    write_atomically(files[PANOPTIC], panoptic_png, synced=False)
-    write_atomically(files[SEMANTIC], semantic_png, synced=False)
+def _stage(image: _Image) -> None:
+    """Put its files in place."""
+    recipe, watch = image.recipe, image.watch
+    files = {folder: f"{recipe.staged}{os.sep}{staged_name(image.key, folder)}" for folder in FOLDERS}
+    for folder, png in zip((PANOPTIC, SEMANTIC), image.pngs, strict=True):
+        write_atomically(files[folder], png, synced=False)
     watch.lap("write")
-    photo_sha256, photo_bytes = photo.place(files[IMAGES], stamp, recipe.link)
+    image.placed = image.photo.place(files[IMAGES], image.stamp, recipe.link)
     watch.lap("photo")
 
+
+def _outline(images: list[_Image]) -> None:
+    """Trace the outlines of all images that have sentences together. Where that fails, each traces its own
+    later, so that a fault costs one image."""
+    spoken = [image for image in images if any(image.said)]
+    if not spoken:
+        return
+    watch = spoken[0].watch
+    watch.start()
+    with suppress(Exception):
+        traced = trace_all([(image.drawing.runs, image.drawing.layers) for image in spoken])
+        for image, outlines in zip(spoken, traced, strict=True):
+            image.outlines = outlines
+    watch.lap("encode")  # of all together: told once
+
+
+def _finish(image: _Image) -> None:
+    job, photo, drawing, segments = image.job, image.photo, image.drawing, image.encoded.segments
+    rows = encode_rows(grounding.rows(image.encoded, image.said, image.outlines))
+    image.watch.lap("encode")
     built = BuiltImage(
         name=job.main.name,
-        key=key,
+        key=image.key,
         file_name=job.stem + photo.suffix,
         panoptic_name=f"{job.stem}.png",
-        bytes=(photo_bytes, len(panoptic_png), len(semantic_png)),
-        categories=frozenset(segment.category_id for segment in image.encoded.segments),
+        bytes=(image.placed[1], len(image.pngs[0]), len(image.pngs[1])),
+        categories=frozenset(segment.category_id for segment in segments),
         sentence_count=sum(map(len, image.said)),
-        photo=stamp,
+        photo=image.stamp,
         width=photo.size[0],
         height=photo.size[1],
-        segments=image.encoded.segments,
+        segments=segments,
         instances=image.instances,
-        grounding=[],
-        sha256=(photo_sha256, sha256(panoptic_png), sha256(semantic_png)),
+        grounding=rows,
+        sha256=(image.placed[0], sha256(image.pngs[0]), sha256(image.pngs[1])),
         coverage=drawing.coverage,
         dropped=drawing.dropped,
-        problems=_with_image(task.problems, job),
+        problems=_with_image(image.problems, job),
         places=job.places,
     )
-    watch.lap("write")
-    return _StagedImage(task, built, image.encoded, image.said)
-
-
-def _outlines(images: list[_StagedImage]) -> list[list[list[Piece]] | None]:
-    """The outlines of the segments of each image, all traced together; None of images without sentences, and
-    of all where that fails: each then traces its own, so that a fault costs one image."""
-    spoken = [image for image in images if any(image.said)]
-    try:
-        traced = iter(trace_all([(one.encoded.drawing.runs, one.encoded.drawing.layers) for one in spoken]))
-    except Exception:
-        return [None] * len(images)
-    return [next(traced) if any(image.said) else None for image in images]
-
-
-def _finish(image: _StagedImage, outlines: list[list[Piece]] | None, watch: _Stopwatch) -> None:
-    task = image.task
-    rows = encode_rows(grounding.rows(image.encoded, image.said, outlines))
-    task.watch.lap("encode")
-    built = msgspec.structs.replace(image.built, grounding=rows)
     line, entry = msgspec.json.encode(built), built.entry()
-    task.watch.lap("write")
-    for stage, seconds in watch.seconds.items():  # of all together: told once
-        task.watch.seconds[stage] += seconds
-    watch.seconds = {}
-    task.end(line, entry)
+    image.watch.lap("write")
+    image.end(line, entry)
 
 
 def _with_image(problems: list[Problem], job: Job) -> list[Problem]:
