@@ -33,7 +33,7 @@ Choices = TypeVar("Choices", bound="DataclassType")
 
 @dataclass(frozen=True)
 class BuildChoices:
-    """What ``seem-data build`` is asked; `building.options.Options` and `building.order.Manner` check it."""
+    """What ``seem-data build`` is asked; `Options` and `Manner` of `building.options` check it."""
 
     colors: Annotated[
         Path, typer.Option(help="colour map: categories with colour and isthing", show_default=False)

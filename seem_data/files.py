@@ -63,6 +63,21 @@ def writing(path: Path | str) -> Iterator[None]:
         raise OutputError.of(error, path) from error
 
 
+def free_stem(stem: str, taken: set[str]) -> str:
+    """A file's name without ending, with a number where it is taken; it is from now on. Case makes no
+    difference, as to some file systems.
+
+    Args:
+        taken: names in folded case.
+    """
+    number, free = 1, stem
+    while free.casefold() in taken:
+        number += 1
+        free = f"{stem}-{number}"
+    taken.add(free.casefold())
+    return free
+
+
 def make_folder(path: Path) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 from seem_data import readers
 from seem_data.building.assemble import splits_on_disk
 from seem_data.building.job import Job
-from seem_data.building.naming import Names
+from seem_data.building.naming import safe_stem
 from seem_data.building.options import Options
 from seem_data.building.pairs import pair
 from seem_data.categories import Categories
-from seem_data.files import writing
+from seem_data.files import free_stem
 from seem_data.layout import DATASET_JSON, FOLDER, FOLDERS
-from seem_data.problems import DataError, Problem
+from seem_data.problems import Problem
 from seem_data.readers import Input, Item, Reader
 from seem_data.readers._photos import left_over
 from seem_data.sentences.file import SentencesFile
@@ -43,32 +42,23 @@ class Inputs:
         """Of the dataset: its input's, so that it does not depend on where the dataset lies."""
         return (self.polys or self.masks or Path()).resolve().stem
 
-    def check(self, out: Path) -> None:
-        """
-        Raises:
-            DataError: an input is missing, input and output contain each other, or the output holds
-                something else.
-        """
-        problems = []
+    def faults(self, out: Path) -> Iterator[Problem]:
+        """An input is missing, input and output contain each other, or the output holds something else."""
         if self.polys is None and self.masks is None:
             remedy = "Give --polys ANNOTATIONS, --masks PAINTED, or both."
-            problems.append(Problem("no-input", "there is nothing to build from.", remedy))
+            yield Problem("no-input", "there is nothing to build from.", remedy)
         for option, path in (("--polys", self.polys), ("--masks", self.masks), ("--images", self.images)):
             if path is None:
                 continue
             if not _exists(path):
-                problem = Problem(
-                    "missing-input", "there is no such file or folder.", "", str(path), where=option
-                )
-                problems.append(problem)
+                message = "there is no such file or folder."
+                yield Problem("missing-input", message, "", str(path), where=option)
             elif problem := readers.archive(path):
-                problems.append(replace(problem, where=option))
+                yield replace(problem, where=option)
             elif overlap := _overlap(out, path):
                 remedy = "Choose a folder of its own with --out."
-                problems.append(Problem("output-in-input", overlap, remedy, str(out), where="--out"))
-        problems += _unfit_output(out)
-        if problems:
-            raise DataError(problems)
+                yield Problem("output-in-input", overlap, remedy, str(out), where="--out")
+        yield from _unfit_output(out)
 
     def readers(self, options: Options, categories: Categories) -> tuple[Reader | None, Reader | None]:
         """
@@ -102,11 +92,12 @@ class Inputs:
         if mask_reader and self.masks:
             source = Input(self.masks, self.images, categories.find)
             grounds = readers.items(mask_reader, source, problems)
-        names, jobs = Names(), []
+        taken: set[str] = set()
+        jobs = []
         for position, (item, ground) in enumerate(pair(items, grounds, problems)):
             name = (item or ground).name  # type: ignore[union-attr]
             words = sentences.of(name) if sentences else None
-            jobs.append(Job(position, names.take(name), item, ground, words))
+            jobs.append(Job(position, free_stem(safe_stem(name), taken), item, ground, words))
         both = (item for job in jobs for item in (job.item, job.ground) if item)
         problems += left_over(both)
         if sentences is not None:
@@ -179,16 +170,8 @@ def _folders_of_splits(out: Path) -> Iterator[Path]:
         yield from (out / split, *(out / split / folder for folder in FOLDERS))
 
 
-class OutputBefore:
-    """What there was of the output before the build, to leave it like that where nothing is built."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._was_there = out.exists()
-        self._had_journal = (out / FOLDER).exists()
-
-    def restore(self) -> None:
-        new = None if self._had_journal else self._out / FOLDER if self._was_there else self._out
-        if new is not None:
-            with writing(new):
-                shutil.rmtree(new)
+def made_anew(out: Path) -> Path | None:
+    """Which folder a build is about to make, to be removed where nothing is built in the end."""
+    if (out / FOLDER).exists():
+        return None
+    return out / FOLDER if out.exists() else out

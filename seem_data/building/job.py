@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seem_data.building.journal import Entry
+from seem_data.building.options import Manner, Options
 from seem_data.categories import Categories
-from seem_data.drawing.raster import RasterOptions
 from seem_data.problems import Problem
 from seem_data.readers import Item, Reader
 from seem_data.sentences.file import ImageSentences
@@ -19,27 +19,19 @@ class Recipe:
 
     Attributes:
         reader, mask_reader: of ``--polys`` and of ``--masks``; at least one is there.
-        sentences_per_segment: generated ones at most; `seed` decides which.
-        unknown: what becomes of labels that no category has: ``"skip"``, ``"error"`` or a category's name.
         out: the dataset's folder. `splits`: those that lie in it from an earlier build.
         digest: of everything above that decides bytes; part of every image's key.
-        verify, link, max_megapixels: see `Manner`.
     """
 
     reader: Reader | None
     mask_reader: Reader | None
     categories: Categories
-    raster: RasterOptions
-    unknown: str
-    sentences_per_segment: int
-    seed: int
+    options: Options
+    manner: Manner
     out: Path
     staged: Path
     splits: tuple[str, ...]
     digest: str
-    verify: bool
-    link: bool
-    max_megapixels: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 import msgspec
@@ -86,7 +85,7 @@ class _Place:
 
 
 class Journal:
-    """The journal of the dataset in `out`. Holds a lock on it until closed; use it in a ``with`` block."""
+    """The journal of the dataset in `out`. Holds a lock on it until closed."""
 
     def __init__(self, out: Path) -> None:
         """
@@ -107,14 +106,6 @@ class Journal:
         with writing(self._path):
             self._file = self._path.open("a+b")
         self._load()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """

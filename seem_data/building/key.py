@@ -75,8 +75,8 @@ def is_there(recipe: Recipe, job: Job, known: Entry) -> bool:
     """Whether the files of an image lie whole in the dataset, staged or in a split.
 
     PNGs are read: damage that leaves their size would else stay for good. Photos are large, and read where
-    `Recipe.verify` asks for it; one that is a hard link to the input, as earlier versions made them, is made
-    anew where `Recipe.link` does not ask for it.
+    `Manner.verify` asks for it; one that is a hard link to the input, as earlier versions made them, is made
+    anew where `Manner.link` does not ask for it.
     """
     names = (known.file_name, known.panoptic_name, known.panoptic_name)
     for folder, name, size, sha in zip(FOLDERS, names, known.bytes, known.sha256, strict=True):
@@ -84,10 +84,10 @@ def is_there(recipe: Recipe, job: Job, known: Entry) -> bool:
         placed = [recipe.out / split / folder / name for split in recipe.splits]
         # What is staged takes the place of all others; without it every copy must be good.
         copies = [staged] if staged.exists() else [path for path in placed if path.exists()]
-        content = sha if folder != IMAGES or recipe.verify else None
+        content = sha if folder != IMAGES or recipe.manner.verify else None
         if not copies or not all(_is_whole(path, size, content) for path in copies):
             return False
-        photo = job.main.image if folder == IMAGES and not recipe.link else None
+        photo = job.main.image if folder == IMAGES and not recipe.manner.link else None
         if photo is not None and any(_is_same_file(path, photo) for path in copies):
             return False
     return True

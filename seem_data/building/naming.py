@@ -1,7 +1,8 @@
 """Names of images in a dataset: flat, unique, safe on every file system, and the same in every build.
 
 ``kitchen/001.jpg`` becomes ``kitchen_001``: where an image lies decides its name, not which others there
-are. Only where two still meet (``a.jpg`` and ``a.png``, ``A.jpg`` and ``a.jpg``) the later one gets a number.
+are. Only where two still meet (``a.jpg`` and ``a.png``, ``A.jpg`` and ``a.jpg``) the later one in the scan
+gets a number (`files.free_stem`).
 """
 
 from __future__ import annotations
@@ -14,22 +15,6 @@ from pathlib import PurePosixPath
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/\ud800-\udfff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # Windows devices
 _LONGEST = 180  #: bytes; leaves room for numbers, endings and temporary names below the usual 255
-
-
-class Names:
-    """Gives every image its name in the dataset, without an ending; in the order of the scan."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def take(self, image: str) -> str:
-        stem = safe_stem(image)
-        number, name = 1, stem
-        while name.casefold() in self._taken:
-            number += 1
-            name = f"{stem}-{number}"
-        self._taken.add(name.casefold())
-        return name
 
 
 def safe_stem(image: str) -> str:

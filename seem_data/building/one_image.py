@@ -158,7 +158,7 @@ def _read(image: _Image) -> None:
     """What is known of the image; it ends here where it is as it was."""
     recipe, job, watch = image.recipe, image.job, image.watch
     known = job.known
-    image.key, image.stamp, content = key_of(recipe, job, None if recipe.verify else known)
+    image.key, image.stamp, content = key_of(recipe, job, None if recipe.manner.verify else known)
     if known is not None and known.key == image.key and is_there(recipe, job, known):
         watch.lap("hash")
         image.end(kept=True)
@@ -174,7 +174,7 @@ def _read(image: _Image) -> None:
 def _draw(image: _Image) -> None:
     recipe, file = image.recipe, str(image.job.main.source)
     image.drawing = rasterize(
-        image.regions, image.photo.size, recipe.categories, recipe.raster, image.problems, file
+        image.regions, image.photo.size, recipe.categories, recipe.options.raster, image.problems, file
     )
     image.watch.lap("raster")
 
@@ -192,7 +192,7 @@ def _instances(image: _Image) -> None:
 
 
 def _look(image: _Image) -> None:
-    if image.recipe.sentences_per_segment:
+    if image.recipe.options.most_generated:
         image.small = image.photo.small()
     image.watch.lap("photo")
 
@@ -209,7 +209,7 @@ def _stage(image: _Image) -> None:
     for folder, png in zip((PANOPTIC, SEMANTIC), image.pngs, strict=True):
         write_atomically(files[folder], png, synced=False)
     watch.lap("write")
-    image.placed = image.photo.place(files[IMAGES], image.stamp, recipe.link)
+    image.placed = image.photo.place(files[IMAGES], image.stamp, recipe.manner.link)
     watch.lap("photo")
 
 
@@ -277,7 +277,7 @@ def _photo_and_regions(
     annotation, ground = load(recipe, job, problems)
     source = str(job.main.source)
     content = content if annotation.image == job.main.image else None
-    photo = InputPhoto(annotation, source, content, recipe.max_megapixels)
+    photo = InputPhoto(annotation, source, content, recipe.manner.max_megapixels)
     photo.tell_doubt(annotation, problems)
     regions = resolve(annotation.regions, recipe, problems, source)
     if job.sentences:
@@ -294,9 +294,10 @@ def _sentences(
 ) -> list[Sequence[Sentence]]:
     """Of each segment: the annotator's own, then generated ones."""
     own = [segment.sentences for segment in drawing.segments]
-    if not recipe.sentences_per_segment:
+    options = recipe.options
+    if not options.most_generated:
         return [*own]
-    generated = sentences.describe(drawing, small, recipe.sentences_per_segment, f"{recipe.seed}/{name}")
+    generated = sentences.describe(drawing, small, options.most_generated, f"{options.seed}/{name}")
     return [_merged(mine, more) for mine, more in zip(own, generated, strict=True)]
 
 

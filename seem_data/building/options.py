@@ -1,4 +1,4 @@
-"""The options of a build that decide the bytes of the dataset: their defaults, their checks."""
+"""The options of a build, those that decide the bytes of the dataset and the others: defaults and checks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Literal, TypedDict, get_args
 from seem_data.categories import Categories
 from seem_data.common.wording import did_you_mean
 from seem_data.drawing.raster import Overlap, RasterOptions, rasterize
+from seem_data.engines.choose import check_engine
+from seem_data.limits import DEFAULT_MEGAPIXELS, MOST_MEGAPIXELS
 from seem_data.problems import DataError, Problem, attempt
 from seem_data.readers import FORMATS
 
@@ -118,7 +120,43 @@ class Options:
     def raster(self) -> RasterOptions:
         return RasterOptions(self.overlap, self.unlabeled, self.min_area, self.min_coverage)
 
+    @property
+    def most_generated(self) -> int:
+        """Generated sentences of a segment at most."""
+        return self.sentences_per_segment if self.generated else 0
+
     def of_images(self) -> dict[str, object]:
         """Those that decide what becomes of a single image; a change of others rebuilds none."""
         every = asdict(self)
         return {name: value for name, value in every.items() if name not in ("format", "split", "group_by")}
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a dataset is built, where that changes none of its bytes.
+
+    Attributes:
+        strict: nothing is built if anything would have to be left out.
+        verify: files are told to be unchanged by their content, not by size and time.
+        link: photos are hard links to the input where they need no change: an edit of one changes both.
+        max_megapixels: photos with more are left out.
+        workers, engine, ray_address: see `engines`.
+    """
+
+    strict: bool = False
+    verify: bool = False
+    link: bool = False
+    max_megapixels: float = DEFAULT_MEGAPIXELS
+    workers: int | None = None
+    engine: str = "auto"
+    ray_address: str | None = None
+
+    def faults(self) -> list[Problem]:
+        """What cannot be as it is asked for."""
+        faults: list[Problem] = []
+        attempt(faults, check_engine, self.engine, self.workers, self.ray_address)
+        if not 0 < self.max_megapixels <= MOST_MEGAPIXELS:
+            remedy = f"Use a number above 0, at most {MOST_MEGAPIXELS:g}."
+            message = f"is {self.max_megapixels:g}."
+            faults.append(Problem("bad-option", message, remedy, where="--max-megapixels"))
+        return faults

@@ -13,7 +13,7 @@ from seem_data.annotations import ImageAnnotation, Polygon
 from seem_data.building.journal import Stamp
 from seem_data.building.key import read, unreadable
 from seem_data.common.files import sha256
-from seem_data.files import OutputError, copy, link_or_copy, write_atomically
+from seem_data.files import copy, link_or_copy, write_atomically
 from seem_data.layout import png
 from seem_data.problems import EXIF_ORIENTATION, Problem, fault
 
@@ -112,7 +112,13 @@ class InputPhoto:
             if not self._is_complete:
                 images.check_complete(self._content, self._file)
             if isinstance(self._image, Path) and stamp is not None:
-                self._place_file(self._image, target, link)
+                try:
+                    if link:
+                        link_or_copy(self._image, target)
+                    else:
+                        copy(self._image, target, self._content)
+                except OSError as error:
+                    raise unreadable(self._image, error) from None
                 return stamp.sha256, len(self._content)
             data = self._content
         else:
@@ -120,17 +126,6 @@ class InputPhoto:
             data = _jpeg(pixels) if self._header.format == "JPEG" else png.encode(pixels)
         write_atomically(target, data, synced=False)
         return sha256(data), len(data)
-
-    def _place_file(self, source: Path, target: str, link: bool) -> None:
-        try:
-            if link:
-                link_or_copy(source, target)
-            else:
-                copy(source, target, self._content)
-        except OutputError:
-            raise
-        except OSError as error:
-            raise unreadable(source, error) from None
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> bytes:

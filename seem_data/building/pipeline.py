@@ -6,7 +6,9 @@ way the dataset is, to the byte, what one undisturbed build makes, whatever engi
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +17,11 @@ import msgspec
 
 from seem_data.building import splitting
 from seem_data.building.assemble import SplitPlace, assemble
-from seem_data.building.inputs import Inputs, OutputBefore
+from seem_data.building.inputs import Inputs, made_anew
 from seem_data.building.job import Job
 from seem_data.building.journal import Journal, remove_leftovers
-from seem_data.building.order import ImageOrder, Manner, check_order
+from seem_data.building.options import Manner
+from seem_data.building.order import ImageOrder, check_order
 from seem_data.building.report import BuildReport, Progress
 from seem_data.building.spread import CHUNK, build_all, recipe_of
 from seem_data.engines.choose import open_engine
@@ -88,11 +91,7 @@ def build(
     manner = Manner(strict, verify, link, max_megapixels, workers, engine, ray_address)
     words = Path(sentences) if sentences is not None else None
     order = check_order(Path(colors), inputs, words, Path(out), dict(options), manner)
-    return _carry_out(order, progress or _silent)
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    pass
+    return _carry_out(order, progress or (lambda *_: None))
 
 
 def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
@@ -102,22 +101,24 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
     progress("scan", 0, 0)
     reader, mask_reader = order.inputs.readers(order.options, order.categories)
     jobs = order.inputs.scan(reader, mask_reader, order.sentences, order.categories, report.problems)
-    split_of = splitting.by_name(jobs, order.plan, order.options, report.problems)
-    jobs = [job for job in jobs if split_of is None or split_of[job.position] is not None]
+    split_of = None
+    if order.plan.lists or order.plan.folders:  # what no list names need not be built
+        split_of = splitting.split(jobs, order, report.problems)
+        jobs = [job for job in jobs if split_of[job.position] is not None]
     if not jobs:
         raise DataError([_no_images(order.inputs), *report.problems])
     if manner.engine == "auto" and len(jobs) <= CHUNK:
         engine = InProcess()  # done before a pool would have started
 
-    before = OutputBefore(order.out)
+    new = made_anew(order.out)
     try:
-        with engine, Journal(order.out) as journal:
+        with engine, closing(Journal(order.out)) as journal:
             remove_leftovers(order.out)
             recipe = recipe_of(reader, mask_reader, order, journal)
             done = build_all(engine, recipe, jobs, journal, report, progress)
             _stop_if_asked(order, done, report)
             if split_of is None:
-                split_of = splitting.by_content(done, journal, order.plan, order.options, report.problems)
+                split_of = splitting.split(done, order, report.problems, journal)
             report.problems += splits.absent_categories(
                 [splitting.member(job, journal) for job in done],
                 [split_of[job.position] for job in done],
@@ -135,7 +136,9 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
             _write_problems(order.out, report.problems)
             journal.keep_only(image.name for image in placed)
     except _Refused as refusal:
-        before.restore()
+        if new is not None:
+            with writing(new):
+                shutil.rmtree(new)
         raise DataError(refusal.problems) from None
     progress("done", len(done), len(done))
     return report

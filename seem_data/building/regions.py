@@ -30,7 +30,8 @@ def resolve(regions: list[Region], recipe: Recipe, problems: list[Problem], file
     known: list[Region] = []
     strangers: Counter[str] = Counter()
     first: dict[str, str] = {}
-    fallback = recipe.categories.find(recipe.unknown) if recipe.unknown not in ("skip", "error") else None
+    unknown = recipe.options.unknown
+    fallback = recipe.categories.find(unknown) if unknown not in ("skip", "error") else None
     for region in regions:
         if region.label in (VOID, UNLABELED):
             known.append(region)

@@ -40,17 +40,12 @@ def recipe_of(
         reader=reader,
         mask_reader=mask_reader,
         categories=categories,
-        raster=options.raster,
-        unknown=options.unknown,
-        sentences_per_segment=options.sentences_per_segment if options.generated else 0,
-        seed=options.seed,
+        options=options,
+        manner=manner,
         out=order.out.absolute(),
         staged=journal.staged.absolute(),
         splits=tuple(splits_on_disk(order.out)),
         digest=sha256(msgspec.json.encode(decisive)),
-        verify=manner.verify,
-        link=manner.link,
-        max_megapixels=manner.max_megapixels,
     )
 
 

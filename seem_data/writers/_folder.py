@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from seem_data.categories import Category
-from seem_data.files import copy, link_or_copy, make_folder, write_atomically
+from seem_data.files import copy, free_stem, link_or_copy, make_folder, write_atomically
 from seem_data.images import opening, read_header, read_rgb, resolve_inside
 from seem_data.problems import fault
 from seem_data.writers import TOLERANCE, MarkedSegment, WrittenPhoto
@@ -40,7 +40,7 @@ class FolderWriter:
     ) -> None:
         self.folder, self.categories, self.tolerance, self.link = folder, categories, tolerance, link
         self.left_out = 0
-        self._places = _Places(folder / self.photos)
+        self._taken: set[str] = set()
         self.start()
 
     def start(self) -> None:
@@ -48,7 +48,7 @@ class FolderWriter:
 
     def add(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str = "") -> None:
         """See `Writer.add`."""
-        path = self._places.take(f"{split}/{photo.name}" if split else photo.name)
+        path = self._path(f"{split}/{photo.name}" if split else photo.name)
         self._place(photo, self.folder / self.photos / path)
         kept = [segment for segment in segments if self.knows_crowds or not segment.iscrowd]
         self.left_out += len(segments) - len(kept)
@@ -65,6 +65,17 @@ class FolderWriter:
         path = self.folder / name
         make_folder(path.parent)
         write_atomically(path, content)
+
+    def _path(self, name: str) -> PurePosixPath:
+        """A path below `photos` for a photo whose stem no other has, so that ``a.jpg`` and ``a.png`` do not
+        share a file of annotations.
+
+        Raises:
+            DataError: the name leaves the folder.
+        """
+        root = self.folder / self.photos
+        path = PurePosixPath(resolve_inside(root, name).relative_to(root).as_posix())
+        return PurePosixPath(free_stem(path.with_suffix("").as_posix(), self._taken) + path.suffix)
 
     def _place(self, photo: WrittenPhoto, target: Path) -> None:
         """The photo's own file at `target`; nothing for a photo that lies elsewhere.
@@ -86,30 +97,6 @@ class FolderWriter:
                 remedy = "Check that it is there and that you may read it."
                 reason = f"cannot be read ({error.strerror or error})."
                 raise fault("unreadable", reason, remedy, shown) from None
-
-
-class _Places:
-    """Where photos go in a folder, and which names their annotations get."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._taken: set[str] = set()
-
-    def take(self, name: str) -> PurePosixPath:
-        """A path for a photo whose stem no other has, so that ``a.jpg`` and ``a.png`` do not share a file
-        of annotations.
-
-        Raises:
-            DataError: the name leaves the folder.
-        """
-        inside = resolve_inside(self._folder, name).relative_to(self._folder)
-        path = PurePosixPath(inside.as_posix())
-        stem, number = path.stem, 1
-        while path.with_suffix("").as_posix().casefold() in self._taken:
-            number += 1
-            path = path.with_stem(f"{stem}-{number}")
-        self._taken.add(path.with_suffix("").as_posix().casefold())
-        return path
 
 
 def _upright(content: Path | bytes, shown: str) -> bytes:

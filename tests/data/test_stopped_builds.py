@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_a_torn_or_foreign_journal_costs_only_work(colors: Path, scenes: Path, t
 def test_two_builds_of_one_dataset_do_not_mix(colors: Path, scenes: Path, tmp_path: Path) -> None:
     from seem_data.building.journal import Journal
 
-    with Journal(tmp_path / "out"), pytest.raises(DataError, match="another build"):
+    with closing(Journal(tmp_path / "out")), pytest.raises(DataError, match="another build"):
         build(colors, scenes, tmp_path / "out")
     assert not build(colors, scenes, tmp_path / "out").has_errors
 
