@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from seem_data.categories import Category
 from seem_data.common.wording import did_you_mean
 from seem_data.problems import fault
+
+if TYPE_CHECKING:
+    from seem_data.writers._folder import FolderWriter
 
 #: How far, in pixels, a side of a polygon may lie from the mask's edge unless told otherwise.
 TOLERANCE = 1.0
@@ -85,26 +88,6 @@ class MarkedSegment:
         return replace(self, mask=window, left=self.left + x, top=self.top + y)
 
 
-class Writer(Protocol):
-    """Writes a folder in one format, photo by photo; files that span photos are written by `close`.
-
-    Attributes:
-        left_out: how many segments the format could not express (crowds).
-    """
-
-    left_out: int
-
-    def add(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str = "") -> None:
-        """One photo and what is on it, later segments on top of earlier ones.
-
-        Raises:
-            DataError: the photo's name leaves the folder, the photo cannot be read, or nothing be written.
-        """
-        ...
-
-    def close(self) -> None: ...
-
-
 FORMATS = ("labelme", "coco", "labelstudio", "cvat", "yolo")
 
 
@@ -115,7 +98,7 @@ def open_writer(
     tolerance: float = TOLERANCE,
     *,
     link: bool = False,
-) -> Writer:
+) -> FolderWriter:
     """A writer of a format; the folder is made on first use.
 
     Args:

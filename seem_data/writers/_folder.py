@@ -18,9 +18,11 @@ _JPEG_QUALITY = 95
 
 
 class FolderWriter:
-    """A `Writer`; formats say what differs.
+    """Writes a folder in one format, photo by photo; files that span photos are written by `close`. Formats
+    say what differs.
 
     Attributes:
+        left_out: how many segments the format could not express (crowds).
         photos: the folder of the photos below the writer's own.
         upright: whether coordinates mean the pixels as stored, so that photos must be stored upright.
         knows_crowds: whether the format can tell a crowd; segments that are one are left out otherwise.
@@ -47,7 +49,11 @@ class FolderWriter:
         """Make ready what `write` collects."""
 
     def add(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str = "") -> None:
-        """See `Writer.add`."""
+        """One photo and what is on it, later segments on top of earlier ones.
+
+        Raises:
+            DataError: the photo's name leaves the folder, the photo cannot be read, or nothing be written.
+        """
         path = self._path(f"{split}/{photo.name}" if split else photo.name)
         self._place(photo, self.folder / self.photos / path)
         kept = [segment for segment in segments if self.knows_crowds or not segment.iscrowd]
