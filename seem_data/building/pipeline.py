@@ -25,7 +25,7 @@ from seem_data.building.order import ImageOrder, check_order
 from seem_data.building.report import BuildReport, Progress
 from seem_data.building.spread import CHUNK, build_all, recipe_of
 from seem_data.engines.choose import open_engine
-from seem_data.engines.spread import InProcess
+from seem_data.engines.spread import Engine
 from seem_data.files import write_atomically, writing
 from seem_data.layout import PROBLEMS_JSON
 from seem_data.limits import DEFAULT_MEGAPIXELS
@@ -108,7 +108,7 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
     if not jobs:
         raise DataError([_no_images(order.inputs), *report.problems])
     if manner.engine == "auto" and len(jobs) <= CHUNK:
-        engine = InProcess()  # done before a pool would have started
+        engine = Engine()  # done before a pool would have started
 
     new = made_anew(order.out)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from seem_data.common.wording import did_you_mean
-from seem_data.engines.spread import Engine, InProcess
+from seem_data.engines.spread import Engine
 from seem_data.problems import DataError, Problem
 
 ENGINES = ("auto", "local", "pool", "ray")
@@ -47,7 +47,7 @@ def open_engine(name: str = "auto", workers: int | None = None, ray_address: str
         return RayCluster(ray_address, workers)
     workers = workers or cpu_count()
     if name == "local" or (name == "auto" and workers == 1):
-        return InProcess()
+        return Engine()
     from seem_data.engines.pool import ProcessPool
 
     return ProcessPool(workers)

@@ -32,9 +32,6 @@ class ProcessPool(Spread["Future[object]"]):
     def _new_executor(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self.workers, mp_context=self._context, initializer=_begin_worker)
 
-    def __enter__(self) -> ProcessPool:
-        return self
-
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._stop_workers()

@@ -41,9 +41,6 @@ class RayCluster(Spread[object]):
         self._remote = self._ray.remote(max_retries=0, scheduling_strategy="SPREAD")(_call)
         self._shipped: tuple[object, object] | None = None  # work, and Ray's reference to it
 
-    def __enter__(self) -> RayCluster:
-        return self
-
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._started_here:
             self._ray.shutdown()

@@ -9,8 +9,9 @@ under way are repeated job by job, and the job that fails alone comes back as a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -27,25 +28,9 @@ class Casualty(Generic[Job]):
     job: Job
 
 
-class Engine(Protocol):
-    """Use it in a ``with`` block: leaving the block ends the workers, at once if an exception leaves it."""
-
-    def __enter__(self) -> Engine: ...
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
-
-    def map(
-        self, work: Callable[[list[Job]], Result], chunks: Iterable[list[Job]]
-    ) -> Iterator[Result | Casualty[Job]]:
-        """`work` of every chunk. Chunks are drawn as they are needed; exceptions of `work` come out here."""
-        ...
-
-
-class InProcess:
-    """Chunk by chunk, here."""
-
-    def __enter__(self) -> InProcess:
-        return self
+class Engine(AbstractContextManager["Engine"]):
+    """Works chunk by chunk in this process, unless a kind of it says otherwise. Use it in a ``with`` block:
+    leaving the block ends the workers, at once if an exception leaves it."""
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         pass
@@ -53,6 +38,7 @@ class InProcess:
     def map(
         self, work: Callable[[list[Job]], Result], chunks: Iterable[list[Job]]
     ) -> Iterator[Result | Casualty[Job]]:
+        """`work` of every chunk. Chunks are drawn as they are needed; exceptions of `work` come out here."""
         return map(work, chunks)
 
 
@@ -60,7 +46,7 @@ class WorkerDied(Exception):
     """The process that worked on a chunk is gone."""
 
 
-class Spread(Generic[Handle]):
+class Spread(Engine, Generic[Handle]):
     """What pool and cluster share: the bound on chunks under way, and what to do when a worker dies."""
 
     limit: int
