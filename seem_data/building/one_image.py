@@ -182,7 +182,7 @@ def _draw(image: _Image) -> None:
 def _encode(image: _Image) -> None:
     categories = image.recipe.categories
     image.encoded = panoptic.encode(image.drawing, categories)
-    image.pngs = image.encoded.png(), semantic.encode_png(image.encoded, categories)
+    image.pngs = image.encoded.png(), semantic.encode(image.encoded, categories)
     image.watch.lap("encode")
 
 

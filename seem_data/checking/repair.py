@@ -215,12 +215,10 @@ class _Repair:
             make_folder(self._semantic.parent)
             write_atomically(self._semantic, encoded)
 
-    def _grounding(
-        self, found: SegmentMap, segments: dict[int, Segment]
-    ) -> list[grounding.GroundingAnnotation]:
+    def _grounding(self, found: SegmentMap, segments: dict[int, Segment]) -> list[dict[str, object]]:
         size = self._rows.image.width, self._rows.image.height
         outlines = None
-        rows: dict[int, grounding.GroundingAnnotation] = {}
+        rows: dict[int, dict[str, object]] = {}
         for row in self._rows.grounding:
             segment = segments.get(row.segment_id)
             said = [_known_kind(sentence) for sentence in row.sentences if sentence.raw.strip()]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -63,12 +62,13 @@ class DrawnSegment:
     where: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """What is seen of the regions of one image.
 
     Attributes:
-        stretches: the index map, where it is constant: 0 = void, k = ``segments[k - 1]``.
+        stretches: the index map, where it is constant: 0 = void, k = ``segments[k - 1]``; in the smallest
+            unsigned type, uint8 up to 255 segments.
         segments: things one by one (parts joined by group), stuff and crowds one per category.
         runs: the same map as column runs.
         layers: what was drawn, from which outlines find their straight edges again.
@@ -83,21 +83,6 @@ class Drawing:
     layers: Layers
     coverage: float
     dropped: dict[str, int]
-
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """[W, H] the index map with its columns one after another, in the type of `labels`."""
-        return self.stretches.columns()
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """[H, W] the index map in the smallest unsigned type: uint8 up to 255 segments."""
-        return np.ascontiguousarray(self.columns.T)
-
-    @cached_property
-    def index_map(self) -> NDArray[np.int32]:
-        """[H, W] 0 = void, k = ``segments[k - 1]``."""
-        return self.labels.astype(np.int32)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ its holes; decoded as they do it, it is the segment's mask in the panoptic PNG t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
 
 from seem_data.annotations import Sentence
 from seem_data.drawing.outlines import Piece, trace
@@ -17,36 +16,16 @@ from seem_data.encoding.panoptic import PanopticImage
 from seem_data.layout import Segment, SentenceRow
 
 
-class SentenceAnnotation(TypedDict):
-    raw: str
-    kind: str
-
-
-class GroundingAnnotation(TypedDict):
-    """A row of grounding.json without ``id`` and ``image_id``, which the writer counts over the split."""
-
-    segment_id: int
-    category_id: int
-    bbox: list[int]
-    area: int
-    iscrowd: int
-    segmentation: list[list[float]]
-    sentences: list[SentenceAnnotation]
-
-
 def rows(
     panoptic: PanopticImage,
     sentences: Sequence[Sequence[Sentence]],
     outlines: list[list[Piece]] | None = None,
-) -> list[GroundingAnnotation]:
+) -> list[dict[str, object]]:
     """One annotation per segment that has a sentence, in segment order.
 
     Args:
         sentences: of each segment of `panoptic.segments`.
         outlines: the parts of each, where they have been traced already.
-
-    Returns:
-        the annotations.
     """
     if not any(sentences):
         return []
@@ -61,8 +40,8 @@ def rows(
 
 def row(
     segment: Segment, polygons: list[list[float]], sentences: Sequence[Sentence | SentenceRow]
-) -> GroundingAnnotation:
-    """The annotation of a segment."""
+) -> dict[str, object]:
+    """The annotation of a segment, without ``id`` and ``image_id``, which the writer counts over a split."""
     return {
         "segment_id": segment.id,
         "category_id": segment.category_id,

@@ -32,17 +32,6 @@ class PanopticImage:
     drawing: Drawing
 
     @cached_property
-    def id_map(self) -> NDArray[np.int32]:
-        """[H, W] the segment id of each pixel, 0 = void; equals ``rgb2id(rgb)``."""
-        return look_up(self.drawing.labels, self.ids)
-
-    @cached_property
-    def rgb(self) -> NDArray[np.uint8]:
-        """[H, W, 3] the pixels of the PNG."""
-        rgba = np.asarray(self.id_map, "<i4").view(np.uint8).reshape(*self.id_map.shape, 4)
-        return np.ascontiguousarray(rgba[..., :3])
-
-    @cached_property
     def changes(self) -> png.Changes:
         """What the PNGs of this image are made of."""
         return png.Changes.of(self.drawing.stretches)
@@ -69,14 +58,3 @@ def encode(drawing: Drawing, categories: Categories) -> PanopticImage:
         for drawn in drawing.segments
     ]
     return PanopticImage(np.array([0, *(segment.id for segment in segments)], np.int32), segments, drawing)
-
-
-def look_up(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """``table[labels]``, several times faster where labels are uint8."""
-    import cv2
-
-    if labels.dtype != np.uint8:
-        return table[labels]
-    full = np.zeros(256, table.dtype)
-    full[: len(table)] = table
-    return cv2.LUT(labels, full)

@@ -37,8 +37,8 @@ def write(job: PlacingJob) -> list[str]:
         categories, said = job.dataset.categories, own_sentences(split)
         instances = instance_rows(split, _described(split, said), categories, _name)
         panoptic = panoptic_rows(split, categories, _name, said)
-        job.write_rows(f"annotations/instances_{year}.json", instances)
-        job.write_rows(f"annotations/panoptic_{year}.json", panoptic)
+        job.write_json(f"annotations/instances_{year}.json", instances)
+        job.write_json(f"annotations/panoptic_{year}.json", panoptic)
     return []
 
 

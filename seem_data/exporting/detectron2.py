@@ -39,8 +39,8 @@ def write(job: PlacingJob) -> list[str]:
         place_images(job, split, folder / "images", folder / "panoptic", folder / "semantic")
         panoptic = panoptic_rows(split, job.categories, jpg_name)
         instances = instance_rows(split, raw_rows(split, INSTANCES_JSON), job.categories, jpg_name)
-        job.write_rows(f"{name}/panoptic.json", panoptic)
-        job.write_rows(f"{name}/instances.json", instances)
+        job.write_json(f"{name}/panoptic.json", panoptic)
+        job.write_json(f"{name}/instances.json", instances)
     names = ", ".join(f"{root.name}_{name}" for name in job.dataset.split_names)
     names = "".join(letter if letter.isprintable() else "?" for letter in names)  # a comment is one line
     folder = shlex.quote(str(job.out.resolve()))

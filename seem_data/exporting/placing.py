@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.categories import Categories
-from seem_data.encoding.panoptic import look_up
 from seem_data.files import copy, link_or_copy, make_folder, write_atomically
 from seem_data.layout import CATEGORIES_JSON, Dataset, ImageRecord, Split, png, read_json, semantic_ignore
 from seem_data.problems import DataError, fault
@@ -49,18 +48,15 @@ class PlacingJob:
         return Categories([*sorted(things, key=lambda category: category.id), *stuff])
 
     def write_json(self, name: str, content: object) -> None:
-        path = self.out / name
-        make_folder(path.parent)
-        write_atomically(path, json.dumps(content, separators=(",", ":")).encode())
-
-    def write_rows(self, name: str, content: object) -> None:
-        """The same of rows that may be `msgspec.Raw`: they are copied, not read."""
+        """JSON whose rows may be `msgspec.Raw`: they are copied, not read."""
         path = self.out / name
         make_folder(path.parent)
         write_atomically(path, msgspec.json.encode(content))
 
     def write_categories(self) -> None:
-        self.write_json(CATEGORIES_JSON, self.categories.as_coco())
+        """In ASCII: modules that are written beside them read them on any machine."""
+        rows = json.dumps(self.categories.as_coco(), separators=(",", ":"))
+        write_atomically(self.out / CATEGORIES_JSON, rows.encode())
 
     def place(self, source: Path, target: Path) -> None:
         """
@@ -120,7 +116,7 @@ def _renumbered(path: Path, table: np.ndarray) -> bytes:
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 2 or pixels.dtype != table.dtype:
         raise unreadable(path, f"no grey PNG of {8 * table.itemsize} bits")
-    return png.encode(look_up(np.asarray(pixels), table))
+    return png.encode(table[np.asarray(pixels, table.dtype)])
 
 
 def image_rows(images: Sequence[ImageRecord], name: Callable[[ImageRecord], str]) -> list[dict[str, object]]:

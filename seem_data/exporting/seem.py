@@ -82,8 +82,8 @@ def _commands(job: PlacingJob, action: str, tests: list[str]) -> list[str]:
 def _write_annotations(job: PlacingJob, split: Split, year: str) -> None:
     panoptic = panoptic_rows(split, job.categories, jpg_name)
     instances = instance_rows(split, raw_rows(split, INSTANCES_JSON), job.categories, jpg_name)
-    job.write_rows(f"coco/annotations/panoptic_{year}.json", panoptic)
-    job.write_rows(f"coco/annotations/instances_{year}.json", instances)
+    job.write_json(f"coco/annotations/panoptic_{year}.json", panoptic)
+    job.write_json(f"coco/annotations/instances_{year}.json", instances)
     job.write_json(f"coco/annotations/captions_{year}.json", _NOTHING)
 
 
@@ -100,10 +100,10 @@ def _write_training(job: PlacingJob, split: Split) -> None:
         }
     folder = "coco/annotations"
     for stem in ("filtrefgumdval", "filtrefgumdval_filtvlp"):
-        job.write_rows(f"{folder}/panoptic_train2017_{stem}.json", panoptic)
+        job.write_json(f"{folder}/panoptic_train2017_{stem}.json", panoptic)
         job.write_json(f"{folder}/captions_train2017_{stem}.json", _NOTHING)
     for stem in ("", "_filtrefgumd", "_filtrefgumdval_filtvlp"):
-        job.write_rows(f"{folder}/grounding_train2017{stem}.json", grounding)
+        job.write_json(f"{folder}/grounding_train2017{stem}.json", grounding)
 
 
 class _Grounded(msgspec.Struct):
@@ -129,7 +129,7 @@ def _write_phrases(job: PlacingJob, split: Split) -> bool:
         "annotations": [row for row, head in zip(rows, heads, strict=True) if not head.iscrowd],
         "categories": job.categories.as_coco(),
     }
-    job.write_rows("coco/annotations/refcocog_umd_val.json", content)
+    job.write_json("coco/annotations/refcocog_umd_val.json", content)
     return True
 
 

@@ -65,7 +65,8 @@ def test_checked_polygons_cost_no_more_than_the_usual_way_on_small_photos_and_fa
 ) -> None:
     regions = scene(np.random.default_rng(0), size, things)
     drawing = rasterize(regions, size, CATEGORIES, RasterOptions(), [])
-    masks = [drawing.index_map == number for number in range(1, len(drawing.segments) + 1)]
+    index = drawing.stretches.columns().T
+    masks = [index == number for number in range(1, len(drawing.segments) + 1)]
     segments = [MarkedSegment("a", mask).cropped() for mask in masks]
     ours = seconds(lambda: outlines(segments, size, 1.0), times)
     theirs = seconds(lambda: usual(masks, 1.0), times)

@@ -90,7 +90,7 @@ class Ours:
         lap("raster")
         encoded = panoptic.encode(drawing, CATEGORIES)
         lap("ids")
-        files = encoded.png(), semantic.encode_png(encoded, CATEGORIES)
+        files = encoded.png(), semantic.encode(encoded, CATEGORIES)
         lap("PNG")
         instances.rows(encoded)
         lap("instances")
@@ -152,7 +152,7 @@ def test_png_encoders():
     drawing = rasterize(
         scene(np.random.default_rng(0), (640, 480), 12), (640, 480), CATEGORIES, RasterOptions(), []
     )
-    rgb = panoptic.encode(drawing, CATEGORIES).rgb
+    rgb = np.asarray(Image.open(io.BytesIO(panoptic.encode(drawing, CATEGORIES).png())))
 
     def pillow() -> bytes:
         buffer = io.BytesIO()

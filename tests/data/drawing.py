@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from pycocotools import mask as coco_mask
 from seem_data.annotations import Bitmap, Polygon, Region
 from seem_data.categories import Categories, Category
 from seem_data.drawing.raster import Drawing, RasterOptions, rasterize
+from seem_data.encoding.panoptic import PanopticImage
 from seem_data.problems import Problem
 
 CATEGORIES = Categories(
@@ -40,6 +42,22 @@ def draw(
 ) -> Drawing:
     found: list[Problem] = [] if problems is None else problems
     return rasterize(regions, size, CATEGORIES, RasterOptions(**options), found, "a.json")
+
+
+def index_map(drawing: Drawing) -> NDArray[np.int32]:
+    """[H, W] 0 = void, k = ``segments[k - 1]``."""
+    return drawing.stretches.columns().T.astype(np.int32)
+
+
+def id_map(encoded: PanopticImage) -> NDArray[np.int32]:
+    """[H, W] the segment id of each pixel, 0 = void."""
+    return encoded.ids[index_map(encoded.drawing)]
+
+
+def decoded(png: bytes) -> np.ndarray:
+    """The pixels of a PNG file, as OpenCV reads them; RGB if it has colours."""
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED))
+    return pixels[..., ::-1] if pixels.ndim == 3 else pixels
 
 
 def coco_fill(part: Polygon | Bitmap, width: int, height: int) -> NDArray[np.uint8]:

@@ -93,7 +93,7 @@ def built(reader: str, polys: Path, images: Path | None, size: tuple[int, int]) 
         assert {problem.code for problem in told} <= {"hidden-region"}
         kinds = [CATEGORIES.index_of[segment.category.id] + 1 for segment in drawing.segments]
         assert len(kinds) == len(set(kinds)), "a segment came back in pieces"
-        maps[name] = np.append(0, np.array(kinds, np.int64))[drawing.index_map]
+        maps[name] = np.append(0, np.array(kinds, np.int64))[drawing.stretches.columns().T]
     return maps
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from drawing import CATEGORIES, box, draw, regions, sizes
+from drawing import CATEGORIES, box, draw, id_map, regions, sizes
 from hypothesis import given
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -22,7 +22,7 @@ def test_masks_areas_and_boxes_are_those_of_the_pixels(found, size):
     assert [row["segment_id"] for row in rows] == [segment.id for segment in things]
     for row in rows:
         mask = coco_mask.decode(row["segmentation"])
-        assert (mask == (encoded.id_map == row["segment_id"])).all()
+        assert (mask == (id_map(encoded) == row["segment_id"])).all()
         assert row["area"] == mask.sum() == coco_mask.area(row["segmentation"])
         assert row["bbox"] == coco_mask.toBbox(row["segmentation"]).tolist()
         # The one canonical RLE: what pycocotools makes of the mask.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from drawing import box, decode, draw, polygon, regions, sizes
+from drawing import box, decode, draw, index_map, polygon, regions, sizes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -73,7 +73,7 @@ def _points(segments: list[list[Piece]]) -> list[list[tuple[int, list[list[list[
 def test_any_drawing_is_its_outlines_filled(found, size):
     drawing = draw(found, size)
     for number, parts in enumerate(trace(drawing.runs, drawing.layers), start=1):
-        assert (fill(parts, *size) == (drawing.index_map == number)).all()
+        assert (fill(parts, *size) == (index_map(drawing) == number)).all()
         for part in parts:
             for ring in (part.outer, *part.holes):
                 assert (ring >= 0).all()
@@ -92,7 +92,7 @@ def test_a_triangle_gets_a_fourth_point_that_changes_nothing():
     drawing = draw([Region("cup", (polygon((5, 5), (30, 9), (12, 40)),))], (50, 50))
     [[part]] = trace(drawing.runs, drawing.layers)
     assert (len(part.outer), len(part.polygon())) == (3, 4)
-    assert (fill([part], 50, 50) == drawing.index_map).all()
+    assert (fill([part], 50, 50) == index_map(drawing)).all()
 
 
 def test_straight_edges_make_outlines_short_where_objects_cover_each_other():

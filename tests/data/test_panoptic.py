@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawing import CATEGORIES, box, draw, regions, sizes
+from drawing import CATEGORIES, box, decoded, draw, id_map, regions, sizes
 from hypothesis import given
 from panopticapi.utils import IdGenerator, id2rgb, rgb2id
 from PIL import Image
@@ -33,13 +33,14 @@ def write(path: Path, image: Image.Image | bytes) -> Path:
 @given(regions, sizes)
 def test_pixels_ids_areas_and_boxes_agree(found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)
-    assert (rgb2id(encoded.rgb) == encoded.id_map).all()
-    assert (id2rgb(encoded.id_map) == encoded.rgb).all()
+    ids_seen = id_map(encoded)
+    assert (rgb2id(decoded(encoded.png())) == ids_seen).all()
+    assert (id2rgb(ids_seen) == decoded(encoded.png())).all()
     ids = [segment.id for segment in encoded.segments]
     assert len(set(ids)) == len(ids)
-    assert set(np.unique(encoded.id_map)) - {0} == set(ids)
+    assert set(np.unique(ids_seen)) - {0} == set(ids)
     for segment in encoded.segments:
-        rows, columns = np.nonzero(encoded.id_map == segment.id)
+        rows, columns = np.nonzero(ids_seen == segment.id)
         left, top = columns.min(), rows.min()
         assert segment.area == len(rows)
         assert segment.bbox == (left, top, columns.max() + 1 - left, rows.max() + 1 - top)
@@ -48,23 +49,23 @@ def test_pixels_ids_areas_and_boxes_agree(found, size):
 @given(regions, sizes)
 def test_what_is_written_is_read(tmp_path_factory, found, size):
     encoded = panoptic.encode(draw(found, size), CATEGORIES)
-    path = write(tmp_path_factory.getbasetemp() / "ids.png", png.encode(encoded.rgb))
-    read = read_id_map(path)
+    read = read_id_map(write(tmp_path_factory.getbasetemp() / "ids.png", encoded.png()))
     assert read.dtype == np.int32
-    assert (read == encoded.id_map).all()
+    assert (read == id_map(encoded)).all()
 
 
 def test_the_same_drawing_gives_the_same_bytes():
     found = [Region("cup", (box(x, 0, x + 1, 5),)) for x in range(40)]
-    once, again = (png.encode(panoptic.encode(draw(found, (40, 5)), CATEGORIES).rgb) for _ in range(2))
+    once, again = (panoptic.encode(draw(found, (40, 5)), CATEGORIES).png() for _ in range(2))
     assert once == again
 
 
 def test_more_than_255_segments():
     found = [Region("cup", (box(k % 20, k // 20, k % 20 + 1, k // 20 + 1),)) for k in range(400)]
     encoded = panoptic.encode(draw(found, (20, 20)), CATEGORIES)
-    assert len(np.unique(encoded.id_map)) == 400
-    assert (rgb2id(encoded.rgb) == encoded.id_map).all()
+    ids_seen = id_map(encoded)
+    assert len(np.unique(ids_seen)) == 400
+    assert (rgb2id(decoded(encoded.png())) == ids_seen).all()
 
 
 # Ids and colours

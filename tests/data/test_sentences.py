@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from drawing import CATEGORIES, box, draw
+from drawing import CATEGORIES, box, draw, index_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def scene(seed: int) -> tuple[Drawing, NDArray[np.uint8], list[str]]:
     names = [str(name) for name in rng.choice(list(PAINTS), len(drawing.segments))]
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for number, name in enumerate(names, start=1):
-        pixels[drawing.index_map == number] = PAINTS[name]
+        pixels[index_map(drawing) == number] = PAINTS[name]
     return drawing, pixels, names
 
 
@@ -59,7 +59,7 @@ class Looker:
     """Says which segments a sentence could mean, looking at masks; knows nothing of margins."""
 
     def __init__(self, drawing: Drawing, paints: list[str]) -> None:
-        self.masks = [drawing.index_map == k for k in range(1, len(drawing.segments) + 1)]
+        self.masks = [index_map(drawing) == k for k in range(1, len(drawing.segments) + 1)]
         self.nouns = [noun(segment.category.name) for segment in drawing.segments]
         self.paints = paints
 
