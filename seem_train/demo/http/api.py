@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +20,7 @@ from seem_data import __version__
 from seem_data.common.colors import as_hex
 from seem_train.demo import saving, wire
 from seem_train.demo.asking import NothingFoundError
-from seem_train.demo.http.bodies import RequestError, json_response, query_int, read_bytes, read_json, whole
+from seem_train.demo.http.bodies import json_response, query_int, read_bytes, read_json, whole
 from seem_train.demo.objects import DemoObject
 from seem_train.demo.photos import SHOWN
 from seem_train.demo.seats import Seat
@@ -27,6 +28,7 @@ from seem_train.demo.session import DemoSession
 from seem_train.demo.work_queue import WorkResult
 from seem_train.demo.workplace import Workplace
 
+NO_SESSION = "there is no such session (any more); open the photo again"
 _LONGEST_WAIT = 20  #: seconds that a request for a session's status may wait for news
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -93,7 +95,7 @@ async def open_from_album(request: Request) -> Response:
     found = await place.apart(partial(place.offer.album.open, choice.number))
     if found is None:
         what = "no photo is left" if choice.number is None else f"there is no photo {choice.number}"
-        raise RequestError(404, f"{what} in the folder of --images")
+        raise HTTPException(404, f"{what} in the folder of --images")
     name, content = found
     return json_response(place.status(await place.seat(content, name)), 201)
 
@@ -196,7 +198,7 @@ async def clear(request: Request) -> Response:
 async def save(request: Request) -> Response:
     seat, form = _seat(request), request.path_params["form"]
     if form not in saving.FORMS:
-        raise RequestError(404, f"{form!r} is no form to save in; there are: {', '.join(saving.FORMS)}")
+        raise HTTPException(404, f"{form!r} is no form to save in; there are: {', '.join(saving.FORMS)}")
     async with seat.lock:
         file = await place_of(request).apart(partial(saving.save, seat.session, form))
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}"}
@@ -207,7 +209,7 @@ async def keep(request: Request) -> Response:
     place, seat = place_of(request), _seat(request)
     kept = place.offer.kept
     if kept is None:
-        raise RequestError(404, "nothing is kept here; start the demo with --keep FOLDER")
+        raise HTTPException(404, "nothing is kept here; start the demo with --keep FOLDER")
     async with seat.lock:
         photo_file, annotation = await place.apart(partial(kept.keep, seat.session))
     folder = kept.folder
@@ -229,7 +231,7 @@ async def keep(request: Request) -> Response:
 def _seat(request: Request) -> Seat:
     seat = place_of(request).seats.get(request.path_params["session"])
     if seat is None:
-        raise RequestError(404, "there is no such session (any more); open the photo again")
+        raise HTTPException(404, NO_SESSION)
     return seat
 
 

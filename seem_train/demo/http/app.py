@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from seem_train.demo.http import api, openapi
-from seem_train.demo.http.bodies import RequestError, json_response
+from seem_train.demo.http.bodies import json_response
 from seem_train.demo.http.guard import Guard
 from seem_train.demo.seats import AllTakenError
 from seem_train.demo.session import NoSuchObjectError
@@ -60,49 +60,37 @@ def make_app(offer: Offer, token: str | None = None, more: tuple[BaseRoute, ...]
         ],
         middleware=[Middleware(Guard, token=token, open_paths=("/page/", "/health"))],
         exception_handlers={
-            RequestError: _refused,
-            NoSuchObjectError: _no_such,
-            UserError: _cannot,
-            AllTakenError: _full,
-            QueueFullError: _full,
-            GoneError: _gone,
             HTTPException: _http,
-            Exception: _our_fault,
+            NoSuchObjectError: _told(404),
+            UserError: _told(400),
+            AllTakenError: _full("sessions are open"),
+            QueueFullError: _full("requests wait for the model"),
+            GoneError: _told(404, lambda _: api.NO_SESSION),
+            Exception: _told(500, _our_fault),
         },
         lifespan=lifespan,
     )
 
 
-def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return json_response(ProblemReply(text), status, headers)
+def _told(
+    status: int, say: Callable[[Exception], str] = str, headers: dict[str, str] | None = None
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """An answer that tells of an error in the words of `say`."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return json_response(ProblemReply(say(error)), status, headers)
+
+    return answer
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return _problem(error.status, error.reason)
+def _full(what: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    return _told(503, lambda _: f"too many {what}; try again in a moment", {"Retry-After": "10"})
 
 
-async def _no_such(_: Request, error: Exception) -> Response:
-    return _problem(404, str(error))
-
-
-async def _cannot(_: Request, error: Exception) -> Response:
-    return _problem(400, str(error))
-
-
-async def _full(_: Request, error: Exception) -> Response:
-    what = "sessions are open" if isinstance(error, AllTakenError) else "requests wait for the model"
-    return _problem(503, f"too many {what}; try again in a moment", {"Retry-After": "10"})
-
-
-async def _gone(_: Request, error: Exception) -> Response:  # noqa: ARG001
-    return _problem(404, "there is no such session (any more); open the photo again")
+def _our_fault(error: Exception) -> str:  # the log has the traceback
+    return f"a fault of the demo ({type(error).__name__}); its terminal shows more"
 
 
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, error.detail, dict(error.headers or {}))
-
-
-async def _our_fault(_: Request, error: Exception) -> Response:  # the log has the traceback
-    return _problem(500, f"a fault of the demo ({type(error).__name__}); its terminal shows more")
+    return json_response(ProblemReply(error.detail), error.status_code, dict(error.headers or {}))

@@ -5,18 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 Body = TypeVar("Body")
-
-
-class RequestError(Exception):
-    """A request that is refused: its status, and a sentence that says why."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
 
 
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -24,7 +17,7 @@ def json_response(value: object, status: int = 200, headers: dict[str, str] | No
 
 
 async def read_bytes(request: Request, most: int) -> bytes:
-    """Raises RequestError: it is longer than that; no more is read."""
+    """Raises HTTPException: it is longer than that; no more is read."""
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most:
         raise _too_long(most)
@@ -37,19 +30,19 @@ async def read_bytes(request: Request, most: int) -> bytes:
 
 
 async def read_json(request: Request, kind: type[Body], most: int) -> Body:
-    """Raises RequestError: it is too long, no JSON, or of another form."""
+    """Raises HTTPException: it is too long, no JSON, or of another form."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
-        raise RequestError(
+        raise HTTPException(
             415, f"send JSON with 'Content-Type: application/json', not {media or 'nothing'!r}"
         )
     content = await read_bytes(request, most)
     try:
         return msgspec.convert(_with_integers(msgspec.json.decode(content)), kind)
     except msgspec.ValidationError as error:
-        raise RequestError(422, f"the request: {error}") from None
+        raise HTTPException(422, f"the request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(400, f"the request is no JSON: {error}") from None
+        raise HTTPException(400, f"the request is no JSON: {error}") from None
 
 
 def _with_integers(value: object) -> object:
@@ -64,21 +57,19 @@ def _with_integers(value: object) -> object:
 
 
 def query_int(request: Request, name: str, low: int, high: int) -> int | None:
-    """Raises RequestError: it is no whole number, or out of bounds."""
+    """Raises HTTPException: it is no whole number, or out of bounds."""
     text = request.query_params.get(name)
-    if text is None:
-        return None
-    return whole(text, name, low, high)
+    return None if text is None else whole(text, name, low, high)
 
 
 def whole(text: str, name: str, low: int, high: int) -> int:
-    """Raises RequestError: it is no whole number, or out of bounds."""
+    """Raises HTTPException: it is no whole number, or out of bounds."""
     plain = text.isascii() and text.isdigit() and len(text) <= 10
     if not plain or not low <= int(text) <= high:
-        raise RequestError(422, f"{name}={text!r}: must be a whole number from {low} to {high}")
+        raise HTTPException(422, f"{name}={text!r}: must be a whole number from {low} to {high}")
     return int(text)
 
 
-def _too_long(most: int) -> RequestError:
+def _too_long(most: int) -> HTTPException:
     size = f"{most / (1 << 20):g} MB" if most >= 1 << 20 else f"{most} bytes"
-    return RequestError(413, f"the request is longer than {size}, which is the most that is taken here")
+    return HTTPException(413, f"the request is longer than {size}, which is the most that is taken here")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,7 +22,7 @@ from starlette.routing import Route
 from seem_data.writers import MarkedSegment, WrittenPhoto, labelstudio
 from seem_train.demo import masks
 from seem_train.demo.asking import NothingFoundError
-from seem_train.demo.http.bodies import RequestError, json_response, read_json
+from seem_train.demo.http.bodies import json_response, read_json
 from seem_train.demo.label_studio.interface import Interface, read_interface
 from seem_train.demo.label_studio.marks import prompt_of
 from seem_train.demo.label_studio.photos import StudioPhotos
@@ -77,12 +78,12 @@ async def _predict(photos: StudioPhotos, request: Request) -> Response:
     place: Workplace = request.app.state.workplace
     body = await read_json(request, Predict, place.offer.limits.body)
     if len(body.tasks) > _TASKS:
-        raise RequestError(422, f"{len(body.tasks)} tasks at once; at most {_TASKS} are taken")
+        raise HTTPException(422, f"{len(body.tasks)} tasks at once; at most {_TASKS} are taken")
     interface = read_interface(body.label_config)
     context = (body.params.context if body.params else None) or body.context or {}
     drawn = context.get("result") or []
     if not isinstance(drawn, list) or not all(isinstance(one, Mapping) for one in drawn):
-        raise RequestError(422, "the request: context.result must be a list of results")
+        raise HTTPException(422, "the request: context.result must be a list of results")
     results = []
     for task in body.tasks:
         session = await place.apart(partial(_session, place, photos, task, interface))
