@@ -10,8 +10,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from seem_train.metrics.instance import RunLengths, encode_masks
+from seem_train.output.draw import at_most
 
 Vertex: TypeAlias = "tuple[float, float]"
+_SHIFT = 4  #: bits behind the point that OpenCV takes coordinates with
 
 
 def encode(mask: np.ndarray) -> RunLengths:
@@ -40,12 +42,9 @@ def union(rles: Sequence[RunLengths]) -> RunLengths:
 
 def smaller(rle: RunLengths, longest: int | None) -> RunLengths:
     """With a longer side of at most so many pixels, to be looked at."""
-    height, width = rle["size"]
-    scale = (longest or max(height, width)) / max(height, width)
-    if scale >= 1:
+    if not longest or longest >= max(rle["size"]):
         return rle
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return encode(cv2.resize(decode(rle).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
+    return encode(at_most(decode(rle).astype(np.uint8), longest, cv2.INTER_NEAREST) > 0)
 
 
 def polygon(size: tuple[int, int], vertices: Sequence[Vertex]) -> np.ndarray:
@@ -69,7 +68,8 @@ def polygon(size: tuple[int, int], vertices: Sequence[Vertex]) -> np.ndarray:
 def brush(size: tuple[int, int], line: Sequence[Vertex], width: float) -> np.ndarray:
     """[H, W] bool: the pixels under a round brush of that diameter."""
     canvas = np.zeros(size, np.uint8)
-    fixed = _fixed_point(line)
+    # Edges of pixels lie at whole numbers here, their middles in OpenCV.
+    fixed = ((np.asarray(line, float) - 0.5) * (1 << _SHIFT)).round().astype(np.int32).reshape(-1, 1, 2)
     cv2.polylines(canvas, [fixed], False, 1, max(1, round(width)), cv2.LINE_8, shift=_SHIFT)
     for x, y in line:
         radius = max(0, round((width - 1) / 2))
@@ -83,11 +83,3 @@ def without_piece(rle: RunLengths, points: Sequence[Vertex]) -> RunLengths:
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     hit = {int(pieces[int(y), int(x)]) for x, y in points} - {0}
     return encode(mask & ~np.isin(pieces, list(hit))) if hit else rle
-
-
-_SHIFT = 4  #: bits behind the point that OpenCV takes coordinates with
-
-
-def _fixed_point(vertices: Sequence[Vertex]) -> np.ndarray:
-    """Edges of pixels lie at whole numbers here, their middles in OpenCV."""
-    return ((np.asarray(vertices, float) - 0.5) * (1 << _SHIFT)).round().astype(np.int32).reshape(-1, 1, 2)

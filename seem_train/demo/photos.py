@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from seem_train.errors import UserError
+from seem_train.output import draw
 from seem_train.prediction.photo import open_photo
 
 SHOWN = 2048  #: longer side of what a page shows
@@ -26,7 +27,12 @@ def read_photo(content: bytes, most_pixels: int) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as opened:
-                _check(opened, most_pixels)
+                width, height = opened.size
+                if width * height > most_pixels:
+                    raise UserError(
+                        f"the photo: has {width} × {height} pixels, more than the {most_pixels / 1e6:g} "
+                        "million that are taken here; scale it down"
+                    )
                 return open_photo(opened)
     except UserError:
         raise
@@ -43,15 +49,6 @@ def read_photo(content: bytes, most_pixels: int) -> np.ndarray:
         raise UserError(f"the photo: cannot be decoded ({reason}); save it anew") from None
 
 
-def _check(image: Image.Image, most_pixels: int) -> None:
-    width, height = image.size
-    if width * height > most_pixels:
-        raise UserError(
-            f"the photo: has {width} × {height} pixels, more than the {most_pixels / 1e6:g} million that are "
-            "taken here; scale it down"
-        )
-
-
 def ending(content: bytes) -> str:
     """The file name's ending that fits a photo's format."""
     with Image.open(io.BytesIO(content)) as opened:
@@ -60,10 +57,6 @@ def ending(content: bytes) -> str:
 
 def shown(photo: np.ndarray) -> bytes:
     """A JPEG for a page, of at most `SHOWN` pixels a side."""
-    height, width = photo.shape[:2]
-    scale = min(1.0, SHOWN / max(height, width))
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
-    _, encoded = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    small = draw.at_most(photo, SHOWN)
+    _, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     return encoded.tobytes()

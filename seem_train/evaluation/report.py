@@ -10,7 +10,6 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import cv2
 import numpy as np
@@ -218,11 +217,12 @@ def _images(result: EvaluationResult, images: SegmentationSet) -> Iterable[str]:
 def _figure(shown: ReportImage, images: SegmentationSet) -> str:
     sample = images.load(shown.index)
     photo = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
-    predicted = [{"id": s.id, "category": s.category_index, "score": s.score} for s in shown.segments]
+    found = [images.categories[segment.category_index] for segment in shown.segments]
+    predicted = [(s.id, c, f"{c.name} {s.score:.0%}") for s, c in zip(shown.segments, found, strict=True)]
     pictures = [
         (photo, "photo"),
         (truth_of(sample, photo, images), "truth"),
-        (_overlay(photo, shown.id_map, predicted, images), "prediction"),
+        (draw.overlay(photo, draw.panoptic_regions(shown.id_map, predicted)), "prediction"),
     ]
     for prompted in shown.prompted:
         picture, said = draw.overlay(photo, [draw.Tinted(prompted.mask, draw.FOUND)]), "one click"
@@ -249,22 +249,9 @@ def _picture(picture: np.ndarray, caption: str) -> str:
 
 def truth_of(sample: Sample, photo: np.ndarray, images: SegmentationSet) -> np.ndarray:
     """The photo [H, W, 3] with what is labelled in it."""
-    segments = [{"id": n, "category": segment.category} for n, segment in enumerate(sample.segments, start=1)]
-    return _overlay(photo, sample.id_map.numpy(), segments, images)
-
-
-def _overlay(
-    photo: np.ndarray, id_map: np.ndarray, segments: Sequence[dict[str, Any]], images: SegmentationSet
-) -> np.ndarray:
-    rows = []
-    for segment in segments:
-        category = images.categories[segment["category"]]
-        label = category.name + (f" {segment['score']:.0%}" if "score" in segment else "")
-        rows.append(
-            {"id": segment["id"], "category_id": category.id, "isthing": category.isthing, "label": label}
-        )
-    colors = {category.id: category.color for category in images.categories}
-    return draw.overlay(photo, draw.panoptic_regions(id_map, rows, colors))
+    categories = [images.categories[segment.category] for segment in sample.segments]
+    segments = [(number, category, category.name) for number, category in enumerate(categories, start=1)]
+    return draw.overlay(photo, draw.panoptic_regions(sample.id_map.numpy(), segments))
 
 
 def _section(title: str, content: str) -> str:

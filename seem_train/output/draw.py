@@ -6,7 +6,8 @@ All images are RGB uint8 [H, W, 3]; coordinates are (x, y) pixels from the top l
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from seem_data.common.colors import Color
+from seem_data.layout import Category
 from seem_train.output.labels import Label, draw_labels, load_font
 
 FILL = 0.38  #: opacity of a region's fill
@@ -55,24 +57,19 @@ def overlay(image: np.ndarray, regions: Sequence[Tinted], fill: float = FILL) ->
     return draw_labels(canvas, labels)
 
 
-def panoptic_regions(
-    id_map: np.ndarray, segments: Sequence[Mapping[str, object]], colors: Mapping[int, Color]
-) -> list[Tinted]:
-    """Regions of a panoptic result, stuff first.
+def panoptic_regions(id_map: np.ndarray, segments: Iterable[tuple[int, Category, str]]) -> list[Tinted]:
+    """Regions of a panoptic result, stuff first; several things of one category get shades of its colour.
 
     Args:
         id_map: [H, W].
-        segments: dicts with `id`, `category_id`, `label` and `isthing`.
-        colors: of each category id. Several things of one category get shades of its colour.
+        segments: id, category and label of each.
     """
-    seen: dict[object, int] = {}
+    seen: Counter[int] = Counter()
     regions = []
-    for segment in sorted(segments, key=lambda segment: bool(segment["isthing"])):
-        category = segment["category_id"]
-        assert isinstance(category, int)
-        number = seen[category] = seen.get(category, -1) + 1
-        color = shade(colors[category], number if segment["isthing"] else 0)
-        regions.append(Tinted(id_map == segment["id"], color, str(segment["label"])))
+    for id_, category, label in sorted(segments, key=lambda segment: segment[1].isthing):
+        color = shade(category.color, seen[category.id] if category.isthing else 0)
+        seen[category.id] += 1
+        regions.append(Tinted(id_map == id_, color, label))
     return regions
 
 
@@ -111,45 +108,41 @@ def draw_marks(
     return canvas
 
 
-def row(images: Sequence[np.ndarray], captions: Sequence[str] = (), height: int = 320) -> np.ndarray:
-    """Images side by side, all `height` pixels high, captions above them."""
-    return _grid([list(images)], [list(captions)], height)
-
-
 def contact_sheet(
     images: Sequence[np.ndarray], captions: Sequence[str] = (), columns: int = 4, height: int = 240
 ) -> np.ndarray:
     """Images in rows of `columns`, all `height` pixels high, captions above them."""
-    starts = range(0, len(images), columns)
-    return _grid(
-        [list(images[start : start + columns]) for start in starts],
-        [list(captions[start : start + columns]) for start in starts],
-        height,
-    )
+    gap, head = 8, 20 if any(captions) else 0
+    font = load_font(13)
+    scaled = [_to_height(image, height) for image in images]
+    rows = [scaled[start : start + columns] for start in range(0, len(scaled), columns)]
+    widths = [sum(image.shape[1] + gap for image in line) + gap for line in rows]
+    sheet = Image.new("RGB", (max(widths, default=gap), gap + len(rows) * (head + height + gap)), _WHITE)
+    pen = ImageDraw.Draw(sheet)
+    said = iter(captions)
+    for number, line in enumerate(rows):
+        left, top = gap, gap + number * (head + height + gap)
+        for image in line:
+            text = _shorten(next(said, ""), image.shape[1], pen, font)
+            pen.text((left, top + head // 2), text, _INK, font, anchor="lm")
+            sheet.paste(Image.fromarray(image), (left, top + head))
+            left += image.shape[1] + gap
+    return np.asarray(sheet)
+
+
+def at_most(image: np.ndarray, longest: int, how: int = cv2.INTER_AREA) -> np.ndarray:
+    """The image, made smaller where a side is longer, in OpenCV's way `how`."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=how))
 
 
 def line_width(image: np.ndarray) -> int:
     """Of outlines: one pixel, more on large images, which are looked at scaled down."""
     return max(1, round(max(image.shape[:2]) / 900))
-
-
-def _grid(rows: list[list[np.ndarray]], captions: list[list[str]], height: int) -> np.ndarray:
-    gap, has_captions = 8, any(caption for line in captions for caption in line)
-    font = load_font(13)
-    head = 20 if has_captions else 0
-    scaled = [[_to_height(image, height) for image in line] for line in rows]
-    widths = [sum(image.shape[1] + gap for image in line) + gap for line in scaled]
-    sheet = Image.new("RGB", (max(widths, default=gap), gap + len(rows) * (head + height + gap)), _WHITE)
-    pen = ImageDraw.Draw(sheet)
-    for number, line in enumerate(scaled):
-        left, top = gap, gap + number * (head + height + gap)
-        for column, image in enumerate(line):
-            if column < len(captions[number]):
-                text = _shorten(captions[number][column], image.shape[1], pen, font)
-                pen.text((left, top + head // 2), text, _INK, font, anchor="lm")
-            sheet.paste(Image.fromarray(image), (left, top + head))
-            left += image.shape[1] + gap
-    return np.asarray(sheet)
 
 
 def _to_height(image: np.ndarray, height: int) -> np.ndarray:

@@ -48,13 +48,8 @@ class Prediction:
         Args:
             longest: make the longer side at most so many pixels, for a look at a large photo.
         """
-        height, width = self.size
-        scale = min(1.0, (longest or max(height, width)) / max(height, width))
-        size = max(1, round(height * scale)), max(1, round(width * scale))
-        photo = self.photo
-        if size != self.size:
-            photo = np.asarray(cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA))
-        return draw.overlay(photo, self._regions(size))
+        photo = draw.at_most(self.photo, longest) if longest else self.photo
+        return draw.overlay(photo, self._regions((photo.shape[0], photo.shape[1])))
 
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows."""
@@ -111,17 +106,10 @@ class Panoptic(Prediction):
         return self.id_map == segment.id
 
     def _regions(self, size: tuple[int, int]) -> list[draw.Tinted]:
-        id_map = _scaled(self.id_map, size)
-        rows = [
-            {
-                "id": s.id,
-                "category_id": self.categories[s.category_index].id,
-                "label": clean_name(self.name(s)),
-                "isthing": s.isthing,
-            }
-            for s in self.segments
+        segments = [
+            (s.id, self.categories[s.category_index], clean_name(self.name(s))) for s in self.segments
         ]
-        return draw.panoptic_regions(id_map, rows, {c.id: c.color for c in self.categories})
+        return draw.panoptic_regions(_scaled(self.id_map, size), segments)
 
     def _save_coco(self, folder: Path) -> None:
         """panoptic.json and panoptic/*.png."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seem_data.layout import Category
 from seem_train.output import draw, labels
 from seem_train.output.labels import Label, draw_labels
 
@@ -106,12 +107,8 @@ def test_white_text_is_legible_on_every_dataset_colour() -> None:
 
 def test_things_of_one_category_get_shades_of_its_colour_and_stuff_lies_below() -> None:
     id_map = np.repeat([[1, 2, 3]], 3, axis=0)
-    segments = [
-        {"id": 1, "category_id": 5, "label": "cup", "isthing": True},
-        {"id": 2, "category_id": 5, "label": "cup", "isthing": True},
-        {"id": 3, "category_id": 8, "label": "table", "isthing": False},
-    ]
-    regions = draw.panoptic_regions(id_map, segments, {5: (200, 30, 30), 8: (20, 90, 200)})
+    cup, table = Category(5, "cup", (200, 30, 30), True), Category(8, "table", (20, 90, 200), False)
+    regions = draw.panoptic_regions(id_map, [(1, cup, "cup"), (2, cup, "cup"), (3, table, "table")])
     assert [region.label for region in regions] == ["table", "cup", "cup"]
     assert regions[1].color == (200, 30, 30)
     assert regions[2].color != regions[1].color
@@ -131,12 +128,13 @@ def test_marks_show_where_the_user_pointed() -> None:
 
 def test_rows_and_sheets_hold_every_image() -> None:
     photos = [_photo(60, 80), _photo(200, 100), _photo(30, 400)]
-    line = draw.row(photos, ["one", "", "a caption much too long for the small picture below it"], height=100)
+    captions = ["one", "", "a caption much too long for the small picture below it"]
+    line = draw.contact_sheet(photos, captions, columns=3, height=100)
     assert line.shape[0] == 8 + 20 + 100 + 8
     sheet = draw.contact_sheet(photos * 2, columns=2, height=50)
     assert sheet.shape[0] == 8 + 3 * (50 + 8)
     assert draw.contact_sheet([]).shape[2] == 3
 
 
-def test_a_panorama_does_not_blow_up_the_row() -> None:
-    assert draw.row([_photo(4, 4000)], height=100).shape[1] <= 4 * 100 + 16
+def test_a_panorama_does_not_blow_up_the_sheet() -> None:
+    assert draw.contact_sheet([_photo(4, 4000)], height=100).shape[1] <= 4 * 100 + 16
