@@ -31,7 +31,7 @@ from seem_train.metrics import (
 )
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model.seem import SEEM, ImageFeatures
-from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
+from seem_train.output.panoptic_files import PanopticFiles, PanopticRows
 from seem_train.runtime import Runtime
 
 SEARCHED: dict[str, EvalTask] = {"things": "instance", "phrases": "grounding"}
@@ -129,7 +129,7 @@ class _Tally:
     searches: dict[str, ThresholdSearch]  #: of "things" and "phrases"
     per_image: dict[int, ImageScore] = field(default_factory=dict)
     shown: list[ReportImage] = field(default_factory=list)
-    rows: list[PanopticAnnotation] = field(default_factory=list)
+    rows: list[PanopticRows] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import chain, count
+from operator import itemgetter
 from pathlib import Path
-from typing import TypedDict
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -16,20 +17,8 @@ from seem_train.files import make_folder, write_image
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output.draw import shade
 
-
-class PhotoResult(TypedDict):
-    width: int
-    height: int
-    file_name: str
-
-
-class PanopticAnnotation(TypedDict):
-    """The annotation of one image, and what is told of the image itself."""
-
-    image_id: int
-    file_name: str
-    segments_info: list[dict[str, object]]
-    image: PhotoResult
+#: An image's id, its row of `images` and its row of `annotations`.
+PanopticRows: TypeAlias = tuple[int, dict[str, object], dict[str, object]]
 
 
 class PanopticFiles:
@@ -47,21 +36,21 @@ class PanopticFiles:
 
     def write(
         self, record: ImageRecord, id_map: np.ndarray, segments: Sequence[PanopticSegment]
-    ) -> PanopticAnnotation:
+    ) -> PanopticRows:
         """One image.
 
         Args:
             id_map: [H, W], 1 … N for the N segments in their order.
 
         Returns:
-            its annotation row for `finish`.
+            its rows for `finish`.
         """
         ids = self._ids(segments)
         values = np.array([0, *ids], np.int32)[id_map]
         path = self._folder / "panoptic" / record.panoptic_name
         coded = np.stack([values & 255, values >> 8 & 255, values >> 16], axis=-1).astype(np.uint8)
         write_image(path, coded)
-        rows: list[dict[str, object]] = [
+        found = [
             {
                 "id": id_,
                 "category_id": self._categories[segment.category_index].id,
@@ -72,27 +61,19 @@ class PanopticFiles:
             }
             for id_, segment in zip(ids, segments, strict=True)
         ]
-        image: PhotoResult = {"width": record.width, "height": record.height, "file_name": record.file_name}
-        return {
-            "image_id": record.id,
-            "file_name": record.panoptic_name,
-            "segments_info": rows,
-            "image": image,
-        }
+        size = {"width": record.width, "height": record.height}
+        return (
+            record.id,
+            {"id": record.id, **size, "file_name": record.file_name},
+            {"image_id": record.id, "file_name": record.panoptic_name, "segments_info": found},
+        )
 
-    def finish(self, rows: Sequence[PanopticAnnotation]) -> None:
+    def finish(self, rows: Sequence[PanopticRows]) -> None:
         """Write panoptic.json from the rows of all images."""
-        rows = sorted(rows, key=lambda row: row["image_id"])
+        rows = sorted(rows, key=itemgetter(0))
         document = {
-            "images": [{"id": row["image_id"], **row["image"]} for row in rows],
-            "annotations": [
-                {
-                    "image_id": row["image_id"],
-                    "file_name": row["file_name"],
-                    "segments_info": row["segments_info"],
-                }
-                for row in rows
-            ],
+            "images": [image for _, image, _ in rows],
+            "annotations": [annotation for _, _, annotation in rows],
             "categories": [category.as_coco() for category in self._categories],
         }
         write_json(self._folder / "panoptic.json", document, indent=None)
@@ -103,12 +84,8 @@ class PanopticFiles:
         ids = []
         for segment in segments:
             color = self._categories[segment.category_index].color
-            shades = (_packed(shade(color, number)) for number in range(40))
-            free = next((id_ for id_ in shades if id_ not in taken), None)
-            ids.append(next(id_ for id_ in count(1) if id_ not in taken) if free is None else free)
+            shades = (shade(color, number) for number in range(40))
+            wanted = chain((red + 256 * green + 256**2 * blue for red, green, blue in shades), count(1))
+            ids.append(next(id_ for id_ in wanted if id_ not in taken))
             taken.add(ids[-1])
         return ids
-
-
-def _packed(color: tuple[int, int, int]) -> int:
-    return color[0] + 256 * color[1] + 256 * 256 * color[2]

@@ -17,8 +17,9 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from seem_train.data.read_ahead import read_ahead
 from seem_train.errors import UserError
 from seem_train.files import make_folder, write_image
 from seem_train.output import draw
-from seem_train.output.panoptic_files import PanopticAnnotation, PanopticFiles
+from seem_train.output.panoptic_files import PanopticFiles, PanopticRows
 from seem_train.prediction.answers import (
     Objects,
     Panoptic,
@@ -46,8 +47,6 @@ from seem_train.prediction.proposals.writing import Proposals
 from seem_train.prediction.review import ReviewPhoto, how_unsure
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.ranges import MAX_PIXELS
-
-T = TypeVar("T")
 
 OVERLAY = 2048  #: longer side of overlays at most, in pixels
 SHEET, SHEET_HEIGHT = 120, 240  #: photos on a contact sheet at most, and their height
@@ -102,8 +101,8 @@ def predict(
     outcome = Outcome()
     with _Writer(out, predictor, len(photos), wanted) as writer:
         names = _names(photos)
-        done = 0
-        for chunk in _chunks(_read(photos, wanted), batch):
+        done, read = 0, _read(photos, wanted)
+        while chunk := list(islice(read, batch)):
             readable = []
             for place, photo in chunk:
                 if isinstance(photo, UserError):
@@ -160,7 +159,7 @@ class _Writer:
         self._proposals: Proposals | None = None
         if form := wanted.annotations:
             self._proposals = Proposals(form, out / form, predictor.categories, wanted.prompts)
-        self._panoptic: tuple[PanopticFiles, list[PanopticAnnotation]] | None = None
+        self._panoptic: tuple[PanopticFiles, list[PanopticRows]] | None = None
         self._objects: dict[str, list[tuple[ImageRecord, Objects]]] = {}
         self._is_semantic = False
         self._sheet: list[tuple[np.ndarray, str]] = []
@@ -279,17 +278,6 @@ def _read(photos: Sequence[Path], wanted: PredictRequest) -> Iterator[tuple[int,
         return photo
 
     return read_ahead(range(len(photos)), read)
-
-
-def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    chunk: list[T] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _names(photos: Sequence[Path]) -> list[tuple[str, str]]:
