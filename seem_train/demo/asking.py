@@ -84,6 +84,4 @@ def starts_from_mask(one: DemoObject, prompts: Prompts) -> bool:
 def go_on(predictor: Predictor, conversation: Conversation, prompts: Prompts) -> Objects:
     """A further round."""
     predictor.resume(conversation)
-    return predictor.refine(
-        prompts.points, prompts.boxes, prompts.strokes, prompts.masks, prompts.reference, prompts.text
-    )
+    return predictor.refine(**vars(prompts))

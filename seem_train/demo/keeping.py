@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from seem_data.common.files import write_json
-from seem_data.layout import DataError
 from seem_data.writers import WrittenPhoto, labelme
 from seem_train.demo import photos, saving
 from seem_train.demo.session import DemoSession
-from seem_train.errors import UserError
-from seem_train.prediction.vocabulary import Category, as_categories
+from seem_train.errors import UserError, told_by_data
+from seem_train.prediction.vocabulary import Category, as_categories, with_names
 
 CATEGORIES = "categories.json"
 
@@ -43,17 +42,14 @@ class KeptFolder:
             raise UserError("there is nothing on the table to be kept")
         name = session.kept_as or self._free_name(session)
         try:
-            writer = labelme.LabelMeWriter(self.folder, self._all(session))
-            writer.add(
-                WrittenPhoto(name, (session.size[1], session.size[0]), session.content),
-                saving.segments_of(session, with_scores=False),
-            )
-            writer.close()
+            with told_by_data():
+                writer = labelme.LabelMeWriter(self.folder, self._all(session))
+                photo = WrittenPhoto(name, (session.size[1], session.size[0]), session.content)
+                writer.add(photo, saving.segments_of(session, with_scores=False))
+                writer.close()
             self._write_categories(session)
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be written to ({error.strerror})") from None
-        except DataError as error:
-            raise UserError(str(error)) from None
         session.kept_as = name
         return self.folder / name, (self.folder / name).with_suffix(".json")
 
@@ -75,10 +71,7 @@ class KeptFolder:
             number += 1
 
     def _all(self, session: DemoSession) -> tuple[Category, ...]:
-        known = self._known()
-        names = {category.name.casefold() for category in known}
-        more = [c.name for c in saving.categories_of(session) if c.name.casefold() not in names]
-        return as_categories([*known, *more], known)
+        return with_names(self._known(), (category.name for category in saving.categories_of(session)))
 
     def _known(self) -> tuple[Category, ...]:
         """Those of the model, and those of photos kept before."""

@@ -19,7 +19,7 @@ from seem_train.errors import UserError
 from seem_train.model.postprocess import PanopticSegment
 from seem_train.output import draw
 from seem_train.prediction.answers import Panoptic
-from seem_train.prediction.vocabulary import Category, as_categories
+from seem_train.prediction.vocabulary import Category, with_names
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,7 @@ def segments_of(session: DemoSession, with_scores: bool = True) -> list[MarkedSe
 
 def categories_of(session: DemoSession) -> tuple[Category, ...]:
     """The model's, and names that people gave."""
-    names = dict.fromkeys(one.name for one in session.state.objects)
-    known = {category.name.casefold() for category in session.categories}
-    new = [name for name in names if name.casefold() not in known]
-    distinct = {name.casefold(): name for name in new}
-    return as_categories([*session.categories, *distinct.values()], session.categories)
+    return with_names(session.categories, (one.name for one in session.state.objects))
 
 
 def _stem(session: DemoSession) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from seem_train.demo.limits import Limits
@@ -45,12 +45,6 @@ class Seats:
         self._limits, self._on_leave, self._clock = limits, on_leave, clock
         self._seats: dict[str, Seat] = {}
 
-    def __len__(self) -> int:
-        return len(self._seats)
-
-    def __iter__(self) -> Iterator[Seat]:
-        return iter(list(self._seats.values()))
-
     def check_room(self) -> None:
         """Make room for one more: the longest unused goes, if nobody used it for a while.
 
@@ -80,11 +74,9 @@ class Seats:
             seat.used = self._clock()
         return seat
 
-    def leave(self, id_: str) -> bool:
-        seat = self._seats.pop(id_, None)
-        if seat is not None:
+    def leave(self, id_: str) -> None:
+        if (seat := self._seats.pop(id_, None)) is not None:
             self._on_leave(seat)
-        return seat is not None
 
     def drop_old(self) -> None:
         last = self._clock() - self._limits.idle_minutes * 60

@@ -325,18 +325,18 @@ class DemoSession:
     ) -> DemoObject:
         """Put an answer on the table."""
         text = " ".join((prompt.text or "").split())
-        made = DemoObject(0, next(self._revisions), "", (0, 0, 0), answer.encoded[0], "prompt")
+        revision, mask = next(self._revisions), answer.encoded[0]
         if before is None:
-            name = self._name(text, masks.decode(made.answer), looked)
+            name = self._name(text, masks.decode(mask), looked)
             color = self.state.color_of(name, self.categories)
-            made = replace(made, id=next(self._ids), name=name, color=color)
-        else:
-            made = replace(before, answer=made.answer, revision=made.revision)
+            before = DemoObject(next(self._ids), revision, name, color, mask, "prompt")
         made = replace(
-            made,
+            before,
+            answer=mask,
+            revision=revision,
             score=float(answer.scores[0]),
-            rounds=(*made.rounds, prompts),
-            sentences=tuple(dict.fromkeys((*made.sentences, *([text] if text else [])))),
+            rounds=(*before.rounds, prompts),
+            sentences=tuple(dict.fromkeys((*before.sentences, *([text] if text else [])))),
             conversation=self.model.predictor.conversation,
         )
         self._history.add(self.state.put(made))

@@ -101,23 +101,17 @@ class WorkQueue:
     def works_for(self, owner: str) -> bool:
         return self._running is not None and self._running.owner == owner
 
-    @property
-    def waiting(self) -> int:
-        return sum(len(lane) for lane in self._lanes)
-
-    def forget(self, owner: str) -> None:
-        """Drop what an owner that is gone still waits for."""
+    def forget(self, owner: str | None = None) -> None:
+        """Drop what an owner that is gone still waits for; None: what anybody waits for."""
         for lane in self._lanes:
-            for job in [job for job in lane if job.owner == owner]:
+            for job in [job for job in lane if owner in (None, job.owner)]:
                 lane.remove(job)
-                _drop(job)
+                if not job.future.done():
+                    job.future.set_exception(GoneError())
 
     async def close(self) -> None:
         """Let the running work end; what waits is dropped."""
-        for lane in self._lanes:
-            for job in lane:
-                _drop(job)
-            lane.clear()
+        self.forget()
         if self._worker is not None:
             await self._worker
         self._thread.shutdown()
@@ -151,8 +145,3 @@ class WorkQueue:
                     )
             finally:
                 self._running = None
-
-
-def _drop(job: _Job) -> None:
-    if not job.future.done():
-        job.future.set_exception(GoneError())

@@ -17,7 +17,7 @@ from seem_train.demo.limits import Limits
 from seem_train.demo.models import DemoModel
 from seem_train.demo.seats import Seat, Seats
 from seem_train.demo.session import DemoSession
-from seem_train.demo.work_queue import GoneError, Lane, QueueFullError, WorkQueue, WorkResult
+from seem_train.demo.work_queue import GoneError, Lane, QueueFullError, WorkQueue
 
 Result = TypeVar("Result")
 _DECODED_AT_ONCE = 2  #: photos: a large one needs some hundred megabytes for a moment
@@ -73,10 +73,6 @@ class Workplace:
         seat = self.seats.take(session)
         self._start(self._look(seat))
         return seat
-
-    async def ask(self, seat: Seat, work: Callable[[], Result]) -> WorkResult[Result]:
-        """Let the model's thread do it; the caller holds the seat's lock."""
-        return await self.queue.run(work, seat.id)
 
     async def apart(self, work: Callable[[], Result]) -> Result:
         """Decode or encode pictures beside the event loop and the model."""

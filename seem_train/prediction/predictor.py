@@ -42,6 +42,7 @@ from seem_train.prediction.prompt_types import (
     Strokes,
     Texts,
     UserPrompt,
+    any_marks,
 )
 from seem_train.prediction.user_prompts import read_prompts
 from seem_train.prediction.vocabulary import Category, CategoryLike, as_categories, coco_categories
@@ -304,9 +305,6 @@ def _habits(model: SEEM) -> tuple[tuple[Category, ...], Scale]:
 
 def _refuse_negatives_alone(asked: list[UserPrompt]) -> None:
     for number, one in enumerate(asked):
-        nothing_for = not any(
-            (one.positive.points, one.positive.boxes, one.positive.strokes, one.positive.masks)
-        )
-        if nothing_for and one.text is None and one.reference is None:
+        if not any_marks(one.positive) and one.text is None and one.reference is None:
             what = "only says what it is not" if one.is_marked else "has no prompt"
             raise UserError(f"object {number} {what}; give it a point, box, stroke, mask, text or reference")

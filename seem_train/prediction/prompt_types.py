@@ -6,7 +6,7 @@ The k-th text, group of points, box, stroke, mask and reference speak of the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -44,7 +44,7 @@ class Prompts:
     reference: References | None = None
 
     def __bool__(self) -> bool:
-        return any(not _is_nothing(getattr(self, kind.name)) for kind in fields(self))
+        return bool(self.given())
 
     def texts(self) -> list[str | None]:
         """One for each object; none where no text is given."""
@@ -52,8 +52,7 @@ class Prompts:
 
     def given(self) -> dict[str, object]:
         """The kinds that are given: neither None nor an empty list."""
-        values = {kind.name: getattr(self, kind.name) for kind in fields(self)}
-        return {kind: value for kind, value in values.items() if not _is_nothing(value)}
+        return {kind: value for kind, value in vars(self).items() if not _is_nothing(value)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class UserPrompt:
 
     @property
     def is_marked(self) -> bool:
-        return _any(self.positive) or _any(self.negative)
+        return any_marks(self.positive) or any_marks(self.negative)
 
     def plus(self, other: UserPrompt) -> UserPrompt:
         """With what a further round adds; a new text or reference takes the place of the old."""
@@ -85,7 +84,7 @@ def _is_nothing(value: object) -> bool:
     return value is None or (isinstance(value, Sequence) and not isinstance(value, str) and not value)
 
 
-def _any(marks: Marks) -> bool:
+def any_marks(marks: Marks) -> bool:
     return any(len(kind) for kind in (marks.points, marks.boxes, marks.strokes, marks.masks))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -63,6 +63,13 @@ def as_categories(
     if not categories:
         raise UserError("categories: none is named; give names such as ['mug', 'table']")
     return categories
+
+
+def with_names(categories: Sequence[Category], names: Iterable[str]) -> tuple[Category, ...]:
+    """The categories, and one for each name that none of them has."""
+    known = {category.name.casefold() for category in categories}
+    new = {name.casefold(): name for name in names if name.casefold() not in known}
+    return as_categories([*categories, *new.values()])
 
 
 def _completed(chosen: Sequence[Category | dict[str, Any]]) -> tuple[Category, ...]:

@@ -154,7 +154,7 @@ async def compare(request: Request) -> Response:
     place, seat, longest = place_of(request), _seat(request), _longest(request)
     start = time.perf_counter()
     async with seat.lock:
-        done = await place.ask(seat, seat.session.compare)
+        done = await place.queue.run(seat.session.compare, seat.id)
         rows = await place.apart(lambda: [one.row(longest) for one in done.result])
     return json_response(wire.Table(rows, False, False, [], _timing(done, start)))
 
@@ -261,7 +261,7 @@ async def _by_model(request: Request, work: Callable[[DemoSession], Any]) -> Res
 
     async with seat.lock:
         before = seat.session.state.objects
-        done = await place.ask(seat, ask)
+        done = await place.queue.run(ask, seat.id)
         table = await place.apart(partial(_table, seat.session, longest, before))
     if seat.embed_ms is None and seat.error is None:
         seat.embed_ms = seat.session.look_ms

@@ -87,7 +87,8 @@ async def _predict(photos: StudioPhotos, request: Request) -> Response:
     results = []
     for task in body.tasks:
         session = await place.apart(partial(_session, place, photos, task, interface))
-        work = partial(_asked, session, drawn, interface) if drawn else partial(_all, session, interface)
+        everything = partial(session.everything, interface.labels)
+        work = partial(_asked, session, drawn, interface) if drawn else everything
         results.append(await _answer(place, session, interface, work))
     return json_response({"results": results, "model_version": place.offer.model.name})
 
@@ -100,10 +101,6 @@ def _session(place: Workplace, photos: StudioPhotos, task: Fields, interface: In
     offer = place.offer
     key = hashlib.sha256(content).hexdigest()
     return DemoSession(offer.model, content, named.rpartition("/")[2][:100], None, offer.limits, key)
-
-
-def _all(session: DemoSession, interface: Interface) -> list[DemoObject]:
-    return session.everything(interface.labels)
 
 
 def _asked(session: DemoSession, drawn: list[Fields], interface: Interface) -> list[DemoObject]:

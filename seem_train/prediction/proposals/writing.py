@@ -15,7 +15,7 @@ from seem_train.prediction.predictor import UNNAMED
 from seem_train.prediction.prompt_types import Prompts, UserPrompt
 from seem_train.prediction.proposals.format import check_format
 from seem_train.prediction.user_prompts import read_prompts
-from seem_train.prediction.vocabulary import Category, as_categories
+from seem_train.prediction.vocabulary import Category, with_names
 
 
 class Proposals:
@@ -34,10 +34,7 @@ class Proposals:
         check_format(form, folder)
         self._prompts = prompts
         texts = [text or UNNAMED for text in prompts.texts() or ("",)] if prompts else []
-        known = {category.name.casefold() for category in categories}
-        labels = {label.casefold(): label for label in (label_of(text, categories) for text in texts)}
-        added = [label for folded, label in labels.items() if folded not in known]
-        self._categories = as_categories([*categories, *added])
+        self._categories = with_names(categories, (label_of(text, categories) for text in texts))
         self._writer = open_writer(form, folder, self._categories)
 
     def add(self, photo: Path, name: str, answer: Prediction, asked_for: bool = False) -> None:
