@@ -14,7 +14,7 @@ from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking
 from seem_data.common.terminal import tell
 from seem_data.engines.settle import settle
 from seem_data.problems import DataError, Problem
-from seem_data.terminal import ProgressBar, show, show_json, show_numbers, show_problems
+from seem_data.terminal import progress, show, show_json, show_numbers, show_problems
 
 if TYPE_CHECKING:
     from seem_data.building.report import BuildReport
@@ -51,7 +51,7 @@ def seem_data(
 @taking(BuildChoices)
 def build(choices: BuildChoices, json: Json = False) -> None:
     """Build a dataset, or bring one up to date. Stopped, the same command goes on where it was."""
-    with _errors(json), ProgressBar(quiet=json) as bar:
+    with _errors(json), progress(quiet=json) as bar:
         from seem_data.building.pipeline import build as run
         from seem_data.layout import PROBLEMS_JSON
 
@@ -133,7 +133,7 @@ def validate(
     json: Json = False,
 ) -> None:
     """Check every promise of a dataset on disk."""
-    with _errors(json), ProgressBar(quiet=json) as bar:
+    with _errors(json), progress(quiet=json) as bar:
         from seem_data.checking.repair import repair
         from seem_data.checking.validate import validate as check
 
@@ -186,7 +186,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write one HTML page to look at: numbers, charts, overlays, sentences, problems. It works offline."""
-    with _errors(json), ProgressBar(quiet=json) as bar:
+    with _errors(json), progress(quiet=json) as bar:
         from seem_data.checking.validate import validate as check
         from seem_data.layout import Dataset
         from seem_data.showing import report as page
@@ -215,7 +215,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the dataset under the file names and in the folders that other code expects."""
-    with _errors(json), ProgressBar(quiet=json) as bar:
+    with _errors(json), progress(quiet=json) as bar:
         from seem_data.exporting.export import export as write
 
         problems: list[Problem] = []

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seem_data.common.terminal import tell
@@ -20,7 +20,6 @@ from seem_data.problems import Problem
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.progress import Progress, TaskID
 
 #: How many problems are shown; the others are counted.
 SHOWN = 20
@@ -125,49 +124,34 @@ def _fair_shares(groups: Iterable[Sequence[Problem]]) -> list[int]:
     return shares
 
 
-class ProgressBar:
-    """Shows how far the work is: a bar on a terminal, a line every few seconds elsewhere. Callable as
-    `pipeline.Progress`."""
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows how far the work is, when called as `building.report.Progress`: a bar on a terminal, a line every
+    few seconds elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield (lambda *_: None) if quiet else _lines()
+        return
+    from seem_data.common.console import progress_bar
 
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._step = ""
-        self._last_line = 0.0
+    with progress_bar() as bar:
+        task = bar.add_task("", total=None)
 
-    def __enter__(self) -> ProgressBar:
-        if not self._quiet and sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        def show(step: str, done: int, total: int) -> None:
+            if step in _STEPS:
+                bar.update(task, description=_STEPS[step], completed=done, total=total or None)
 
-            from seem_data.common.console import PlainConsole
+        yield show
 
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=PlainConsole(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("", total=None)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+def _lines() -> Callable[[str, int, int], None]:
+    last_step, last_line = "", 0.0
 
-    def __call__(self, step: str, done: int, total: int) -> None:
-        if self._quiet or step not in _STEPS:
-            return
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=_STEPS[step], completed=done, total=total or None)
-            return
+    def show(step: str, done: int, total: int) -> None:
+        nonlocal last_step, last_line
         now = time.monotonic()
-        if step != self._step or now - self._last_line >= _SECONDS_BETWEEN_LINES or done == total:
-            count = f" {done} of {total}" if total else ""
-            tell(f"{_STEPS[step]}{count}", err=True)
-            self._last_line, self._step = now, step
+        due = step != last_step or now - last_line >= _SECONDS_BETWEEN_LINES or done == total
+        if step in _STEPS and due:
+            tell(f"{_STEPS[step]}{f' {done} of {total}' if total else ''}", err=True)
+            last_step, last_line = step, now
+
+    return show

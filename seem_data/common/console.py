@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from seem_data.common.terminal import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class PlainConsole(Console):
@@ -35,3 +38,12 @@ class PlainConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=plain(segment.text))
+
+
+def progress_bar() -> Progress:
+    """Bars on standard error: how much is done, how long the rest takes; gone when the block ends."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    what = TextColumn("{task.description}", markup=False)
+    columns = what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=PlainConsole(stderr=True), transient=True)

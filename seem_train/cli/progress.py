@@ -9,12 +9,13 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from seem_data.common.console import PlainConsole
+from seem_data.common.console import progress_bar
 from seem_data.common.terminal import tell
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 LINE_SECONDS = 30.0  #: between lines where no bar can be drawn
 #: called with (what, how many are done, how many there are)
@@ -30,17 +31,11 @@ def say(text: str, quiet: bool = False) -> None:
 @contextlib.contextmanager
 def progress(quiet: bool = False) -> Iterator[Show]:
     """A bar for each kind of work on a terminal; elsewhere a line every `LINE_SECONDS`."""
-    console = PlainConsole(stderr=True)
-    if quiet or not console.is_terminal:
-        yield _nothing if quiet else _Lines()
+    bar = progress_bar()
+    if quiet or not bar.console.is_terminal:
+        yield (lambda *_: None) if quiet else _lines()
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with bar:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
@@ -51,15 +46,13 @@ def progress(quiet: bool = False) -> Iterator[Show]:
         yield show
 
 
-def _nothing(_what: str, _done: int, _total: int) -> None: ...
+def _lines() -> Show:
+    said = time.monotonic()
 
-
-class _Lines:
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._said >= LINE_SECONDS and done < total:
-            self._said = now
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= LINE_SECONDS and done < total:
+            said = time.monotonic()
             say(f"{what}: {done:,} of {total:,}")
+
+    return show
