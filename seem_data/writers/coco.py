@@ -94,7 +94,7 @@ def _document(
     return msgspec.json.encode(document) + b"\n"
 
 
-class CocoWriter(FolderWriter):
+class Writer(FolderWriter):
     """``annotations.json``, and the photos in ``images/``, upright: COCO's tools never look at EXIF."""
 
     upright = True
@@ -112,6 +112,3 @@ class CocoWriter(FolderWriter):
 
     def close(self) -> None:
         self.write_file("annotations.json", _document(self._images, self._annotations, self.categories))
-
-
-WRITER = CocoWriter
