@@ -6,6 +6,7 @@ way the dataset is, to the byte, what one undisturbed build makes, whatever engi
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seem_data.building import splitting
 from seem_data.building.assemble import SplitPlace, assemble
 from seem_data.building.inputs import Inputs, made_anew
 from seem_data.building.job import Job
@@ -103,7 +103,7 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
     jobs = order.inputs.scan(reader, mask_reader, order.sentences, order.categories, report.problems)
     split_of = None
     if order.plan.lists or order.plan.folders:  # what no list names need not be built
-        split_of = splitting.split(jobs, order, report.problems)
+        split_of = _split(jobs, order, report.problems)
         jobs = [job for job in jobs if split_of[job.position] is not None]
     if not jobs:
         raise DataError([_no_images(order.inputs), *report.problems])
@@ -118,9 +118,9 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
             done = build_all(engine, recipe, jobs, journal, report, progress)
             _stop_if_asked(order, done, report)
             if split_of is None:
-                split_of = splitting.split(done, order, report.problems, journal)
+                split_of = _split(done, order, report.problems, journal)
             report.problems += splits.absent_categories(
-                [splitting.member(job, journal) for job in done],
+                [_member(job, journal) for job in done],
                 [split_of[job.position] for job in done],
                 {category.id: category.name for category in order.categories},
             )
@@ -142,6 +142,22 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
         raise DataError(refusal.problems) from None
     progress("done", len(done), len(done))
     return report
+
+
+def _member(job: Job, journal: Journal | None) -> splits.Member:
+    """An image as the splits see it; the journal knows what is in it."""
+    entry = journal.get(job.main.name) if journal else None
+    return splits.Member(job.main.name, entry.categories if entry else frozenset(), job.main.split)
+
+
+def _split(
+    jobs: list[Job], order: ImageOrder, problems: list[Problem], journal: Journal | None = None
+) -> dict[int, str | None]:
+    """The split of every image by its position, None for those that get none."""
+    members = [_member(job, journal) for job in jobs]
+    group_by = re.compile(order.options.group_by) if order.options.group_by else None
+    chosen = splits.assign(members, order.plan, group_by, order.options.seed, problems)
+    return {job.position: split for job, split in zip(jobs, chosen, strict=True)}
 
 
 class _Refused(DataError):
