@@ -177,12 +177,12 @@ class _Repair:
             image.id, image.file_name, image.width, image.height, self._panoptic.name, tuple(segments)
         )
         things = [segment for segment in segments if self._categories.by_id[segment.category_id].isthing]
-        grounded = self._grounding(found, {segment.id: segment for segment in segments})
+        grounded, sentence_count = self._grounding(found, {segment.id: segment for segment in segments})
         writer.add(
             record,
             encode_rows(instances.row(segment, found.segments[segment.id].mask) for segment in things),
             encode_rows(grounded),
-            sum(len(row["sentences"]) for row in grounded),
+            sentence_count,
             (sha256_file(self._photo), sha256_file(self._panoptic), sha256_file(self._semantic)),
         )
 
@@ -215,9 +215,12 @@ class _Repair:
             make_folder(self._semantic.parent)
             write_atomically(self._semantic, encoded)
 
-    def _grounding(self, found: SegmentMap, segments: dict[int, Segment]) -> list[dict[str, object]]:
+    def _grounding(
+        self, found: SegmentMap, segments: dict[int, Segment]
+    ) -> tuple[list[dict[str, object]], int]:
+        """The rows, and how many sentences are in them."""
         size = self._rows.image.width, self._rows.image.height
-        outlines = None
+        outlines, count = None, 0
         rows: dict[int, dict[str, object]] = {}
         for row in self._rows.grounding:
             segment = segments.get(row.segment_id)
@@ -230,7 +233,8 @@ class _Repair:
                 parts = outlines[list(found.segments).index(segment.id)]
                 polygons = grounding.polygons(parts)
             rows[segment.id] = grounding.row(segment, polygons, said)
-        return list(rows.values())
+            count += len(said)
+        return list(rows.values()), count
 
 
 def _known_kind(sentence: layout.SentenceRow) -> layout.SentenceRow:

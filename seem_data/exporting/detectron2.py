@@ -5,16 +5,8 @@ from __future__ import annotations
 
 import shlex
 
-from seem_data.exporting.placing import (
-    PlacingJob,
-    instance_rows,
-    jpg_name,
-    panoptic_rows,
-    place_images,
-    raw_rows,
-)
+from seem_data.exporting.placing import PlacingJob, place_images
 from seem_data.files import make_folder, write_atomically
-from seem_data.layout import INSTANCES_JSON
 from seem_data.problems import fault
 
 MODULE = "register.py"
@@ -37,10 +29,7 @@ def write(job: PlacingJob) -> list[str]:
     for name in job.dataset.split_names:
         split, folder = job.dataset.split(name), job.out / name
         place_images(job, split, folder / "images", folder / "panoptic", folder / "semantic")
-        panoptic = panoptic_rows(split, job.categories, jpg_name)
-        instances = instance_rows(split, raw_rows(split, INSTANCES_JSON), job.categories, jpg_name)
-        job.write_json(f"{name}/panoptic.json", panoptic)
-        job.write_json(f"{name}/instances.json", instances)
+        job.write_annotations(split, f"{name}/panoptic.json", f"{name}/instances.json")
     names = ", ".join(f"{root.name}_{name}" for name in job.dataset.split_names)
     names = "".join(letter if letter.isprintable() else "?" for letter in names)  # a comment is one line
     folder = shlex.quote(str(job.out.resolve()))

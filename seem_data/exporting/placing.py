@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from seem_data.categories import Categories
 from seem_data.files import copy, link_or_copy, make_folder, write_atomically
-from seem_data.layout import CATEGORIES_JSON, Dataset, ImageRecord, Split, png, read_json, semantic_ignore
+from seem_data.layout import (
+    CATEGORIES_JSON,
+    INSTANCES_JSON,
+    Dataset,
+    ImageRecord,
+    Split,
+    png,
+    read_json,
+    semantic_ignore,
+)
 from seem_data.problems import DataError, fault
 
 #: What somebody said of segments, by the ids of image and segment.
@@ -57,6 +66,12 @@ class PlacingJob:
         """In ASCII: modules that are written beside them read them on any machine."""
         rows = json.dumps(self.categories.as_coco(), separators=(",", ":"))
         write_atomically(self.out / CATEGORIES_JSON, rows.encode())
+
+    def write_annotations(self, split: Split, panoptic: str, instances: str) -> None:
+        """A split's panoptic and instances file, photos as `jpg_name`."""
+        rows = raw_rows(split, INSTANCES_JSON)
+        self.write_json(panoptic, panoptic_rows(split, self.categories, jpg_name))
+        self.write_json(instances, instance_rows(split, rows, self.categories, jpg_name))
 
     def place(self, source: Path, target: Path) -> None:
         """

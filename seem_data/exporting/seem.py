@@ -18,14 +18,13 @@ import msgspec
 from seem_data.exporting.placing import (
     PlacingJob,
     image_rows,
-    instance_rows,
     jpg_name,
     panoptic_rows,
     place_images,
     raw_rows,
 )
 from seem_data.files import make_folder, write_atomically
-from seem_data.layout import GROUNDING_JSON, INSTANCES_JSON, Split
+from seem_data.layout import GROUNDING_JSON, Split
 from seem_data.problems import fault
 
 LAUNCHER = "run_seem.py"
@@ -55,7 +54,9 @@ def write(job: PlacingJob) -> list[str]:
         split, year = job.dataset.split(name), _SPLITS[name]
         coco = job.out / "coco"
         place_images(job, split, coco / year, coco / f"panoptic_{year}", coco / f"panoptic_semseg_{year}")
-        _write_annotations(job, split, year)
+        folder = "coco/annotations"
+        job.write_annotations(split, f"{folder}/panoptic_{year}.json", f"{folder}/instances_{year}.json")
+        job.write_json(f"{folder}/captions_{year}.json", _NOTHING)
         if name == "train":
             _write_training(job, split)
         else:
@@ -77,14 +78,6 @@ def _commands(job: PlacingJob, action: str, tests: list[str]) -> list[str]:
         f"--config_overrides {overrides} "
         f"--overrides MODEL.ENCODER.NUM_CLASSES {len(job.categories)} MODEL.DECODER.LVIS.ENABLED False",
     ]
-
-
-def _write_annotations(job: PlacingJob, split: Split, year: str) -> None:
-    panoptic = panoptic_rows(split, job.categories, jpg_name)
-    instances = instance_rows(split, raw_rows(split, INSTANCES_JSON), job.categories, jpg_name)
-    job.write_json(f"coco/annotations/panoptic_{year}.json", panoptic)
-    job.write_json(f"coco/annotations/instances_{year}.json", instances)
-    job.write_json(f"coco/annotations/captions_{year}.json", _NOTHING)
 
 
 def _write_training(job: PlacingJob, split: Split) -> None:
