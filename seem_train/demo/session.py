@@ -70,7 +70,7 @@ class DemoSession:
         self.size = pixels.shape[0], pixels.shape[1]  #: (height, width)
         self.key = key or token_urlsafe(8)  #: by which the models know the photo
         self.kept_as: str | None = None
-        self._history = History(TableState(), self.limits.history)
+        self.history = History(TableState(), self.limits.history)
         self._ids, self._revisions = count(1), count(1)
         self._reference: np.ndarray | None = None
         self.look_ms: float | None = None  #: how long the model looked at the photo
@@ -78,19 +78,11 @@ class DemoSession:
 
     @property
     def state(self) -> TableState:
-        return self._history.now
+        return self.history.now
 
     @property
     def categories(self) -> tuple[Category, ...]:
         return self.model.predictor.categories
-
-    @property
-    def can_undo(self) -> bool:
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        return self._history.can_redo
 
     def pixels(self) -> np.ndarray:
         """[H, W, 3] uint8, decoded anew: a session holds no more than the file."""
@@ -174,7 +166,7 @@ class DemoSession:
                     float(segment.score),
                 )
             )
-        self._history.add(replace(state, objects=(*found, *state.objects)))
+        self.history.add(replace(state, objects=(*found, *state.objects)))
         return found
 
     def compare(self) -> list[DemoObject]:
@@ -243,7 +235,7 @@ class DemoSession:
             )
         else:
             raise UserError("there is nothing to take pixels from; name an object")
-        self._history.add(self.state.put(changed))
+        self.history.add(self.state.put(changed))
         return changed
 
     def rename(self, id_: int, name: str) -> DemoObject:
@@ -254,13 +246,13 @@ class DemoSession:
         one = self._get(id_)
         color = self.state.color_of(name, self.categories, but=id_)
         changed = replace(one, name=name, color=color, revision=next(self._revisions))
-        self._history.add(self.state.put(changed))
+        self.history.add(self.state.put(changed))
         return changed
 
     def delete(self, id_: int) -> None:
         """Raises UserError: there is no such object."""
         self._get(id_)
-        self._history.add(self.state.without([id_]))
+        self.history.add(self.state.without([id_]))
 
     def merge(self, ids: list[int]) -> DemoObject:
         """All pixels of them as one object: the first.
@@ -283,18 +275,18 @@ class DemoSession:
             taken=None,
             sentences=tuple(dict.fromkeys(text for one in ones for text in one.sentences)),
         )
-        self._history.add(self.state.put(merged).without([one.id for one in ones[1:]]))
+        self.history.add(self.state.put(merged).without([one.id for one in ones[1:]]))
         return merged
 
     def undo(self) -> None:
-        self._history.undo()
+        self.history.undo()
 
     def redo(self) -> None:
-        self._history.redo()
+        self.history.redo()
 
     def clear(self) -> None:
         """An empty table; can be undone."""
-        self._history.add(TableState())
+        self.history.add(TableState())
 
     # ── how ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -339,7 +331,7 @@ class DemoSession:
             sentences=tuple(dict.fromkeys((*before.sentences, *([text] if text else [])))),
             conversation=self.model.predictor.conversation,
         )
-        self._history.add(self.state.put(made))
+        self.history.add(self.state.put(made))
         return made
 
     def _name(self, text: str, mask: np.ndarray, looked: PhotoLook) -> str:

@@ -295,7 +295,7 @@ def _table(session: DemoSession, longest: int | None, before: tuple[DemoObject, 
     state = session.state
     rows = [one.row(longest, with_mask=one.revision not in known) for one in state.objects]
     changed = [one.id for one in state.objects if one.revision not in known]
-    return wire.Table(rows, session.can_undo, session.can_redo, changed)
+    return wire.Table(rows, session.history.can_undo, session.history.can_redo, changed)
 
 
 _SESSION = "/api/sessions/{session}"

@@ -34,4 +34,4 @@ def test_a_photo_in_which_nothing_is_sure_says_how_sure_the_surest_is() -> None:
         NothingFoundError, match=r"the surest segment scores 0\.\d\d; it takes more than 0\.8"
     ):
         session.everything()
-    assert not session.can_undo
+    assert not session.history.can_undo

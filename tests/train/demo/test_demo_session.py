@@ -225,13 +225,13 @@ def test_every_step_can_be_undone_and_redone(session: DemoSession) -> None:
     for state in states[-2::-1]:
         session.undo()
         assert session.state is state
-    assert not session.can_undo
+    assert not session.history.can_undo
     for state in states[1:]:
         session.redo()
         assert session.state is state
     session.undo()
     session.prompt(_click())
-    assert not session.can_redo, "another way was taken"
+    assert not session.history.can_redo, "another way was taken"
 
 
 def test_refining_after_undo_goes_on_from_there(session: DemoSession) -> None:
@@ -266,7 +266,7 @@ def test_history_and_objects_are_bounded(model: DemoModel) -> None:
     for number in range(9):
         session.rename(1, f"name {number}")
     steps = 0
-    while session.can_undo:
+    while session.history.can_undo:
         session.undo()
         steps += 1
     assert steps == 4
