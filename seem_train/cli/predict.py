@@ -88,7 +88,7 @@ def predict(chosen: PredictOptions) -> None:
 
     Prompts of several kinds speak of the same objects. Photos that cannot be read are listed at the end.
     """
-    marks = _Marks.of(chosen)
+    typed = _typed(chosen)
     check_ranges(
         {
             "--min-score": chosen.min_score,
@@ -99,7 +99,7 @@ def predict(chosen: PredictOptions) -> None:
     )
     if chosen.annotations is not None:
         check_format(chosen.annotations, chosen.out / chosen.annotations)
-        if sum((chosen.panoptic, chosen.semantic, chosen.instances, marks.any)) > 1:
+        if sum((chosen.panoptic, chosen.semantic, chosen.instances, any(typed.values()))) > 1:
             raise UserError("--as writes one kind of answer: panoptic, semantic, instances or prompts")
     if chosen.review is not None and chosen.review.is_dir() and any(chosen.review.iterdir()):
         raise UserError(f"--review {chosen.review}: is not empty; name another folder")
@@ -108,7 +108,7 @@ def predict(chosen: PredictOptions) -> None:
     say(f"loading {chosen.model} …", chosen.as_json)
     from seem_train.prediction.many import predict as answer
 
-    prompts = marks.prompts(chosen.max_pixels)
+    prompts = _prompts(typed, chosen.max_pixels)
     predictor, measured = _predictor(chosen)
     batch = chosen.batch or (8 if predictor.model.device.type == "cuda" else 1)
     with progress(chosen.as_json) as show:
@@ -179,41 +179,29 @@ def _wanted(chosen: PredictOptions, prompts: Prompts, measured: MinScores) -> Pr
 # Prompts as they are typed. ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Marks:
-    """What was typed, as numbers and paths; nothing is opened yet."""
+def _typed(chosen: PredictOptions) -> dict[str, list[Any] | None]:
+    """What was typed, as the arguments of `Prompts`, references as paths; nothing is opened yet."""
+    return {
+        "text": chosen.text,
+        "points": [_numbers("--point", value, "x,y or x,y,0", (2, 3)) for value in chosen.point or ()],
+        "boxes": [_numbers("--box", value, "left,top,right,bottom", (4,)) for value in chosen.box or ()],
+        "strokes": [
+            [_numbers("--stroke", vertex, "'x,y x,y …'", (2, 3)) for vertex in value.split()]
+            for value in chosen.stroke or ()
+        ],
+        "reference": [_pair(value) for value in chosen.reference or ()],
+    }
 
-    texts: list[str] | None
-    points: list[Any]
-    boxes: list[Any]
-    strokes: list[list[Any]]
-    references: list[tuple[Path, Path]]
 
-    @classmethod
-    def of(cls, chosen: PredictOptions) -> _Marks:
-        return cls(
-            chosen.text,
-            [_numbers("--point", value, "x,y or x,y,0", (2, 3)) for value in chosen.point or ()],
-            [_numbers("--box", value, "left,top,right,bottom", (4,)) for value in chosen.box or ()],
-            [
-                [_numbers("--stroke", vertex, "'x,y x,y …'", (2, 3)) for vertex in value.split()]
-                for value in chosen.stroke or ()
-            ],
-            [_pair(value) for value in chosen.reference or ()],
-        )
+def _prompts(typed: dict[str, list[Any] | None], max_pixels: int) -> Prompts:
+    from seem_train.prediction.photo import open_mask, open_photo
+    from seem_train.prediction.prompt_types import Prompts
 
-    @property
-    def any(self) -> bool:
-        return any((self.texts, self.points, self.boxes, self.strokes, self.references))
-
-    def prompts(self, max_pixels: int) -> Prompts:
-        from seem_train.prediction.photo import open_mask, open_photo
-        from seem_train.prediction.prompt_types import Prompts
-
-        reference = [
-            (open_photo(photo, max_pixels), open_mask(mask, max_pixels)) for photo, mask in self.references
-        ]
-        return Prompts(self.texts, self.points, self.boxes, self.strokes, reference=reference)
+    opened: list[Any] = [
+        (open_photo(photo, max_pixels), open_mask(mask, max_pixels))
+        for photo, mask in typed["reference"] or ()
+    ]
+    return Prompts(**(typed | {"reference": opened}))
 
 
 def _numbers(option: str, value: str, form: str, counts: tuple[int, ...]) -> tuple[float, ...]:
@@ -243,12 +231,17 @@ def _print(outcome: Outcome, out: Path) -> None:
         for missed in row.get("not_found", ()):
             tell(f"{row['file']}  nothing found for {missed['prompt']} (best {missed['best']:.2f})")
         if row.get("panoptic") == [] and "best_score" in row:
-            tell(f"{row['file']}  {_unsure(row)}")
+            tell(
+                f"{row['file']}  the surest segment scores {row['best_score']:.2f}, which is not above the "
+                f"threshold {row['object_threshold']:g}; lower it with --object-threshold"
+            )
     if len(outcome.rows) > _LISTED:
         for prompt in outcome.never_found():
             tell(f"nothing found for {prompt} in any photo")
     plural = "" if len(outcome.rows) == 1 else "s"
-    tell(f"{len(outcome.rows)} photo{plural} ─▶ {out / 'overlays'}" + _sheet(out))
+    sheet = out / "contact_sheet.png"
+    more = f", all at a glance in {sheet}" if sheet.is_file() else ""
+    tell(f"{len(outcome.rows)} photo{plural} ─▶ {out / 'overlays'}{more}")
 
 
 def _review(outcome: Outcome, folder: Path, quiet: bool) -> None:
@@ -263,14 +256,6 @@ def _review(outcome: Outcome, folder: Path, quiet: bool) -> None:
     tell(f"{len(ordered)} photo{'' if len(ordered) == 1 else 's'}, least sure first ─▶ {folder}")
 
 
-def _unsure(row: dict[str, Any]) -> str:
-    """Why a panoptic result is empty."""
-    return (
-        f"the surest segment scores {row['best_score']:.2f}, which is not above the threshold "
-        f"{row['object_threshold']:g}; lower it with --object-threshold"
-    )
-
-
 def _found(regions: list[dict[str, Any]], pixels: int) -> str:
     if not regions:
         return "nothing"
@@ -282,8 +267,3 @@ def _found(regions: list[dict[str, Any]], pixels: int) -> str:
     ]
     more = len(regions) - _NAMED
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
-
-
-def _sheet(out: Path) -> str:
-    sheet = out / "contact_sheet.png"
-    return f", all at a glance in {sheet}" if sheet.is_file() else ""
