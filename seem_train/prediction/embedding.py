@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from seem_train.data.image_scale import Scale
 from seem_train.model.seem import SEEM, ImageFeatures
@@ -54,31 +56,20 @@ def embed_photos(
 
 
 def _alone(features: ImageFeatures, number: int) -> ImageFeatures:
-    """One image out of a batch of images of one size."""
+    """One image out of a batch of images of one size: the first axis of all tensors in it counts images."""
+
+    def alone(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value[number : number + 1]
+        if isinstance(value, tuple):
+            return tuple(map(alone, value))
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{part.name: alone(getattr(value, part.name)) for part in fields(value)})
+        return value
+
     if len(features) == 1:
         return features
-    one = slice(number, number + 1)
-    memory = features.memory
-    levels = tuple(
-        replace(level, content=level.content[one], mask_features=level.mask_features[one])
-        for level in memory.levels
-    )
-    keys_values = memory.keys_values
-    if keys_values is not None:
-        keys_values = tuple((keys[one], values[one]) for keys, values in keys_values)
-    memory = replace(memory, mask_features=memory.mask_features[one], levels=levels, keys_values=keys_values)
-    objects = features.objects
-    if objects is not None:
-        objects = tuple(
-            replace(
-                answer,
-                class_vectors=answer.class_vectors[one],
-                mask_vectors=answer.mask_vectors[one],
-                masks=answer.masks[one],
-            )
-            for answer in objects
-        )
-    return replace(features, memory=memory, sizes=(features.sizes[number],), objects=objects)
+    return replace(alone(features), sizes=(features.sizes[number],))
 
 
 def _file_name(image: object) -> str:
