@@ -42,7 +42,7 @@ AS_JSON = "print JSON"
 
 def argument(help: str, default: object = MISSING) -> Any:  # stands where the field's type does
     """A field that is given by its place; without a default it must be."""
-    return field(default=default, metadata={"help": help, "flags": None})
+    return field(default=default, metadata={"told": typer.Argument(help=help)})
 
 
 def option(
@@ -63,9 +63,18 @@ def option(
         metavar: what the help shows in place of the type.
         check: raises a UserError for a value that cannot be, before the command begins.
     """
-    flags = () if flag is None else (flag,)
-    given = {"help": help, "flags": flags, "panel": panel, "words": tuple(words), "metavar": metavar}
-    return field(default=default, metadata={**given, "check": check})
+
+    def offer(incomplete: str) -> list[str]:  # typer tells what is wanted by the parameter's name
+        return [word for word in words if word.startswith(incomplete)]
+
+    told = typer.Option(
+        *([] if flag is None else [flag]),
+        help=help,
+        rich_help_panel=panel,
+        metavar=metavar,
+        autocompletion=offer if words else None,
+    )
+    return field(default=default, metadata={"told": told, "check": check})
 
 
 def device_option(panel: str | None = None) -> Any:
@@ -120,26 +129,5 @@ def parameter(name: str, kind: object, default: object, told: OptionInfo | Argum
 def _parameters(kind: type) -> Iterable[inspect.Parameter]:
     hints = get_type_hints(kind)
     for item in dataclasses.fields(kind):
-        given = item.metadata
         default = inspect.Parameter.empty if item.default is MISSING else item.default
-        if given["flags"] is None:
-            told = typer.Argument(help=given["help"])
-        else:
-            flags = given["flags"] or (f"--{item.name.replace('_', '-')}",)
-            told = typer.Option(
-                *flags,
-                help=given["help"],
-                rich_help_panel=given["panel"],
-                metavar=given["metavar"],
-                autocompletion=_offer(given["words"]),
-            )
-        yield parameter(item.name, hints[item.name], default, told)
-
-
-def _offer(words: Sequence[str]) -> Callable[[str], list[str]] | None:
-    """For the shell; typer tells what is wanted by the parameter's name."""
-
-    def offer(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return offer if words else None
+        yield parameter(item.name, hints[item.name], default, item.metadata["told"])
