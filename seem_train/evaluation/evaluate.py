@@ -22,13 +22,11 @@ from seem_train.errors import UserError
 from seem_train.evaluation.result import EvaluationResult, ImageScore, ReportImage
 from seem_train.evaluation.scorers import GroundingScorer, InteractiveScorer, ObjectScorer, ScoredPhoto
 from seem_train.evaluation.tasks import TASKS, scale_of
-from seem_train.metrics import (
-    GroundingScores,
-    InstanceAP,
-    InteractiveScores,
-    PanopticQuality,
-    SemanticScores,
-)
+from seem_train.metrics.grounding import GroundingScores
+from seem_train.metrics.instance import InstanceAP
+from seem_train.metrics.interactive import InteractiveScores
+from seem_train.metrics.panoptic import PanopticQuality
+from seem_train.metrics.semantic import SemanticScores
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.output.panoptic_files import PanopticFiles, PanopticRows

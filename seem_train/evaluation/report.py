@@ -18,7 +18,7 @@ from seem_data.common.files import write_text
 from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.result import EvaluationResult, ReportImage, gains, shown_number
-from seem_train.metrics import InteractiveResult
+from seem_train.metrics.interactive import InteractiveResult
 from seem_train.output import draw
 
 _PAGE = Path(__file__).with_suffix(".html")

@@ -13,13 +13,11 @@ import numpy as np
 from seem_data.layout import CategoryRow
 from seem_train.errors import UserError
 from seem_train.evaluation.tasks import TASKS
-from seem_train.metrics import (
-    GroundingResult,
-    InstanceResult,
-    InteractiveResult,
-    PanopticScores,
-    SemanticResult,
-)
+from seem_train.metrics.grounding import GroundingResult
+from seem_train.metrics.instance import InstanceResult
+from seem_train.metrics.interactive import InteractiveResult
+from seem_train.metrics.panoptic import PanopticScores
+from seem_train.metrics.semantic import SemanticResult
 from seem_train.metrics.thresholds import BestThreshold
 from seem_train.model.postprocess import PanopticSegment
 

@@ -20,15 +20,11 @@ from seem_train.data.dataset import Sample, SegmentationSet
 from seem_train.data.image_scale import scaled_mask
 from seem_train.evaluation.calibration import RIGHT, AbsentPhrases, add_instances
 from seem_train.evaluation.result import PromptScore
-from seem_train.metrics import (
-    GroundingScores,
-    InstanceAP,
-    InteractiveScores,
-    PanopticQuality,
-    SemanticScores,
-)
-from seem_train.metrics.instance import TrueInstance, encode_masks
-from seem_train.metrics.panoptic import SegmentRow, TrueSegment
+from seem_train.metrics.grounding import GroundingScores
+from seem_train.metrics.instance import InstanceAP, TrueInstance, encode_masks
+from seem_train.metrics.interactive import InteractiveScores
+from seem_train.metrics.panoptic import PanopticQuality, SegmentRow, TrueSegment
+from seem_train.metrics.semantic import SemanticScores
 from seem_train.metrics.thresholds import ThresholdSearch
 from seem_train.model import postprocess
 from seem_train.model.draws import SeededDraws

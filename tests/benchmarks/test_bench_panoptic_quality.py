@@ -22,7 +22,7 @@ from panopticapi.evaluation import pq_compute_single_core
 from panopticapi.utils import id2rgb, rgb2id
 from PIL import Image
 
-from seem_train.metrics import PanopticQuality
+from seem_train.metrics.panoptic import PanopticQuality
 
 HEIGHT, WIDTH = 480, 640
 

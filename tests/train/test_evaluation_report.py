@@ -21,7 +21,11 @@ from seem_train.evaluation.comparison import Comparison, Findings, Forgetting
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
 from seem_train.evaluation.report import write_report
 from seem_train.evaluation.result import EvaluationResult, PromptScore, ReportImage
-from seem_train.metrics import GroundingScores, InstanceAP, InteractiveScores, PanopticQuality, SemanticScores
+from seem_train.metrics.grounding import GroundingScores
+from seem_train.metrics.instance import InstanceAP
+from seem_train.metrics.interactive import InteractiveScores
+from seem_train.metrics.panoptic import PanopticQuality
+from seem_train.metrics.semantic import SemanticScores
 from seem_train.model.postprocess import PanopticSegment
 
 

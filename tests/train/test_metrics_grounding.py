@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from seem_train.metrics import GroundingScores
+from seem_train.metrics.grounding import GroundingScores
 
 
 def test_scores_are_the_originals(shared_parity: Path) -> None:

@@ -15,8 +15,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from seem_train.metrics import InstanceAP
-from seem_train.metrics.instance import encode_masks
+from seem_train.metrics.instance import InstanceAP, encode_masks
 
 CATEGORIES = [{"id": 4}, {"id": 9}]
 Image = dict[str, Any]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from seem_train.metrics import InteractiveScores
+from seem_train.metrics.interactive import InteractiveScores
 
 
 def test_numbers_of_clicks_are_the_originals(shared_parity: Path) -> None:

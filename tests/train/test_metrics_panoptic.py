@@ -18,7 +18,7 @@ from panopticapi.evaluation import pq_compute_single_core
 from panopticapi.utils import id2rgb, rgb2id
 from PIL import Image
 
-from seem_train.metrics import PanopticQuality, PanopticScores
+from seem_train.metrics.panoptic import PanopticQuality, PanopticScores
 
 Segments = list[dict[str, Any]]
 CATEGORIES = [{"id": id_, "isthing": isthing} for id_, isthing in ((7, 1), (3, 0), (40, 1), (12, 0))]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seem_train.metrics import SemanticScores
+from seem_train.metrics.semantic import SemanticScores
 
 
 def by_definition(pairs: list[tuple[np.ndarray, np.ndarray]], classes: int) -> dict[str, float]:
