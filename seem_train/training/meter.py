@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
-from seem_train.config import Config
 from seem_train.formatting import size_text, time_text
-from seem_train.runtime import Runtime
-from seem_train.training.checkpoint import Progress
-from seem_train.training.reporting.loggers import Log
+from seem_train.training.session import Session
 
 BAR = 24  #: characters
 #: the same in every process, whatever its images happened to have
 PARTS = [f"loss_{task}_{kind}" for task in ("mask", "grounding", "spatial") for kind in ("ce", "bce", "dice")]
-
-
-class MeteredRun(Protocol):
-    """What the meter must know of a run; a `Session` is one."""
-
-    config: Config
-    progress: Progress
-    runtime: Runtime
-    log: Log
-    total_steps: int
-
-    @property
-    def seconds(self) -> float: ...
-
-    @property
-    def steps_per_epoch(self) -> float: ...
-
-    def time_share(self) -> float: ...
 
 
 class Window(TypedDict):
@@ -51,7 +30,8 @@ class Meter:
     evaluations and saves are left out. (The original divides one batch by the time since its last log line.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self._restart()
 
     def _restart(self) -> None:
@@ -75,8 +55,9 @@ class Meter:
             "rate": self._rate,
         }
 
-    def restore(self, states: Sequence[Window], runtime: Runtime) -> None:
+    def restore(self, states: Sequence[Window]) -> None:
         """Take this process's part of what `state` gave in each; all of it where their number has changed."""
+        runtime = self.session.runtime
         self._restart()
         if len(states) == runtime.world:
             states = states[runtime.rank : runtime.rank + 1]
@@ -94,9 +75,7 @@ class Meter:
         now = time.monotonic()
         self._waiting += now - self._mark
 
-    def stepped(
-        self, session: MeteredRun, loss: float, parts: dict[str, float], norm: float, rate: float
-    ) -> None:
+    def stepped(self, loss: float, parts: dict[str, float], norm: float, rate: float) -> None:
         """A step is done; its loss has been read, so the device is done with it too."""
         self._steps += 1
         self._loss += loss
@@ -105,22 +84,23 @@ class Meter:
         for name, value in parts.items():
             self._parts[name] = self._parts.get(name, 0.0) + value
         self._mark = time.monotonic()
-        progress, every = session.progress, session.config.run.log_every
-        due = progress.step % every == 0 or progress.step == 1
-        session.log.progress(self.line(session), plain=due)
+        step = self.session.progress.step
+        due = step % self.session.config.run.log_every == 0 or step == 1
+        self.session.log.progress(self.line(), plain=due)
         if due:
-            self.flush(session)
+            self.flush()
 
     @property
     def seconds(self) -> float:
         """That the window's steps took."""
         return max(self._elapsed + self._mark - self._began, 1e-9)
 
-    def line(self, session: MeteredRun) -> str:
+    def line(self) -> str:
         """``epoch 3/20 ━━━╸── 41 %  loss 21.4  18.3 img/s  9.6 GB  lr 9.4e-05  eta 6m 12s``
 
         The bar shows what the words before it count: epochs, or the allotted time where that ends first.
         """
+        session = self.session
         done, total, allotted = session.progress.step, session.total_steps, session.config.run.max_time
         by_steps, by_time = done / total, session.time_share()
         seconds = self.seconds / max(self._steps, 1) * (total - done)
@@ -139,9 +119,9 @@ class Meter:
             f"{size_text(session.runtime.peak_memory())}  lr {self._rate:.2g}  eta {time_text(seconds)}"
         )
 
-    def flush(self, session: MeteredRun) -> None:
+    def flush(self) -> None:
         """Write the window as a row and begin the next one."""
-        steps = self._steps
+        session, steps = self.session, self._steps
         if not steps:
             return
         # Each process knows the loss of its own images; its divisors are the whole step's over their number.

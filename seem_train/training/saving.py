@@ -13,12 +13,13 @@ from seem_data import __version__
 from seem_train import settings
 from seem_train.errors import UserError
 from seem_train.training import checkpoint, run_folder
+from seem_train.training.meter import Meter
 from seem_train.training.session import Session
 
 
-def save(session: Session, final: bool = False) -> None:
+def save(session: Session, meter: Meter, final: bool = False) -> None:
     """Write last/. A full disk is a warning while there is time to make room, an error at the end."""
-    meters = session.runtime.gather(session.meter.state())
+    meters = session.runtime.gather(meter.state())
     if not session.runtime.is_main:
         return
     progress = dataclasses.replace(session.progress, seconds=session.seconds)
@@ -62,7 +63,7 @@ def manifest(session: Session) -> dict[str, Any]:
     }
 
 
-def restore(session: Session, found: checkpoint.Checkpoint) -> None:
+def restore(session: Session, meter: Meter, found: checkpoint.Checkpoint) -> None:
     """Put a checkpoint's weights, optimizer and counters in place.
 
     Raises:
@@ -77,7 +78,7 @@ def restore(session: Session, found: checkpoint.Checkpoint) -> None:
     if session.ema is not None:
         checkpoint.restore_average(session.ema.average, found)
     session.progress = found.progress
-    session.meter.restore(found.state.get("meter") or [], session.runtime)
+    meter.restore(found.state.get("meter") or [])
     session.began = time.monotonic()
 
 

@@ -25,7 +25,6 @@ from seem_train.model.seem import SEEM
 from seem_train.runtime import Runtime
 from seem_train.training import memory, optim, run_folder
 from seem_train.training.checkpoint import Progress
-from seem_train.training.meter import Meter
 from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_folder import Place
 from seem_train.training.step import TrainingStep
@@ -57,7 +56,6 @@ class Session:
     trained: dict[str, nn.Parameter]
     ema: optim.Ema | None
     data_sha256: dict[str, str]  #: of the dataset's files, in the main process
-    meter: Meter = field(default_factory=Meter)
     progress: Progress = field(default_factory=Progress)
     began: float = field(default_factory=time.monotonic)
 

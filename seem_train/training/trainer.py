@@ -28,6 +28,7 @@ from seem_train.runtime import Runtime, Stop, start
 from seem_train.training import checkpoint, memory, optim, run_folder, starts, summary
 from seem_train.training.finetune_options import FinetuneOptions
 from seem_train.training.lock import locked
+from seem_train.training.meter import Meter
 from seem_train.training.reporting.loggers import Log
 from seem_train.training.run_evaluation import REPORTED, Interrupted, RunEvaluation
 from seem_train.training.run_folder import Place
@@ -133,8 +134,9 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     log.say(opening(session, evaluation.peak_bytes(session.model)))
     if dry_run:
         return Run(place.folder, 0, False, 0, {}, {})
+    meter = Meter(session)
     if begun is not None:
-        restore(session, begun)
+        restore(session, meter, begun)
         if runtime.is_main:
             checkpoint.settle(place.folder / run_folder.LAST, begun.folder)
     del begun  # as large as what is trained, thrice
@@ -150,7 +152,7 @@ def train(config: Config, place: Place, runtime: Runtime, stop: Stop, log: Log, 
     if place.resume is not None:
         log.say(f"Resumed  step {progress.step:,} of {session.total_steps:,} from {place.resume}")
     try:
-        teach(session, evaluation, stop)
+        teach(session, evaluation, meter, stop)
     except Interrupted:
         log.say(f"Interrupted in the evaluation at step {progress.step:,}; what was learned is saved")
     except (RuntimeError, MemoryError) as error:
@@ -189,7 +191,7 @@ def opening(session: Session, evaluation_bytes: int) -> str:
     return "\n".join(parts)
 
 
-def teach(session: Session, evaluation: RunEvaluation, stop: Stop) -> None:
+def teach(session: Session, evaluation: RunEvaluation, meter: Meter, stop: Stop) -> None:
     """From where the run is to its end, or until a signal comes; either way last/ is as far as it got.
 
     Raises:
@@ -207,16 +209,16 @@ def teach(session: Session, evaluation: RunEvaluation, stop: Stop) -> None:
         # Newer torch has another name for it, which older ones do not know.
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
         module = DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
-    loop(session, evaluation, module, stop)
-    save(session, final=True)
+    loop(session, evaluation, meter, module, stop)
+    save(session, meter, final=True)
     if stop.signal is None and progress.evaluated != progress.step:
         examine(session, evaluation, stop, "final")
-        save(session, final=True)
+        save(session, meter, final=True)
 
 
-def loop(session: Session, evaluation: RunEvaluation, module: nn.Module, stop: Stop) -> None:
+def loop(session: Session, evaluation: RunEvaluation, meter: Meter, module: nn.Module, stop: Stop) -> None:
     """Optimizer steps until the last one, the end of the allotted time, or a signal."""
-    config, progress, meter = session.config, session.progress, session.meter
+    config, progress = session.config, session.progress
     saved, saved_step = time.monotonic(), progress.step
     meter.go_on()
     for batches in steps_of_batches(session):
@@ -224,7 +226,7 @@ def loop(session: Session, evaluation: RunEvaluation, module: nn.Module, stop: S
         due = save_due(config, progress.step, saved, saved_step)
         together = agree(session, [session.step_module.count(b) for b in batches], stop, due)
         if together.saving:
-            save(session)
+            save(session, meter)
             saved, saved_step = time.monotonic(), progress.step
         if together.stopping or together.share >= 1.0:
             break
@@ -240,18 +242,18 @@ def loop(session: Session, evaluation: RunEvaluation, module: nn.Module, stop: S
         progress.step += 1
         if session.ema is not None:
             session.ema.update(session.trained, progress.step)
-        meter.stepped(session, loss, parts, norm, rate)
+        meter.stepped(loss, parts, norm, rate)
         if evaluation_due(session):
-            meter.flush(session)
-            save(session)
+            meter.flush()
+            save(session, meter)
             examine(session, evaluation, stop, "epoch")
             saved, saved_step = time.monotonic(), progress.step
-            save(session)
+            save(session, meter)
             meter.go_on()
             if progress.ended:
                 break
     if stop.signal is None:  # what a stopped run has counted goes on with it
-        meter.flush(session)
+        meter.flush()
 
 
 def steps_of_batches(session: Session) -> Iterator[list[Batch]]:

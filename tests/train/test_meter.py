@@ -42,14 +42,14 @@ class Metered:
 )
 def test_the_bar_is_the_share_of_the_epochs_that_are_done(step: int, epoch: float, share: int) -> None:
     run: Any = Metered(step)
-    line = Meter().line(run)
+    line = Meter(run).line()
     assert line.startswith(f"epoch {epoch}/5 ") and f" {share}%" in line.replace("  ", " ")
     assert len(re.findall("━", line)) == round(BAR * step / 80)
 
 
 def test_the_bar_is_the_share_of_the_time_where_that_ends_first() -> None:
     run: Any = Metered(8, "1m", seconds=30.0)
-    line = Meter().line(run)
+    line = Meter(run).line()
     assert line.startswith("30s/1m") and " 50%" in line and line.count("━") == BAR // 2
     run = Metered(60, "1m", seconds=15.0)
-    assert Meter().line(run).startswith("epoch 3.8/5 ")
+    assert Meter(run).line().startswith("epoch 3.8/5 ")
