@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,8 +88,7 @@ def prepare(
     data = config.data
     train_set = SegmentationSet(data.dataset, data.train_split, data.max_pixels)
     val_set = val_set_of(config)
-    if data.limit is not None:
-        train_set.images = train_set.images[: data.limit]
+    train_set.images = train_set.images[: data.limit]
     source = _open(config, place)
     model = source.model
     if runtime.is_main and source.base is None and log.folder is not None:
@@ -107,13 +105,17 @@ def prepare(
     if config.run.compile:
         model.backbone.compile()
         model.pixel_decoder.compile()
-    groups = _groups(config, model)
+    chosen = config.optim
+    rates = {"backbone": chosen.backbone_lr, "language": chosen.language_lr}
+    groups = optim.parameter_groups(model, chosen.lr, chosen.weight_decay, rates, chosen.decay_rule)
     freezing.check_trainable(model, declared, [name for group in groups for name in group["names"]])
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    mean = data.template == "mean"
+    step = TrainingStep(
+        model, criterion(config), train_set.names, data.tasks, data.refine_rounds, runtime.autocast, mean
+    )
     repeats = train_set.repeat_factors(data.repeat_rare) if data.repeat_rare else None
     order = Order(len(train_set), config.run.seed, repeats)
-    per_epoch = order.images_per_epoch / config.run.global_batch
-    total = steps_of(config, per_epoch)
     return Session(
         config=config,
         place=place,
@@ -125,34 +127,15 @@ def prepare(
         train_set=train_set,
         val_set=val_set,
         model=model,
-        step_module=_step(config, runtime, model, train_set.names),
-        optimizer=optim.build_optimizer(groups, config.optim.betas),
+        step_module=step,
+        optimizer=optim.build_optimizer(groups, chosen.betas),
         scaler=torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),  # pyright: ignore[reportPrivateImportUsage]
         order=order,
         micro_batch=memory.micro_batch(model, config, runtime),
-        total_steps=total,
+        total_steps=steps_of(config, order.images_per_epoch / config.run.global_batch),
         trained=trained,
-        ema=optim.Ema(trained, config.optim.ema_decay) if config.optim.ema else None,
+        ema=optim.Ema(trained, chosen.ema_decay) if chosen.ema else None,
         data_sha256=fingerprints(train_set, val_set) if runtime.is_main and log.folder is not None else {},
-    )
-
-
-def _groups(config: Config, model: SEEM) -> list[optim.ParameterGroup]:
-    chosen = config.optim
-    multipliers = {"backbone": chosen.backbone_lr, "language": chosen.language_lr}
-    return optim.parameter_groups(model, chosen.lr, chosen.weight_decay, multipliers, chosen.decay_rule)
-
-
-def _step(config: Config, runtime: Runtime, model: SEEM, names: Sequence[str]) -> TrainingStep:
-    data = config.data
-    return TrainingStep(
-        model,
-        criterion(config),
-        names,
-        data.tasks,
-        data.refine_rounds,
-        runtime.autocast,
-        mean_template=data.template == "mean",
     )
 
 
@@ -214,7 +197,5 @@ def fingerprints(*sets: SegmentationSet | None) -> dict[str, str]:
 
 def criterion(config: Config) -> Criterion:
     """The original's losses; without the panoptic task the object queries are not taught."""
-    losses = LossConfig()
-    if "panoptic" not in config.data.tasks:
-        losses = dataclasses.replace(losses, objects=TaskWeights(0.0, 0.0, 0.0))
-    return Criterion(losses, RandomPoints(points=config.optim.points))
+    untaught = {} if "panoptic" in config.data.tasks else {"objects": TaskWeights(0.0, 0.0, 0.0)}
+    return Criterion(LossConfig(**untaught), RandomPoints(points=config.optim.points))
