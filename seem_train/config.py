@@ -11,6 +11,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from seem_train.errors import UserError
@@ -56,19 +57,19 @@ def _option(
     return field(default=default, metadata=facts)
 
 
+_free, _tunable = partial(_option, free=True), partial(_option, tunable=True)
+
+
 @dataclass(frozen=True)
 class DataConfig:
-    dataset: str = _option("dataset", "folder that seem-data build wrote", free=True)
+    dataset: str = _free("dataset", "folder that seem-data build wrote")
     train_split: str = _option("train", "split to learn from")
     val_split: str = _option("val", "split to evaluate on")
     tasks: tuple[Task, ...] = _option(
         ("panoptic", "grounding", "interactive"), "what to learn, separated by commas", "--tasks"
     )
     size: int = _option(
-        512,
-        "side of the training crops in pixels (the original: 1024)",
-        "--size",
-        within=Range(least=32, most=16384),
+        512, "side of the training crops in pixels (the original: 1024)", "--size", within=Range(32, 16384)
     )
     limit: int | None = _option(
         None, "use only the first N training images (few-shot)", "--limit", within=COUNT
@@ -83,7 +84,7 @@ class DataConfig:
     color: float = _option(
         0.0,
         "strength of changes of brightness, contrast, saturation, hue (original: none)",
-        within=Range(least=0, most=1),
+        within=Range(0, 1),
     )
     repeat_rare: float = _option(
         0.0,
@@ -95,38 +96,27 @@ class DataConfig:
         "how categories are said: in sentences drawn for each step, as the original, or as the mean over all "
         "sentences, as in evaluation, which is easier to learn from nothing",
     )
-    prompts: int = _option(
-        1, "interactive objects for each image (the original's K)", within=Range(least=1, most=1000)
-    )
+    prompts: int = _option(1, "interactive objects for each image (the original's K)", within=Range(1, 1000))
     phrases: int = _option(
-        4, "phrases, or categories, that an image is asked about at most", within=Range(least=1, most=1000)
+        4, "phrases, or categories, that an image is asked about at most", within=Range(1, 1000)
     )
     refine_rounds: int = _option(
-        1,
-        "at most so many rounds of simulated corrections before the step's loss",
-        within=Range(least=0, most=20),
+        1, "at most so many rounds of simulated corrections before the step's loss", within=Range(0, 20)
     )
-    max_pixels: int = _option(
-        MAX_PIXELS, "photos of more are refused", "--max-pixels", within=COUNT, free=True
-    )
-    workers: int | None = _option(
-        None,
-        "loader processes; by default the cores, at most 8",
-        "--workers",
-        within=Range(least=0, most=1024),
-        free=True,
+    max_pixels: int = _free(MAX_PIXELS, "photos of more are refused", "--max-pixels", within=COUNT)
+    workers: int | None = _free(
+        None, "loader processes; by default the cores, at most 8", "--workers", within=Range(0, 1024)
     )
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     preset: str | None = _option(None, "model, e.g. focal-l; told from the weights where possible", "--model")
-    weights: str | None = _option(
+    weights: str | None = _free(
         None,
         "checkpoint file, run folder or adapter folder; 'random' starts from nothing; by default the only "
         "official checkpoint in the weights folder",
         "--weights",
-        free=True,
     )
     trunk: str | None = _option(
         None,
@@ -140,14 +130,9 @@ class ModelConfig:
 @dataclass(frozen=True)
 class StrategyConfig:
     name: str = _option("head-adapter", "which parts learn; see seem-train strategies", "--strategy")
-    rank: int | None = _option(
-        None, "width of adapters: 64, for lora 16", "--rank", within=Range(least=1, most=4096)
-    )
+    rank: int | None = _option(None, "width of adapters: 64, for lora 16", "--rank", within=Range(1, 4096))
     backbone_stages: tuple[int, ...] = _option(
-        (3, 4),
-        "stages of the backbone that get adapters",
-        "--backbone-stages",
-        within=Range(least=1, most=64),
+        (3, 4), "stages of the backbone that get adapters", "--backbone-stages", within=Range(1, 64)
     )
     freeze: tuple[ModelPart, ...] = _option((), "parts to freeze against the strategy", "--freeze")
     unfreeze: tuple[ModelPart, ...] = _option((), "parts to train against the strategy", "--unfreeze")
@@ -155,19 +140,12 @@ class StrategyConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    lr: float = _option(1e-4, "learning rate", "--lr", within=Range(above=0), tunable=True)
-    weight_decay: float = _option(
-        0.05, "weight decay of matrices", "--weight-decay", within=Range(least=0, most=10), tunable=True
+    lr: float = _tunable(1e-4, "learning rate", "--lr", within=Range(above=0))
+    weight_decay: float = _tunable(0.05, "weight decay of matrices", "--weight-decay", within=Range(0, 10))
+    backbone_lr: float = _tunable(
+        0.1, "times the learning rate, for weights of the backbone (not its adapters)", within=Range(0, 1000)
     )
-    backbone_lr: float = _option(
-        0.1,
-        "times the learning rate, for weights of the backbone (not its adapters)",
-        within=Range(least=0, most=1000),
-        tunable=True,
-    )
-    language_lr: float = _option(
-        0.1, "times the learning rate, for the text encoder", within=Range(least=0, most=1000), tunable=True
-    )
+    language_lr: float = _tunable(0.1, "times the learning rate, for the text encoder", within=Range(0, 1000))
     betas: tuple[float, float] = _option(
         (0.9, 0.999), "AdamW's running averages", within=Range(least=0, below=1)
     )
@@ -175,25 +153,18 @@ class OptimConfig:
         "matrices",
         "matrices: no decay for norms, embeddings, biases, scales; original: none for norms and nn.Embedding",
     )
-    warmup_steps: int = _option(
-        0, "steps of linear warm-up (the original has none)", "--warmup-steps", within=MANY, tunable=True
+    warmup_steps: int = _tunable(
+        0, "steps of linear warm-up (the original has none)", "--warmup-steps", within=MANY
     )
-    milestones: tuple[float, ...] = _option(
+    milestones: tuple[float, ...] = _tunable(
         (0.88889, 0.96296),
         "shares of the run after which the learning rate is divided by 10",
         within=Range(above=0, most=1),
-        tunable=True,
     )
-    clip: float = _option(
-        5.0,
-        "largest norm of the whole gradient; 0: no clipping",
-        "--clip",
-        within=Range(least=0, most=1e9),
-        tunable=True,
+    clip: float = _tunable(
+        5.0, "largest norm of the whole gradient; 0: no clipping", "--clip", within=Range(0, 1e9)
     )
-    points: int = _option(
-        12544, "points of each mask that the losses look at", within=Range(least=1, most=10**7)
-    )
+    points: int = _option(12544, "points of each mask that the losses look at", within=Range(1, 10**7))
     ema: bool = _option(False, "evaluate and keep a running average of the weights", "--ema")
     ema_decay: float = _option(
         0.999, "how much of the average stays at a step", within=Range(least=0, below=1)
@@ -202,116 +173,78 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    out: str | None = _option(None, "run folder; by default runs/<dataset>-<strategy>", "--out", free=True)
-    epochs: float | None = _option(
+    out: str | None = _free(None, "run folder; by default runs/<dataset>-<strategy>", "--out")
+    epochs: float | None = _free(
         None,
         "passes over the training images (50 where nothing is said)",
         "--epochs",
         within=Range(above=0, most=10**7),
-        free=True,
     )
-    steps: int | None = _option(
-        None, "optimizer steps, instead of epochs", "--steps", within=COUNT, free=True
-    )
-    max_time: str | None = _option(
-        None, "stop after so long and decay the rate in time: 30m, 2h", "--max-time", free=True
-    )
-    batch: int | Literal["auto"] = _option(
-        "auto",
-        "images at once on a device; auto: what fits",
-        "--batch",
-        within=Range(least=1, most=65536),
-        free=True,
+    steps: int | None = _free(None, "optimizer steps, instead of epochs", "--steps", within=COUNT)
+    max_time: str | None = _free(None, "stop after so long and decay the rate in time: 30m, 2h", "--max-time")
+    batch: int | Literal["auto"] = _free(
+        "auto", "images at once on a device; auto: what fits", "--batch", within=Range(1, 65536)
     )
     global_batch: int = _option(
-        16,
-        "images for each optimizer step, over all devices",
-        "--global-batch",
-        within=Range(least=1, most=10**6),
+        16, "images for each optimizer step, over all devices", "--global-batch", within=Range(1, 10**6)
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(
-        "auto", "auto: bf16 where the GPU has it, else fp16; fp32 on the CPU", "--precision", tunable=True
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = _tunable(
+        "auto", "auto: bf16 where the GPU has it, else fp16; fp32 on the CPU", "--precision"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = _option("auto", "where to train", "--device", free=True)
-    devices: int = _option(
-        1,
-        "processes on this machine, one for each GPU",
-        "--devices",
-        within=Range(least=1, most=1024),
-        free=True,
-    )
-    seed: int = _option(
-        0, "every random draw derives from it", "--seed", within=Range(least=0, most=2**63 - 1)
-    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = _free("auto", "where to train", "--device")
+    devices: int = _free(1, "processes on this machine, one for each GPU", "--devices", within=Range(1, 1024))
+    seed: int = _option(0, "every random draw derives from it", "--seed", within=Range(0, 2**63 - 1))
     deterministic: bool = _option(False, "same bits on every run of a GPU, slower", "--deterministic")
-    compile: bool = _option(False, "torch.compile for backbone and pixel decoder", "--compile", free=True)
-    checkpointing: bool = _option(
-        False, "recompute the backbone's activations: less memory", "--checkpointing", free=True
+    compile: bool = _free(False, "torch.compile for backbone and pixel decoder", "--compile")
+    checkpointing: bool = _free(False, "recompute the backbone's activations: less memory", "--checkpointing")
+    resume: str = _free(
+        "auto", "auto: go on where the run folder stopped; never; or a checkpoint", "--resume"
     )
-    resume: str = _option(
-        "auto", "auto: go on where the run folder stopped; never; or a checkpoint", "--resume", free=True
-    )
-    eval_every: float | None = _option(
+    eval_every: float | None = _free(
         None,
         "epochs between evaluations; 0: only before and after; by default 1, or as many as make "
         "run.most_evaluations",
         "--eval-every",
-        within=Range(least=0, most=10**7),
-        free=True,
+        within=Range(0, 10**7),
     )
-    most_evaluations: int = _option(
+    most_evaluations: int = _free(
         50,  # the original's epochs
         "evaluations of a run at most, evenly spread, where --eval-every is not said",
         within=COUNT,
-        free=True,
     )
-    eval_tasks: tuple[EvalTask, ...] = _option(
+    eval_tasks: tuple[EvalTask, ...] = _free(
         ("panoptic", "semantic", "grounding", "interactive"),
         "what to measure, as far as it is learned; clicks only before and after",
         "--eval-tasks",
-        free=True,
     )
-    eval_size: int | None = _option(
-        None,
-        "shorter side of validation images; by default 800/1024 of --size",
-        within=Range(least=32, most=16384),
-        free=True,
+    eval_size: int | None = _free(
+        None, "shorter side of validation images; by default 800/1024 of --size", within=Range(32, 16384)
     )
-    eval_limit: int | None = _option(
-        None, "evaluate on the first N validation images only", "--eval-limit", within=COUNT, free=True
+    eval_limit: int | None = _free(
+        None, "evaluate on the first N validation images only", "--eval-limit", within=COUNT
     )
-    zero_shot: bool = _option(True, "evaluate before the first step", "--zero-shot", free=True)
-    save_minutes: float = _option(
-        10.0, "minutes between saves of last/", "--save-minutes", within=Range(above=0, most=10**6), free=True
+    zero_shot: bool = _free(True, "evaluate before the first step", "--zero-shot")
+    save_minutes: float = _free(
+        10.0, "minutes between saves of last/", "--save-minutes", within=Range(above=0, most=10**6)
     )
-    save_steps: int | None = _option(
-        None, "steps between saves of last/, instead of minutes", "--save-steps", within=COUNT, free=True
+    save_steps: int | None = _free(
+        None, "steps between saves of last/, instead of minutes", "--save-steps", within=COUNT
     )
-    log_every: int = _option(
-        20, "steps between rows of metrics.csv and plain log lines", "--log-every", within=COUNT, free=True
+    log_every: int = _free(
+        20, "steps between rows of metrics.csv and plain log lines", "--log-every", within=COUNT
     )
-    previews: int = _option(
-        4,
-        "validation images drawn at each evaluation",
-        "--previews",
-        within=Range(least=0, most=1000),
-        free=True,
+    previews: int = _free(
+        4, "validation images drawn at each evaluation", "--previews", within=Range(0, 1000)
     )
     best: Metric = _option("PQ", "metric that decides which weights best/ keeps", "--best")  # noqa: RUF009
-    patience: int | None = _option(
-        None,
-        "stop after so many evaluations in a row without better weights",
-        "--patience",
-        within=COUNT,
-        free=True,
+    patience: int | None = _free(
+        None, "stop after so many evaluations in a row without better weights", "--patience", within=COUNT
     )
-    least_steps: int = _option(
-        1000, "steps to take at least where neither epochs nor steps are said", within=MANY, free=True
+    least_steps: int = _free(
+        1000, "steps to take at least where neither epochs nor steps are said", within=MANY
     )
-    wandb: bool = _option(False, "log to Weights & Biases; offline without a key", "--wandb", free=True)
-    tensorboard: bool = _option(
-        False, "log to TensorBoard, in the run folder's tb/", "--tensorboard", free=True
-    )
+    wandb: bool = _free(False, "log to Weights & Biases; offline without a key", "--wandb")
+    tensorboard: bool = _free(False, "log to TensorBoard, in the run folder's tb/", "--tensorboard")
 
 
 @dataclass(frozen=True)
