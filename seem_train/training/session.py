@@ -197,5 +197,5 @@ def fingerprints(*sets: SegmentationSet | None) -> dict[str, str]:
 
 def criterion(config: Config) -> Criterion:
     """The original's losses; without the panoptic task the object queries are not taught."""
-    untaught = {} if "panoptic" in config.data.tasks else {"objects": TaskWeights(0.0, 0.0, 0.0)}
-    return Criterion(LossConfig(**untaught), RandomPoints(points=config.optim.points))
+    losses = LossConfig() if "panoptic" in config.data.tasks else LossConfig(objects=TaskWeights(0, 0, 0))
+    return Criterion(losses, RandomPoints(points=config.optim.points))
