@@ -66,25 +66,18 @@ def _exempt(model: nn.Module, rule: DecayRule) -> set[int]:
     """Parameters without decay, by identity."""
     found: set[int] = set()
     for name, module in model.named_modules():
-        norm = isinstance(module, _NORMS)
-        if rule == "original":
-            # The original's text encoder brings a LayerNorm of its own, which its rule does not know as a
-            # norm.
-            if (norm and not name.startswith("language.")) or isinstance(module, nn.Embedding):
-                found |= {id(p) for p in module.parameters(recurse=False)}
-            continue
+        spared = isinstance(module, (nn.Embedding, *_NORMS))
+        if rule == "original" and name.startswith("language."):
+            # The original's text encoder brings a LayerNorm of its own, which its rule knows as no norm.
+            spared = isinstance(module, nn.Embedding)
         for own, parameter in module.named_parameters(recurse=False):
-            embedding = isinstance(module, nn.Embedding) or own.startswith(
-                ("pos_embed", "positional_embedding")
-            )
-            if norm or embedding or parameter.ndim < 2:
+            small = parameter.ndim < 2 or own.startswith(("pos_embed", "positional_embedding"))
+            if spared or (rule == "matrices" and small):
                 found.add(id(parameter))
     return found
 
 
-def build_optimizer(
-    groups: list[ParameterGroup], betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
-) -> torch.optim.AdamW:
+def build_optimizer(groups: list[ParameterGroup], betas: Sequence[float] = (0.9, 0.999)) -> torch.optim.AdamW:
     """AdamW; one fused kernel for each tensor list, where the device has it (CUDA, CPU).
 
     The moments are made here and not, as torch would, after the first backward pass: they would fill the gaps
@@ -92,9 +85,7 @@ def build_optimizer(
     that does not suffice fails before any work is done.
     """
     fused = all(p.device.type in ("cuda", "cpu") for group in groups for p in group["params"])
-    optimizer = torch.optim.AdamW(
-        [dict(group) for group in groups], betas=(betas[0], betas[1]), eps=eps, fused=fused
-    )
+    optimizer = torch.optim.AdamW([dict(group) for group in groups], betas=(betas[0], betas[1]), fused=fused)
     for parameter in (p for group in optimizer.param_groups for p in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.zeros((), device=parameter.device if fused else None),
