@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -182,15 +184,11 @@ def commented_yaml(config: Config | None = None) -> str:
     """Every setting with its help text, for ``seem-train init``."""
     values = to_dict(config or Config())
     lines = ["# seem-train run --config this-file.yaml   (flags win over this file)"]
-    for section in SECTIONS:
+    for section, items in groupby(fields(), key=itemgetter(0)):
         lines += ["", f"{section}:"]
-        for where, item, kind in fields():
-            if where != section:
-                continue
+        for _, item, kind in items:
             flag = f" ({item.metadata['flag']})" if item.metadata["flag"] else ""
             listed = f"; one of {', '.join(choices(kind))}" if len(choices(kind)) > 1 else ""
-            value = (
-                yaml.safe_dump(values[section][item.name], default_flow_style=True).split("\n...")[0].strip()
-            )
-            lines.append(f"  {item.name}: {value}  # {item.metadata['help']}{listed}{flag}")
+            value = yaml.safe_dump(values[section][item.name], default_flow_style=True).split("\n...")[0]
+            lines.append(f"  {item.name}: {value.strip()}  # {item.metadata['help']}{listed}{flag}")
     return "\n".join(lines) + "\n"
