@@ -77,13 +77,6 @@ def environment(base: Base | None, train_set: SegmentationSet, runtime: Runtime)
     }
 
 
-def _renamed(names: Sequence[str]) -> list[str]:
-    """A line for each category that the model hears under another name."""
-    heard = zip(names, spoken_names(names), strict=True)
-    why = f"to SEEM, {BACKGROUND!r} means no object"
-    return [f"         {name!r} is said as {said!r}: {why}" for name, said in heard if name != said]
-
-
 # Words ------------------------------------------------------------------------------------------------
 
 
@@ -98,14 +91,16 @@ def heading(runtime: Runtime, seed: int) -> str:
 
 def weights(source: StartingWeights, names: Sequence[str], defaults: str | None) -> str:
     """Where the weights come from, what `starts.said` of them, and the names they will hear."""
+    heard = zip(names, spoken_names(names), strict=True)
+    why = f"to SEEM, {BACKGROUND!r} means no object"
     lines = [
-        f"Weights  {source.report}",
-        *([f"         {source.why}"] if source.why else []),
-        *([f"         {defaults}"] if defaults else []),
-        f"         vocabulary: {len(names)} names from the dataset (no class head)",
-        *_renamed(names),
+        source.report,
+        source.why,
+        defaults,
+        f"vocabulary: {len(names)} names from the dataset (no class head)",
+        *(f"{name!r} is said as {said!r}: {why}" for name, said in heard if name != said),
     ]
-    return "\n".join(lines)
+    return "Weights  " + "\n         ".join(line for line in lines if line)
 
 
 def data(train: SegmentationSet, val: SegmentationSet | None, queries: int) -> str:
