@@ -49,14 +49,11 @@ class RunEvaluation:
         self.val_set = val_set
         self.size = config.run.eval_size or max(32, round(config.data.size * 800 / 1024))
         self.shown = chosen(len(val_set or ()), config.run.previews)
-        self.metric: Metric = self._metric()
-
-    def _metric(self) -> Metric:
-        """What weights are compared by: the chosen number, or the first of what is measured at all."""
-        if METRICS[self.config.run.best] in self._measured():
-            return self.config.run.best
-        tasks = self._measured()
-        return next(name for name, task in METRICS.items() if task == tasks[0])
+        tasks, best = self._measured(), config.run.best
+        #: what weights are compared by: the chosen number, or the first of what is measured at all
+        self.metric: Metric = (
+            best if METRICS[best] in tasks else next(n for n, task in METRICS.items() if task == tasks[0])
+        )
 
     def _measured(self) -> list[EvalTask]:
         grounded = self.val_set is None or self.val_set.split.has_grounding
@@ -65,9 +62,7 @@ class RunEvaluation:
             for task in self.config.run.eval_tasks
             if measured(self.config, task) and (grounded or task != "grounding")
         ]
-        if not found:
-            found.append("panoptic")
-        return found
+        return found or ["panoptic"]
 
     def tasks(self, thorough: bool) -> list[EvalTask]:
         """Clicks, which take long, only before and after training, or where weights are compared by them."""
@@ -117,9 +112,8 @@ class RunEvaluation:
         headline = result.headline()
         epoch = progress.step / session.steps_per_epoch
         label = f"epoch {epoch:5.1f}" if moment == "epoch" else moment
-        log.say(
-            _row(label, headline, progress.zero_shot if progress.step else {}, better and progress.step > 0)
-        )
+        row = f"{label:<12} {_cells(headline, progress.zero_shot if progress.step else {})}"
+        log.say(row + ("  ★ best" if better and progress.step > 0 else ""))
         numbers = {n: v * (1 if n.startswith("NoC") else 100) for n, v in headline.items() if v is not None}
         log.row({"split": "val", "step": progress.step, "epoch": round(epoch, 4), **numbers})
         log.write_csv()
@@ -196,10 +190,6 @@ class RunEvaluation:
         least = read_thresholds(folder / run_folder.BEST).phrases or 0.0
         example = worth_trying(session.model, self.val_set or session.train_set, self.size, least)
         log.say(closing(report, session.seconds, folder, *example))
-
-
-def _row(label: str, headline: dict[str, float | None], before: dict[str, float | None], star: bool) -> str:
-    return f"{label:<12} {_cells(headline, before)}" + ("  ★ best" if star else "")
 
 
 def _cells(headline: dict[str, float | None], before: dict[str, float | None]) -> str:
