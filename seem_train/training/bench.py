@@ -124,10 +124,6 @@ def ours(model: SEEM, names: Sequence[str], runtime: Runtime) -> tuple[TrainingS
     return step, optim.build_optimizer(optim.parameter_groups(model, 1e-4, 0.05, {"backbone": 0.1}))
 
 
-def _untimed(_part: str) -> AbstractContextManager[object]:
-    return nullcontext()
-
-
 def measure(setting: Setting, progress: Callable[[int], None] = lambda _: None) -> BenchFigures:
     """How a training step does on this machine; `progress` is told how many steps are done."""
     bench = Bench(setting, ours)
@@ -138,7 +134,11 @@ def measure(setting: Setting, progress: Callable[[int], None] = lambda _: None) 
 
 
 def take(
-    step: TrainingStep, optimizer: torch.optim.Optimizer, batch: Batch, number: int, timed: Timed = _untimed
+    step: TrainingStep,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    number: int,
+    timed: Timed = nullcontext,
 ) -> None:
     """One optimizer step, as the trainer takes it."""
     optimizer.zero_grad(set_to_none=True)
@@ -245,20 +245,19 @@ def _parts(
         runtime.synchronize()
         spent[name] = spent.get(name, 0.0) + time.perf_counter() - begin
 
-    handles = []
-    for name, module in (
-        ("backbone", model.backbone),
-        ("pixel decoder", model.pixel_decoder),
-        ("decoder", model.decoder),
-        ("text encoder", model.language.lang_encoder),
-    ):
-        handles += _watch(module, name, timed)
+    watched: dict[str, nn.Module] = {
+        "backbone": model.backbone,
+        "pixel decoder": model.pixel_decoder,
+        "decoder": model.decoder,
+        "text encoder": model.language.lang_encoder,
+    }
+    handles = [handle for name, module in watched.items() for handle in _watch(module, name, timed)]
     for number, batch in enumerate(batches):
         take(step, optimizer, batch, number, timed)
     for handle in handles:
         handle.remove()
     mean = {name: seconds / len(batches) for name, seconds in spent.items()}
-    inside = sum(mean.get(name, 0.0) for name in ("backbone", "pixel decoder", "decoder", "text encoder"))
+    inside = sum(mean.get(name, 0.0) for name in watched)
     mean["prompts, heads and losses"] = mean.pop("forward") - inside
     return mean
 
