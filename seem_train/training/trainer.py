@@ -230,13 +230,8 @@ def loop(session: Session, evaluation: RunEvaluation, meter: Meter, module: nn.M
             saved, saved_step = time.monotonic(), progress.step
         if together.stopping or together.share >= 1.0:
             break
-        factor = optim.lr_factor(
-            progress.step,
-            session.total_steps,
-            config.optim.milestones,
-            config.optim.warmup_steps,
-            together.share,
-        )
+        milestones, warmup = config.optim.milestones, config.optim.warmup_steps
+        factor = optim.lr_factor(progress.step, session.total_steps, milestones, warmup, together.share)
         rate = optim.set_lr(session.optimizer, factor)
         loss, parts, norm = update(session, module, batches, together.divisors)
         progress.step += 1
@@ -263,10 +258,10 @@ def steps_of_batches(session: Session) -> Iterator[list[Batch]]:
         session.order,
         config.run.global_batch,
         session.micro_batch,
-        session.progress.step,
-        session.total_steps,
-        runtime.rank,
-        runtime.world,
+        first_step=session.progress.step,
+        last_step=session.total_steps,
+        rank=runtime.rank,
+        ranks=runtime.world,
     )
     examples = TrainingSet(session.train_set, config.data, config.run.seed)
     workers = summary.workers(config, runtime.world)
@@ -342,11 +337,7 @@ def outcome(session: Session, status: int) -> Run:
     progress = session.progress
     finished = session.finished or session.time_share() >= 1.0
     report = run_folder.read_summary(session.place.folder)
+    best = report.get("best", {})
     return Run(
-        session.place.folder,
-        progress.step,
-        finished and status == 0,
-        status,
-        progress.zero_shot,
-        report.get("best", {}),
+        session.place.folder, progress.step, finished and status == 0, status, progress.zero_shot, best
     )
