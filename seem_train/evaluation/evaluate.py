@@ -92,7 +92,8 @@ def evaluate(
     shard = range(runtime.rank, total, runtime.world)
     with evaluating(model):
         score = _Scoring(model, runtime, images, settings, tally)
-        for done, (index, photo) in enumerate(_read(images, shard), start=1):
+        read = read_ahead(shard, lambda index: ScoredPhoto(images.images[index], images.load(index)))
+        for done, (index, photo) in enumerate(read, start=1):
             if isinstance(photo, UserError):
                 tally.faults.append(str(photo))
             elif not tally.faults:  # after a fault images are only read, to tell of all faults at once
@@ -234,11 +235,6 @@ class _Scoring:
             tally.shown = _extremes([*tally.shown, shown], show)
         if files is not None:
             tally.rows.append(files.write(photo.record, answer.id_map, answer.segments))
-
-
-def _read(images: SegmentationSet, shard: range) -> Iterator[tuple[int, ScoredPhoto | UserError]]:
-    """The photos of a shard in order, read ahead; or what is wrong with one."""
-    return read_ahead(shard, lambda index: ScoredPhoto(images.images[index], images.load(index)))
 
 
 @contextlib.contextmanager
