@@ -52,21 +52,6 @@ class Pairs:
     query: Tensor  #: [L, M] int64, image · Q + query
     target: Tensor  #: [L, M] int64, index into the task's targets of the whole batch
 
-    def per_image(self, queries: int, counts: Sequence[int]) -> list[list[tuple[list[int], list[int]]]]:
-        """For each layer and image the matched queries and targets, numbered within the image (copies to the
-        host).
-        """
-        starts = offsets(counts)
-        layers = []
-        for query, target in zip(self.query.tolist(), self.target.tolist(), strict=True):
-            images: list[tuple[list[int], list[int]]] = [([], []) for _ in counts]
-            for q, t in zip(query, target, strict=True):
-                image = q // queries
-                images[image][0].append(q % queries)
-                images[image][1].append(t - starts[image])
-            layers.append(images)
-        return layers
-
 
 def offsets(counts: Sequence[int]) -> list[int]:
     """Where each image's targets begin."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seem_train.losses.criterion import LossTerms
+from seem_train.losses.matcher import offsets
 from seem_train.losses.points import Task
 
 
@@ -78,3 +79,12 @@ def official_terms(terms: LossTerms) -> dict[str, Tensor]:
         for name, values in terms.raw.items()
         for layer, value in enumerate(values)
     }
+
+
+def recorded_pairs(
+    indices: Sequence[Sequence[Sequence[int]]], queries: int, counts: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """What the original recorded of each image, matched queries and targets, numbered as in `Pairs`."""
+    starts = offsets(counts)
+    query = [image * queries + n for image, (own, _) in enumerate(indices) for n in own]
+    return query, [starts[image] + n for image, (_, own) in enumerate(indices) for n in own]

@@ -25,7 +25,7 @@ from seem_train.model.predictions import Predictions
 from seem_train.model.prompts import ImagePrompts
 from seem_train.model.seem import SEEM, ImageFeatures
 from seem_train.weights.opening import load_model
-from tests.parity.fixed import GridPoints, ReplayDraws, official_terms
+from tests.parity.fixed import GridPoints, ReplayDraws, official_terms, recorded_pairs
 from tests.parity.golden import Case, Comparison
 
 LOSS_TOLERANCE = 1e-4  #: relative
@@ -155,11 +155,11 @@ def _compare_matchings(
         sizes["grounding"] = (final.grounding.masks.shape[1], targets.grounding.counts)
     for task, mode in MODES.items():
         theirs = [m["indices"] for m in result.case.info["matching"] if m["mode"] == mode]
-        ours = terms.pairs[task].per_image(*sizes[task]) if task in terms.pairs else []
+        pairs = terms.pairs.get(task)
+        ours = [] if pairs is None else list(zip(pairs.query.tolist(), pairs.target.tolist(), strict=True))
         result.same(f"{task}: layers matched", len(ours), len(theirs))
         for layer, (mine, golden) in enumerate(zip(ours, theirs, strict=False)):
-            pairs = [[list(query), list(target)] for query, target in mine]
-            result.same(f"{task}, layer {layer}: matched", pairs, golden)
+            result.same(f"{task}, layer {layer}: matched", mine, recorded_pairs(golden, *sizes[task]))
 
 
 def _compare_gradients(result: Comparison, ours: dict[str, Tensor]) -> None:

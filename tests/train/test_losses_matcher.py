@@ -45,12 +45,11 @@ def test_assignment_equals_scipy_for_every_layer_image_and_task() -> None:
     first, second = assign([(many, (6, 3)), (none, (0, 2))])
     assert first.query.shape == (3, 4 + 3)
     assert second.query.shape == (3, 2)
-    images = first.per_image(4, (6, 3))
     for layer in range(3):
-        for image, count in enumerate((6, 3)):
-            query, target = linear_sum_assignment(many[layer, image, :, :count])
-            assert images[layer][image] == (query.tolist(), target.tolist())
-    assert second.per_image(4, (0, 2))[0][0] == ([], [])
+        one, other = (linear_sum_assignment(many[layer, n, :, :count]) for n, count in enumerate((6, 3)))
+        assert first.query[layer].tolist() == [*one[0], *(4 + other[0])]
+        assert first.target[layer].tolist() == [*one[1], *(6 + other[1])]
+    assert (second.query >= 4).all(), "of the image without a target no query is matched"
 
 
 def test_a_diverged_network_is_reported_with_its_place() -> None:
@@ -68,10 +67,10 @@ def test_mask_costs_match_the_mask_that_looks_alike() -> None:
     alike = masks.float() * 20 - 10
     layer = torch.stack([alike[[1, 0, 2]], alike[[2, 2, 0]]])  # image 0: queries see 1, 0, 2
     costs = mask_costs("objects", [layer], masks, (2, 1), MatchCosts(0, 5, 5), GridPoints(8, 8))
-    pairs = assign([(costs, (2, 1))])[0].per_image(3, (2, 1))[0]
-    assert pairs[0] == ([0, 1], [1, 0])
-    assert pairs[1][1] == [0]
-    assert pairs[1][0][0] in (0, 1)
+    pairs = assign([(costs, (2, 1))])[0]
+    assert pairs.query[0, :2].tolist() == [0, 1]
+    assert pairs.query[0, 2] in (3 + 0, 3 + 1)
+    assert pairs.target[0].tolist() == [1, 0, 2 + 0]
 
 
 def test_costs_by_blocks_of_points_are_those_of_all_points_at_once() -> None:
