@@ -15,7 +15,7 @@ them):
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -158,7 +158,9 @@ class Criterion:
         objects = [layer.objects for layer in layers]
         spoken = [layer.grounding for layer in layers if layer.grounding is not None]
         marked = [layer.spatial for layer in layers if layer.spatial is not None]
-        grounding = self._grounding(targets) if spoken else None
+        grounding = targets.grounding if spoken else None
+        if grounding is not None and not self._speaks(grounding.counts):
+            grounding = None  # nothing is learned from it
         counts = counts or self.count(targets.sizes, objects[0].masks.shape[1])
 
         # All that is solved on the host goes there together.
@@ -190,11 +192,6 @@ class Criterion:
             zeros = torch.stack([_nothing(g.masks) + _nothing(g.class_vectors) for g in spoken])
             raw |= {f"loss_grounding_{kind}": zeros for kind in ("ce", "bce", "dice")}
         return LossTerms(raw, self._weights(), pairs)
-
-    def _grounding(self, targets: Targets) -> GroundingTargets | None:
-        """The grounding targets to learn from, if any."""
-        grounding = targets.grounding
-        return grounding if grounding is not None and self._speaks(grounding.counts) else None
 
     def _speaks(self, phrases: Sequence[int]) -> bool:
         return all(phrases) if self.config.grounding_all_or_nothing else any(phrases)
@@ -264,15 +261,10 @@ class Criterion:
         return {"loss_spatial_ce": _per(ce, prompts)} | masks
 
     def _weights(self) -> dict[str, float]:
-        tasks = {
-            "mask": self.config.objects,
-            "grounding": self.config.grounding,
-            "spatial": self.config.spatial,
-        }
+        own = self.config
+        tasks = {"mask": own.objects, "grounding": own.grounding, "spatial": own.spatial}
         return {
-            f"loss_{name}_{kind}": getattr(weights, kind)
-            for name, weights in tasks.items()
-            for kind in ("ce", "bce", "dice")
+            f"loss_{task}_{kind}": value for task, w in tasks.items() for kind, value in asdict(w).items()
         }
 
 

@@ -8,7 +8,7 @@ N masks of the batch in all, (H, W) the padded image size (predictions may be co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from torch import Tensor
@@ -89,11 +89,7 @@ class LossCounts:
     prompts: float = 0.0  #: spatial prompts with a mask
 
     def __add__(self, other: LossCounts) -> LossCounts:
-        return LossCounts(*(a + b for a, b in zip(self.as_tuple(), other.as_tuple(), strict=True)))
+        return LossCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def over(self, parts: int) -> LossCounts:
-        return LossCounts(*(value / parts for value in self.as_tuple()))
-
-    def as_tuple(self) -> tuple[float, float, float, float, float]:
-        """In the order of the fields; ``LossCounts(*values)`` is the way back (for an all-reduce)."""
-        return self.segments, self.labels, self.phrases, self.grounded_images, self.prompts
+        return LossCounts(*(value / parts for value in astuple(self)))

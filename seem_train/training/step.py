@@ -93,7 +93,9 @@ class TrainingStep(nn.Module):
         """The weighted loss, a scalar, and its unweighted parts [L], final layer first, detached."""
         torch.manual_seed(draws.model())  # stochastic depth and the points that the loss looks at
         model_draws = SeededDraws(draws.model())
-        categories = self._categories(draws.templates())
+        categories = self.model.class_embeddings(
+            self.names, train=not self.mean_template, draws=draws.templates()
+        )
         texts = self.model.encode_text(batch.texts) if "grounding" in self.tasks else None
         phrases = None if texts is None else texts.vectors
         targets = batch.targets(self.tasks)
@@ -109,10 +111,6 @@ class TrainingStep(nn.Module):
         terms = self.criterion(predictions, targets, self.model.language.logit_scale, phrases, counts)
         parts = {name: values.detach() for name, values in terms.raw.items()}
         return terms.total + (touch(self.sometimes) if self.sometimes else 0.0), parts
-
-    def _categories(self, drawn: torch.Generator) -> Tensor:
-        """[C+1, D] unit vectors of the names in this step's sentences, the background last."""
-        return self.model.class_embeddings(self.names, train=not self.mean_template, draws=drawn)
 
     def _prompts(self, batch: Batch, texts: TextEmbeddings | None) -> list[ImagePrompts]:
         interactive = "interactive" in self.tasks

@@ -6,7 +6,7 @@ import contextlib
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import islice
 
 import torch
@@ -41,7 +41,7 @@ def agree(session: Session, counts: list[LossCounts], stop: Stop, saving: bool) 
     DDP averages gradients over processes, so the divisors are those of the whole step over their number.
     """
     runtime = session.runtime
-    mine = sum(counts[1:], counts[0]).as_tuple()
+    mine = astuple(sum(counts[1:], counts[0]))
     share, due = (session.time_share(), float(saving)) if runtime.is_main else (0.0, 0.0)
     *totals, share, stopping, due = runtime.sum([*mine, share, float(stop.signal is not None), due])
     return Agreement(LossCounts(*totals).over(runtime.world), share, stopping > 0, due > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from seem_train.model.predictions import (
     Predictions,
     SpatialPredictions,
 )
-from tests.parity.fixed import GridPoints, official_terms
+from tests.parity.fixed import GridPoints, official_terms, recorded_pairs
 
 QUERIES, DIM, CATEGORIES, SIZE = 7, 8, 5, 32
 SCALE = torch.tensor(1.0)
@@ -194,8 +194,9 @@ def test_final_layer_equals_the_original(shared_parity: Path, case: str) -> None
         assert recorded is not None
         part = getattr(golden, task)
         queries = {"spatial": out("pred_smasks")}.get(task, masks.new_empty(2, 21)).shape[1]
-        found = terms.pairs[task].per_image(queries, part.counts)[0]
-        assert [list(map(list, pair)) for pair in found] == recorded["indices"]
+        pairs = terms.pairs[task]
+        expected = recorded_pairs(recorded["indices"], queries, part.counts)
+        assert (pairs.query[0].tolist(), pairs.target[0].tolist()) == expected
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_micro_batches_with_common_counts_give_the_gradient_of_the_whole_batch(
     criterion = Criterion(points=GridPoints(8, 8))
     together = criterion(whole, truth, SCALE, vectors_of(truth))
     counts = sum((criterion.count(part_of(truth, b).sizes, QUERIES) for b in range(2)), LossCounts())
-    assert counts.as_tuple() == pytest.approx(criterion.count(truth.sizes, QUERIES).as_tuple())
+    assert astuple(counts) == pytest.approx(astuple(criterion.count(truth.sizes, QUERIES)))
     parts = [
         criterion(
             image_of(whole, b, prompts[b]), part_of(truth, b), SCALE, vectors_of(truth, b), counts
@@ -277,7 +278,8 @@ def test_phrases_that_read_the_same_share_their_matches() -> None:
         truth_now = replace(truth, grounding=replace(truth.grounding, groups=torch.tensor(groups)))
         terms = Criterion(points=GridPoints(8, 8))(whole, truth_now, SCALE, vectors_of(truth))
         ce[name] = terms.raw["loss_grounding_ce"]
-        (queries, phrases) = terms.pairs["grounding"].per_image(QUERIES, (2,))[0][0]
+        pairs = terms.pairs["grounding"]
+        queries, phrases = pairs.query[0].tolist(), pairs.target[0].tolist()
     unit = torch.nn.functional.normalize
     logits = SCALE.exp() * unit(layer.grounding.class_vectors[0], dim=-1) @ unit(vectors_of(truth), dim=-1).T
     log_p = logits.log_softmax(0)

@@ -38,7 +38,7 @@ class OriginalStep(TrainingStep):
         model_draws = SeededDraws(draws.model())
         self.model.backbone.train()
         with self.autocast():
-            categories = self._categories(draws.templates())
+            categories = self.model.class_embeddings(self.names, train=True, draws=draws.templates())
             phrases = [self.model.encode_text([p.text for p in e.phrases]) for e in batch.examples]
             features = self.model.encode_image(batch.images)
         targets = batch.targets(self.tasks)
