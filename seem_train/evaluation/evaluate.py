@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -52,9 +52,8 @@ class EvaluationSettings:
     def completed(self, model: SEEM) -> EvaluationSettings:
         """With the model's own numbers in place of None."""
         own = asdict(model.config.postprocess)
-        given = asdict(self)
-        names = ("object_threshold", "overlap_threshold", "max_clicks")
-        return EvaluationSettings(**given | {name: own[name] for name in names if given[name] is None})
+        missing = [name for name, value in asdict(self).items() if value is None and name in own]
+        return replace(self, **{name: own[name] for name in missing})
 
 
 def evaluate(

@@ -49,8 +49,7 @@ class ScoredPhoto:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""
-        height, width = self.sample.id_map.shape
-        return height, width
+        return self.id_map.shape[0], self.id_map.shape[1]
 
     @cached_property
     def id_map(self) -> np.ndarray:
@@ -158,8 +157,8 @@ class ObjectScorer:
 
     def _true_instances(self, photo: ScoredPhoto) -> list[TrueInstance]:
         things = [n for n, segment in enumerate(photo.sample.segments) if self._things[segment.category]]
-        at_once = _few(len(things), _at_once(photo))
-        masks = [mask for few in at_once for mask in encode_masks(photo.masks_of(things[few]))]
+        pieces = _few(len(things), max(1, _LARGEST_TRUTH // photo.id_map.size))
+        masks = [mask for few in pieces for mask in encode_masks(photo.masks_of(things[few]))]
         rows = [photo.record.segments[n] for n in things]
         return [
             {"category_id": s.category_id, "segmentation": mask, "area": s.area, "iscrowd": s.iscrowd}
@@ -211,24 +210,17 @@ class GroundingScorer:
                     quality = postprocess.judge_masks(logits)[1] * chances[few]
                     self._search.update(quality.cpu().numpy(), ious >= RIGHT, len(ious))
         if self._search is not None and self._absent is not None and rounds:
-            self._ask_in_vain(self._search, self._absent, len(phrases), features, photo)
+            self._ask_in_vain(self._search, self._absent.of(photo.record, len(phrases)), features, photo)
         return example
 
     def _ask_in_vain(
-        self,
-        search: ThresholdSearch,
-        absent: AbsentPhrases,
-        most: int,
-        features: ImageFeatures,
-        photo: ScoredPhoto,
+        self, search: ThresholdSearch, texts: list[str], features: ImageFeatures, photo: ScoredPhoto
     ) -> None:
-        texts = absent.of(photo.record, most)
-        if not texts:
-            return
-        masks, best, chances = self._find(texts, features, photo)
-        for few in _few(len(texts), masks.at_once):
-            quality = postprocess.judge_masks(masks.at(best[few]))[1] * chances[few]
-            search.update(quality.cpu().numpy(), np.zeros(len(quality), bool), 0)
+        if texts:
+            masks, best, chances = self._find(texts, features, photo)
+            for few in _few(len(texts), masks.at_once):
+                quality = postprocess.judge_masks(masks.at(best[few]))[1] * chances[few]
+                search.update(quality.cpu().numpy(), np.zeros(len(quality), bool), 0)
 
     def _phrases(self, sample: Sample) -> list[tuple[int, list[str]]]:
         """Segments and their sentences."""
@@ -348,8 +340,3 @@ def _iou(masks: OnDemandMasks, photo: ScoredPhoto, objects: Sequence[int]) -> Te
 def _few(count: int, at_once: int) -> Iterator[slice]:
     """0…count in pieces."""
     return (slice(start, start + at_once) for start in range(0, count, at_once))
-
-
-def _at_once(photo: ScoredPhoto) -> int:
-    """How many masks of truth are looked at together."""
-    return max(1, _LARGEST_TRUTH // (photo.size[0] * photo.size[1]))

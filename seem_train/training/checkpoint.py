@@ -29,6 +29,7 @@ from seem_train.weights.tensor_files import library_errors
 
 MODEL, STATE, MANIFEST = "model.safetensors", "train_state.pt", "manifest.json"
 FORMAT = 1
+_ADVICE = "name another checkpoint, or start anew with --resume never and another --out"
 
 
 @dataclass
@@ -161,9 +162,8 @@ def damage(folder: Path) -> str:
 
 def load(folder: Path) -> Checkpoint:
     """Raises UserError: the folder is no checkpoint, or is damaged."""
-    advice = "name another checkpoint, or start anew with --resume never and another --out"
     if wrong := damage(folder):
-        raise UserError(f"{wrong}; {advice}")
+        raise UserError(f"{wrong}; {_ADVICE}")
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if manifest.get("format", FORMAT) > FORMAT:
         raise UserError(f"{folder} was written by a newer seem-tools; update this one")
@@ -172,7 +172,7 @@ def load(folder: Path) -> Checkpoint:
         found = Checkpoint(folder, load_file(folder / MODEL), state, manifest)
         _ = found.progress
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError):
-        raise UserError(f"{folder} does not hold what a checkpoint holds; {advice}") from None
+        raise UserError(f"{folder} does not hold what a checkpoint holds; {_ADVICE}") from None
     return found
 
 
@@ -218,10 +218,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) 
     except (KeyError, TypeError, ValueError, AttributeError):
         wrong = ["what it says about parameters"]
     if wrong:
-        raise UserError(
-            f"{checkpoint.folder / STATE}: the optimizer's state does not fit ({wrong[0]}); name another "
-            "checkpoint, or start anew with --resume never and another --out"
-        )
+        file = checkpoint.folder / STATE
+        raise UserError(f"{file}: the optimizer's state does not fit ({wrong[0]}); {_ADVICE}")
     with torch.no_grad():
         for _, own, found in pairs:
             own.copy_(found)
@@ -235,9 +233,6 @@ def restore_average(average: dict[str, Tensor], checkpoint: Checkpoint) -> None:
     """
     saved = checkpoint.state.get("ema") or {}
     if set(saved) != set(average) or any(saved[n].shape != t.shape for n, t in average.items()):
-        raise UserError(
-            f"{checkpoint.folder / STATE}: the running average does not fit; name another checkpoint, or "
-            "start anew with --resume never and another --out"
-        )
+        raise UserError(f"{checkpoint.folder / STATE}: the running average does not fit; {_ADVICE}")
     for name, tensor in average.items():
         tensor.copy_(saved[name])
