@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seem_data.common.wording import a_few
 from seem_train.losses.grounding import contrastive_loss, text_logits
 from seem_train.losses.masks import mask_losses
-from seem_train.losses.matcher import MatchCosts, NonFiniteCosts, Pairs, assign, mask_costs, padded_rows
+from seem_train.losses.matcher import MatchCosts, Pairs, assign, mask_costs, padded_rows
 from seem_train.losses.points import PointSource, RandomPoints, Task
 from seem_train.losses.spatial import choice_loss, choose_own, only, prompt_logits
 from seem_train.losses.targets import (
@@ -75,18 +74,6 @@ class LossConfig:
         return replace(
             self, spatial_costs=self.costs, grounding_all_or_nothing=True, padded_prompts_compete=True
         )
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss term or matching cost is NaN or infinite: `terms` names them (``loss_mask_bce_0`` is the final
-    layer's).
-
-    Knows nothing of steps, files or learning rates; the trainer adds them.
-    """
-
-    def __init__(self, terms: Sequence[str]) -> None:
-        super().__init__(f"not finite: {a_few(terms, most=6)}")
-        self.terms = tuple(terms)
 
 
 @dataclass(frozen=True)
@@ -177,7 +164,7 @@ class Criterion:
             chances = similarity.detach().softmax(dim=2)  # over queries
             costs["grounding"] -= self.config.costs.category * chances
             sizes["grounding"] = grounding.counts
-        pairs = _match(costs, sizes)
+        pairs = assign(costs, sizes)
 
         ce = self._label_loss(class_logits, pairs["objects"], targets.objects)
         raw = {"loss_mask_ce": _per(ce, counts.labels)}
@@ -266,16 +253,6 @@ class Criterion:
         return {
             f"loss_{task}_{kind}": value for task, w in tasks.items() for kind, value in asdict(w).items()
         }
-
-
-def _match(costs: dict[Task, Tensor], sizes: dict[Task, Sequence[int]]) -> dict[Task, Pairs]:
-    tasks = list(costs)
-    try:
-        solved = assign([(costs[task], sizes[task]) for task in tasks])
-    except NonFiniteCosts as bad:
-        number, layer, _ = bad.place
-        raise NonFiniteLoss([f"matching_{tasks[number]}_{layer}"]) from bad
-    return dict(zip(tasks, solved, strict=True))
 
 
 def _per(total: Tensor, count: float) -> Tensor:

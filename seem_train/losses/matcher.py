@@ -10,7 +10,7 @@ L decoder layers, final first; B images; Q queries; N targets of the fullest ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from seem_data.common.wording import a_few
 from seem_train.losses.points import (
     PointSource,
     Task,
@@ -166,48 +167,49 @@ def pair_dice(logits: Tensor, truth: Tensor) -> Tensor:
     return 1 - (2 * (share @ truth.mT) + 1) / (total + 1)
 
 
-class NonFiniteCosts(ArithmeticError):
-    """The matching cost of a pair is NaN or infinite; `place` is (task's place in the list, layer, image)."""
+class NonFiniteLoss(ArithmeticError):
+    """A loss term or matching cost is NaN or infinite: `terms` names them (``loss_mask_bce_0`` is the final
+    layer's).
 
-    def __init__(self, place: tuple[int, int, int]) -> None:
-        super().__init__(f"matching cost not finite (task {place[0]}, layer {place[1]}, image {place[2]})")
-        self.place = place
+    Knows nothing of steps, files or learning rates; the trainer adds them.
+    """
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        super().__init__(f"not finite: {a_few(terms, most=6)}")
+        self.terms = tuple(terms)
 
 
-def assign(tasks: Sequence[tuple[Tensor, Sequence[int]]]) -> list[Pairs]:
+def assign(costs: Mapping[Task, Tensor], counts: Mapping[Task, Sequence[int]]) -> dict[Task, Pairs]:
     """The cheapest assignment for each task, layer and image; one copy to the host and one back.
 
-    Each task is its costs [L, B, Q, N] and the number of targets per image. Images with more targets than
-    queries leave targets unmatched. Raises `NonFiniteCosts` where a network has diverged.
+    Args:
+        costs: [L, B, Q, N] of each task.
+        counts: how many targets each image has for a task; where queries are fewer some stay unmatched.
+
+    Raises:
+        NonFiniteLoss: a network has diverged.
     """
-    if not tasks:
-        return []
-    device = tasks[0][0].device
-    on_host = torch.cat([costs.reshape(-1) for costs, _ in tasks]).cpu().numpy()
-    solved: list[np.ndarray] = []
-    start = 0
-    for number, (costs, counts) in enumerate(tasks):
-        layers, images, queries, places = costs.shape
-        block = on_host[start : start + costs.numel()].reshape(layers, images, queries, places)
-        start += costs.numel()
-        begins = offsets(counts)
-        pairs = np.empty((2, layers, sum(min(queries, count) for count in counts)), dtype=np.int64)
-        for layer in range(layers):
+    together = torch.cat([own.reshape(-1) for own in costs.values()])
+    device = together.device
+    blocks = together.cpu().split([own.numel() for own in costs.values()])
+    solved: dict[Task, np.ndarray] = {}
+    for (task, own), block in zip(costs.items(), blocks, strict=True):
+        begins, (layers, _, queries, _) = offsets(counts[task]), own.shape
+        pairs = np.empty((2, layers, sum(min(queries, count) for count in counts[task])), dtype=np.int64)
+        for layer, of_images in enumerate(block.view(own.shape).numpy()):
             filled = 0
-            for image, count in enumerate(counts):
-                costs_here = block[layer, image, :, :count]
+            for image, count in enumerate(counts[task]):
+                costs_here = of_images[image, :, :count]
                 if not np.isfinite(costs_here).all():
-                    raise NonFiniteCosts((number, layer, image))
+                    raise NonFiniteLoss([f"matching_{task}_{layer}"])
                 query, target = linear_sum_assignment(costs_here)
                 pairs[0, layer, filled : filled + len(query)] = query + image * queries
                 pairs[1, layer, filled : filled + len(query)] = target + begins[image]
                 filled += len(query)
-        solved.append(pairs)
-    back = torch.from_numpy(np.concatenate([pairs.reshape(-1) for pairs in solved]))
-    back = back.to(device, non_blocking=True)
-    result, start = [], 0
-    for pairs in solved:
-        query, target = back[start : start + pairs.size].view(pairs.shape)
-        result.append(Pairs(query, target))
-        start += pairs.size
-    return result
+        solved[task] = pairs
+    back = torch.from_numpy(np.concatenate([pairs.reshape(-1) for pairs in solved.values()]))
+    pieces = back.to(device, non_blocking=True).split([pairs.size for pairs in solved.values()])
+    return {
+        task: Pairs(*numbers.view(pairs.shape))
+        for (task, pairs), numbers in zip(solved.items(), pieces, strict=True)
+    }

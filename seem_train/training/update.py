@@ -17,7 +17,7 @@ from seem_data.common.files import atomic_path
 from seem_data.common.wording import a_few
 from seem_train.data.batch import Batch
 from seem_train.errors import UserError
-from seem_train.losses.criterion import NonFiniteLoss
+from seem_train.losses.matcher import NonFiniteLoss
 from seem_train.losses.targets import LossCounts
 from seem_train.runtime import Stop
 from seem_train.training import checkpoint, optim, run_folder

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seem_train.losses.criterion import Criterion, LossConfig, NonFiniteLoss, touch
+from seem_train.losses.criterion import Criterion, LossConfig, touch
+from seem_train.losses.matcher import NonFiniteLoss
 from seem_train.losses.points import RandomPoints
 from seem_train.losses.targets import GroundingTargets, LossCounts, ObjectTargets, SpatialTargets, Targets
 from seem_train.model.predictions import (

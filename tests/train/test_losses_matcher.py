@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from seem_train.losses.matcher import (
     MatchCosts,
-    NonFiniteCosts,
+    NonFiniteLoss,
     assign,
     mask_costs,
     pair_bce,
@@ -42,7 +42,8 @@ def test_bce_stays_finite_for_extreme_logits() -> None:
 def test_assignment_equals_scipy_for_every_layer_image_and_task() -> None:
     torch.manual_seed(1)
     many, none = torch.rand(3, 2, 4, 6), torch.rand(3, 2, 4, 2)  # 6 targets for 4 queries; an image without
-    first, second = assign([(many, (6, 3)), (none, (0, 2))])
+    pairs = assign({"objects": many, "grounding": none}, {"objects": (6, 3), "grounding": (0, 2)})
+    first, second = pairs["objects"], pairs["grounding"]
     assert first.query.shape == (3, 4 + 3)
     assert second.query.shape == (3, 2)
     for layer in range(3):
@@ -55,10 +56,12 @@ def test_assignment_equals_scipy_for_every_layer_image_and_task() -> None:
 def test_a_diverged_network_is_reported_with_its_place() -> None:
     costs = torch.rand(2, 2, 4, 3)
     costs[1, 0, 2, 2] = float("nan")
-    with pytest.raises(NonFiniteCosts) as caught:
-        assign([(torch.rand(2, 2, 4, 3), (3, 3)), (costs, (3, 1))])
-    assert caught.value.place == (1, 1, 0)
-    assign([(costs, (2, 1))])  # beyond the image's count nothing is read
+    with pytest.raises(NonFiniteLoss, match="matching_grounding_1"):
+        assign(
+            {"objects": torch.rand(2, 2, 4, 3), "grounding": costs},
+            {"objects": (3, 3), "grounding": (3, 1)},
+        )
+    assign({"grounding": costs}, {"grounding": (2, 1)})  # beyond the image's count nothing is read
 
 
 def test_mask_costs_match_the_mask_that_looks_alike() -> None:
@@ -67,7 +70,7 @@ def test_mask_costs_match_the_mask_that_looks_alike() -> None:
     alike = masks.float() * 20 - 10
     layer = torch.stack([alike[[1, 0, 2]], alike[[2, 2, 0]]])  # image 0: queries see 1, 0, 2
     costs = mask_costs("objects", [layer], masks, (2, 1), MatchCosts(0, 5, 5), GridPoints(8, 8))
-    pairs = assign([(costs, (2, 1))])[0]
+    pairs = assign({"objects": costs}, {"objects": (2, 1)})["objects"]
     assert pairs.query[0, :2].tolist() == [0, 1]
     assert pairs.query[0, 2] in (3 + 0, 3 + 1)
     assert pairs.target[0].tolist() == [1, 0, 2 + 0]
