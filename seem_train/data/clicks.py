@@ -20,21 +20,18 @@ _NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) !=
 _WEIGHTS = np.exp(np.hypot(*np.array(_NEIGHBOURS, np.float32).T) / np.float32(-_H))
 
 
-def next_click(
-    logits: Tensor, gt: Tensor, positive: Tensor, negative: Tensor, good_enough: float = GOOD_ENOUGH
-) -> tuple[Tensor, Tensor]:
+def next_click(logits: Tensor, gt: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
     """Add one click to the prompts of each of K objects.
 
     The click is positive where object pixels are missing, negative where pixels are too many, whichever are
     more; pixels that were clicked before do not count. It falls on the pixel deepest inside that error and
     is 3×3 pixels large. As in the original, an object that has no error left outside its clicks, and yet is
-    not good enough, gets a negative click in the top left corner.
+    not `GOOD_ENOUGH`, gets a negative click in the top left corner.
 
     Args:
         logits: [K, h, w] masks predicted so far, at any resolution.
         gt: [K, H, W] bool; may be smaller than the prompts, whose right and bottom borders are then padding.
         positive, negative: [K, H, W] bool, all clicks so far.
-        good_enough: IoU from which on an object is left as it is.
 
     Returns:
         positive and negative prompts [K, H, W] bool, the new clicks included.
@@ -44,10 +41,8 @@ def next_click(
     positive, negative = positive.bool(), negative.bool()
     if len(gt) == 0:
         return positive, negative
-    predicted = F.interpolate(
-        logits[None].float(), size=(height, width), mode="bilinear", align_corners=False
-    )
-    predicted = predicted[0].sigmoid() > 0.5
+    logits = F.interpolate(logits[None].float(), size=(height, width), mode="bilinear", align_corners=False)
+    predicted = logits[0].sigmoid() > 0.5
     unclicked = ~(positive | negative)
     missing = gt & ~predicted & unclicked
     surplus = ~gt & predicted & unclicked
@@ -57,7 +52,7 @@ def next_click(
     centres = torch.tensor([deepest_pixel(error) for error in errors]).to(gt.device, non_blocking=True)
     rows = (torch.arange(height, device=gt.device) - centres[:, :1]).abs() <= 1
     columns = (torch.arange(width, device=gt.device) - centres[:, 1:]).abs() <= 1
-    click = rows[:, :, None] & columns[:, None, :] & (iou < good_enough)[:, None, None]
+    click = rows[:, :, None] & columns[:, None, :] & (iou < GOOD_ENOUGH)[:, None, None]
     return positive | (click & is_positive[:, None, None]), negative | (click & ~is_positive[:, None, None])
 
 
