@@ -53,16 +53,14 @@ class Order:
         draws = [Draw(epoch, index, copy) for index in range(self.images) for copy in range(times[index])]
         return [draws[place] for place in rng.permutation(len(draws))]
 
-    def epoch_length(self, epoch: int) -> int:
-        return self.images if self.repeats is None else len(self.epoch(epoch))
-
     def starting_at(self, position: int) -> Iterator[Draw]:
         """The stream from its `position`-th draw on."""
         epoch = 0
         if self.repeats is None:
             epoch, position = divmod(position, self.images)
-        while position >= (length := self.epoch_length(epoch)):
-            epoch, position = epoch + 1, position - length
+        else:
+            while position >= (length := len(self.epoch(epoch))):
+                epoch, position = epoch + 1, position - length
         while True:
             yield from self.epoch(epoch)[position:]
             epoch, position = epoch + 1, 0
