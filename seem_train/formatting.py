@@ -5,21 +5,18 @@ from __future__ import annotations
 
 def count_text(number: int) -> str:
     """``1,234``, ``2.4 M``, ``341 M``."""
-    if number < 10_000:
-        return f"{number:,}"
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            value = number / size
-            return f"{value:.3g} {unit}"
-    raise AssertionError
+    return f"{number:,}" if number < 10_000 else _rounded(number, ("G", "M", "k"))
 
 
 def size_text(number: float) -> str:
     """Bytes as ``10 MB`` or ``1.37 GB``."""
-    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f} B"
+    return f"{number:.0f} B" if number < 1e3 else _rounded(number, ("GB", "MB", "kB"))
+
+
+def _rounded(number: float, units: tuple[str, str, str]) -> str:
+    """Three digits, and the unit: of billions, millions or thousands."""
+    size, unit = next(pair for pair in zip((1e9, 1e6, 1e3), units, strict=True) if number >= pair[0])
+    return f"{number / size:.3g} {unit}"
 
 
 def time_text(seconds: float) -> str:
