@@ -38,7 +38,6 @@ class Runtime:
     precision: Precision = "fp32"
     rank: int = 0
     world: int = 1
-    local_rank: int = 0
 
     @property
     def is_main(self) -> bool:
@@ -107,16 +106,15 @@ def start(device: str = "auto", precision: str = "auto", deterministic: bool = F
     Raises:
         UserError: CUDA asked for and not there, or a precision the device does not have.
     """
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    chosen = pick_device(device, local)
+    rank, world = int(os.environ.get("RANK", 0)), world_size()
+    chosen = pick_device(device, int(os.environ.get("LOCAL_RANK", 0)))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-    runtime = Runtime(chosen, pick_precision(precision, chosen), rank, world, local)
+    runtime = Runtime(chosen, pick_precision(precision, chosen), rank, world)
     grouped = world > 1 and not dist.is_initialized()
     if grouped:
         if chosen.type == "cuda":

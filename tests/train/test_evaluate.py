@@ -291,7 +291,7 @@ def _one_of_two(rank: int, dataset: Path, out: Path, threads: int) -> None:
     dist.init_process_group("gloo", init_method=f"file://{out / 'meet'}", rank=rank, world_size=2)
     torch.manual_seed(0)
     model = SEEM(get_preset("tiny").config).eval()
-    runtime = Runtime(torch.device("cpu"), rank=rank, world=2, local_rank=rank)
+    runtime = Runtime(torch.device("cpu"), rank=rank, world=2)
     try:
         result = evaluate(
             model, dataset, settings=TALKATIVE, runtime=runtime, predictions=out / "predictions", show=1
