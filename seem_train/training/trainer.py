@@ -109,8 +109,8 @@ def run(config: Config, *, as_json: bool = False, dry_run: bool = False) -> Run:
             None if dry_run else place.folder,
             quiet=not runtime.is_main,
             as_json=as_json,
-            tensorboard=options.tensorboard and not dry_run,
-            wandb=options.wandb and not dry_run,
+            tensorboard=options.tensorboard,
+            wandb=options.wandb,
             settings=settings.to_dict(config),
         ) as log:
             if remark:

@@ -87,14 +87,13 @@ class Log:
         """The state of the run. A terminal has one changing line; elsewhere it is printed where `plain`."""
         if self.quiet:
             return
-        if not self.console.is_terminal:
-            if plain:
-                self.console.print(Text(text))
-        else:
+        if self.console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self.console, refresh_per_second=4, transient=True)
                 self._live.start()
             self._live.update(Text(text, no_wrap=True, overflow="ellipsis"))
+        elif plain:
+            self.console.print(Text(text))
         if plain:
             self._append("log.txt", text + "\n")
 
