@@ -9,7 +9,6 @@ import numpy as np
 from seem_train.metrics.counting import from_fixed_point, to_fixed_point
 
 THRESHOLDS = (0.5, 0.8, 0.85, 0.9)
-MAX_CLICKS = 20
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class InteractiveResult:
 class InteractiveScores:
     """Counts object by object."""
 
-    def __init__(self, max_clicks: int = MAX_CLICKS) -> None:
+    def __init__(self, max_clicks: int = 20) -> None:
         self.max_clicks = max_clicks
         self.objects = 0
         self.clicks = np.zeros(len(THRESHOLDS), np.int64)
