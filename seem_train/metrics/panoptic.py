@@ -12,13 +12,7 @@ from typing import TypedDict
 import numpy as np
 
 from seem_data.layout import CategoryRow
-from seem_train.metrics.counting import (
-    count_pairs,
-    from_fixed_point,
-    indices_of,
-    paired_runs,
-    to_fixed_point,
-)
+from seem_train.metrics.counting import count_pairs, from_fixed_point, indices_of, paired_runs, to_fixed_point
 
 
 @dataclass(frozen=True)
