@@ -6,8 +6,8 @@ The page holds everything it shows and works without a network.
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from string import Template
 
@@ -45,11 +45,11 @@ def write_report(file: Path, findings: Findings, images: SegmentationSet) -> Non
         *_images(result, images),
     ]
     headline = result.headline()
-    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        title=_text(findings.model),
-        about=_text(f"{result.dataset} · {result.split} · {result.images:,} images · {_settings(result)}"),
+    page = Template(_PAGE.readescape(encoding="utf-8")).substitute(
+        title=escape(findings.model),
+        about=escape(f"{result.dataset} · {result.split} · {result.images:,} images · {_settings(result)}"),
         cards="".join(
-            f"<div class=card><b>{shown_number(key, headline[key])}</b><span>{_text(key)}</span></div>"
+            f"<div class=card><b>{shown_number(key, headline[key])}</b><span>{escape(key)}</span></div>"
             for key in _CARDS
             if key in headline
         ),
@@ -69,18 +69,18 @@ def _settings(result: EvaluationResult) -> str:
 
 def _numbers(headline: Mapping[str, float | None], base: Comparison | None) -> str:
     if base is None:
-        return _table(("", "score"), ((_text(n), shown_number(n, v)) for n, v in headline.items()))
+        return _table(("", "score"), ((escape(n), shown_number(n, v)) for n, v in headline.items()))
     gained = gains(headline, base.headline)
     note = (
-        f"<p class=bad>measured otherwise: {_text('; '.join(base.differences))}</p>"
+        f"<p class=bad>measured otherwise: {escape('; '.join(base.differences))}</p>"
         if base.differences
         else ""
     )
     rows = (
-        (_text(n), shown_number(n, base.headline.get(n)), shown_number(n, v), _gain(n, gained.get(n)))
+        (escape(n), shown_number(n, base.headline.get(n)), shown_number(n, v), _gain(n, gained.get(n)))
         for n, v in headline.items()
     )
-    return note + _table(("", _text(base.name), "now", "gain"), rows)
+    return note + _table(("", escape(base.name), "now", "gain"), rows)
 
 
 def _gain(name: str, gain: float | None) -> str:
@@ -101,7 +101,7 @@ def _categories(result: EvaluationResult) -> str:
     body = []
     for row, category in zip(rows, result.categories, strict=True):
         dot = f"<span class=dot style='background:rgb{tuple(category['color'])}'></span>"
-        name = dot + _text(category["name"])
+        name = dot + escape(category["name"])
         numbers = [shown_number(key, row[key]) for key in keys]
         drawn = [f"<div class=track>{_bar(row[key])}</div>" for key in bars]
         body.append((name, "thing" if category["isthing"] else "stuff", *numbers, *drawn))
@@ -124,7 +124,7 @@ def _confusions(result: EvaluationResult) -> str:
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
     worst = [divmod(int(place), wrong.shape[1]) for place in order]
     rows = (
-        (_text(names[truth]), _text(names[said]), f"{share[truth, said]:.1%}", f"{wrong[truth, said]:,}")
+        (escape(names[truth]), escape(names[said]), f"{share[truth, said]:.1%}", f"{wrong[truth, said]:,}")
         for truth, said in worst
         if wrong[truth, said]
     )
@@ -134,7 +134,7 @@ def _confusions(result: EvaluationResult) -> str:
 
 
 def _matrix(share: np.ndarray, names: Sequence[str]) -> str:
-    head = "".join(f"<th class=top>{_text(name)}</th>" for name in names)
+    head = "".join(f"<th class=top>{escape(name)}</th>" for name in names)
     lines = []
     for index, name in enumerate(names[:-1]):
         cells = []
@@ -143,9 +143,9 @@ def _matrix(share: np.ndarray, names: Sequence[str]) -> str:
             title = f"{name} taken for {names[said]}: {value:.1%}"
             number = f"{100 * value:.0f}" if value >= 0.005 else ""
             cells.append(
-                f"<td style='background:rgba({color},{value:.3f})' title='{_text(title)}'>{number}</td>"
+                f"<td style='background:rgba({color},{value:.3f})' title='{escape(title)}'>{number}</td>"
             )
-        lines.append(f"<tr><th>{_text(name)}</th>{''.join(cells)}</tr>")
+        lines.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
     return (
         "<p class=soft>Each row: where the pixels of one category went, in percent.</p>"
         f"<table class=matrix><tr><th></th>{head}</tr>{''.join(lines)}</table>"
@@ -199,7 +199,7 @@ def _click_curve(clicks: InteractiveResult) -> str:
 def _forgotten(forgetting: Forgetting | None) -> str:
     if forgetting is None:
         return ""
-    about = f"<p>The same models on {_text(forgetting.dataset)}, which was not trained on.</p>"
+    about = f"<p>The same models on {escape(forgetting.dataset)}, which was not trained on.</p>"
     return _panel(about + _numbers(forgetting.headline, forgetting.before))
 
 
@@ -231,7 +231,7 @@ def _figure(shown: ReportImage, images: SegmentationSet) -> str:
         else:
             picture = draw.draw_marks(picture, points=[(*prompted.prompt, True)])
         pictures.append((picture, f"{said}, IoU {prompted.iou:.0%}"))
-    caption = _text(f"{shown.file_name} · PQ {shown_number('PQ', shown.pq)}")
+    caption = escape(f"{shown.file_name} · PQ {shown_number('PQ', shown.pq)}")
     row = "".join(_picture(picture, said) for picture, said in pictures)
     return f"<figure><figcaption>{caption}</figcaption><div class=row>{row}</div></figure>"
 
@@ -243,7 +243,7 @@ def _picture(picture: np.ndarray, caption: str) -> str:
         ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )
     data = base64.b64encode(jpeg.tobytes()).decode()
-    said = _text(caption)
+    said = escape(caption)
     return f"<div><img alt='{said}' src='data:image/jpeg;base64,{data}'><span>{said}</span></div>"
 
 
@@ -273,7 +273,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
     return f"<table><tr>{line('th', head)}</tr>{body}</table>"
-
-
-def _text(value: str) -> str:
-    return html.escape(str(value), quote=True)
