@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 from seem_train.errors import UserError
@@ -24,13 +25,10 @@ def read_ahead(items: Iterable[T], read: Callable[[T], R]) -> Iterator[tuple[T, 
         except UserError as error:
             return error
 
-    waiting: deque[tuple[T, Future[R | UserError]]] = deque()
     with ThreadPoolExecutor(_AHEAD) as pool:
-        for item in items:
-            waiting.append((item, pool.submit(attempt, item)))
-            if len(waiting) > _AHEAD:
-                ready, found = waiting.popleft()
-                yield ready, found.result()
+        begun = ((item, pool.submit(attempt, item)) for item in items)
+        waiting = deque(islice(begun, _AHEAD))
         while waiting:
-            ready, found = waiting.popleft()
-            yield ready, found.result()
+            waiting.extend(islice(begun, 1))
+            item, found = waiting.popleft()
+            yield item, found.result()
