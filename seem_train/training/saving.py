@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import time
-from typing import Any
 
 import torch
 
@@ -31,26 +30,9 @@ def save(session: Session, meter: Meter, final: bool = False) -> None:
         "ema": session.ema.average if session.ema is not None else None,
     }
     folder = session.place.folder / run_folder.LAST
-    try:
-        checkpoint.save(folder, session.trained, state, manifest(session))
-    except OSError as error:
-        kept = checkpoint.find(folder)
-        before = (
-            f"the checkpoint of step {checkpoint.load(kept).progress.step} is still there" if kept else ""
-        )
-        message = (
-            f"{folder}: cannot be saved ({error.strerror or error}); {before or 'nothing was saved yet'}"
-        )
-        if final:
-            raise UserError(f"{message}. Make room and give the same command again.") from None
-        session.log.say(f"warning: {message}. Will try again.", style="yellow")
-
-
-def manifest(session: Session) -> dict[str, Any]:
-    """What a checkpoint says about itself beside its checksums."""
     base = session.source.base
-    return {
-        "step": session.progress.step,
+    manifest = {
+        "step": progress.step,
         "total_steps": session.total_steps,
         "strategy": session.strategy.name,
         "model": session.source.preset,
@@ -61,6 +43,17 @@ def manifest(session: Session) -> dict[str, Any]:
         "torch": torch.__version__,
         "tool": f"seem-tools {__version__}",
     }
+    try:
+        checkpoint.save(folder, session.trained, state, manifest)
+    except OSError as error:
+        kept = checkpoint.find(folder)
+        before = "nothing was saved yet"
+        if kept:
+            before = f"the checkpoint of step {checkpoint.load(kept).progress.step} is still there"
+        message = f"{folder}: cannot be saved ({error.strerror or error}); {before}"
+        if final:
+            raise UserError(f"{message}. Make room and give the same command again.") from None
+        session.log.say(f"warning: {message}. Will try again.", style="yellow")
 
 
 def restore(session: Session, meter: Meter, found: checkpoint.Checkpoint) -> None:

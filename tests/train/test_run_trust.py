@@ -18,7 +18,7 @@ import toy
 
 from seem_train.errors import UserError
 from seem_train.losses.criterion import Criterion
-from seem_train.training import checkpoint, saving, trainer
+from seem_train.training import checkpoint, trainer
 from seem_train.weights.opening import load_model
 
 pytestmark = pytest.mark.usefixtures("micro")
@@ -362,4 +362,3 @@ def test_what_a_checkpoint_says_names_data_and_settings(stopped: Path) -> None:
     manifest = checkpoint.load(stopped / "last").manifest
     assert set(manifest["data_sha256"]) >= {"categories.json", "train/panoptic.json", "val/panoptic.json"}
     assert manifest["settings"]["optim.lr"] == 0.001
-    assert saving.manifest is not None
