@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,5 +97,4 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _listed(values: np.ndarray, defined: np.ndarray) -> list[float | None]:
-    pairs: Sequence[tuple[float, bool]] = list(zip(values.tolist(), defined.tolist(), strict=True))
-    return [value if is_defined else None for value, is_defined in pairs]
+    return [value if known else None for value, known in zip(values.tolist(), defined.tolist(), strict=True)]

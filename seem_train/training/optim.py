@@ -51,8 +51,7 @@ def parameter_groups(
         rate = lr * (1.0 if is_adapter_name(name) else multipliers.get(name.partition(".")[0], 1.0))
         decay = 0.0 if id(parameter) in exempt else weight_decay
         group = groups.setdefault(
-            (rate, decay),
-            {"params": [], "names": [], "lr": rate, "base_lr": rate, "weight_decay": decay},
+            (rate, decay), {"params": [], "names": [], "lr": rate, "base_lr": rate, "weight_decay": decay}
         )
         group["params"].append(parameter)
         group["names"].append(name)
