@@ -91,7 +91,7 @@ def evaluate(chosen: EvaluateOptions) -> None:
     say(f"loading {model} …", chosen.as_json)
     from seem_train import runtime as runtimes
     from seem_train.data.dataset import SegmentationSet
-    from seem_train.evaluation.comparison import Comparator
+    from seem_train.evaluation.comparison import compare
     from seem_train.weights.opening import open_model
 
     if chosen.devices > 1 and runtimes.world_size() == 1:
@@ -107,12 +107,15 @@ def evaluate(chosen: EvaluateOptions) -> None:
         images = SegmentationSet(chosen.dataset, chosen.split, chosen.max_pixels)
         opened = open_model(model, chosen.preset, runtime.device)
         say(_plan(opened, images, chosen, asked), chosen.as_json)
-        comparator = Comparator(runtime, asked, _settings(chosen, opened.size), show)
-        findings = comparator.of(
+        findings = compare(
             opened,
             images,
-            chosen.against,
-            None if other is None else SegmentationSet(other, chosen.split, chosen.max_pixels),
+            asked,
+            _settings(chosen, opened.size),
+            runtime,
+            progress=show,
+            against=chosen.against,
+            base_images=None if other is None else SegmentationSet(other, chosen.split, chosen.max_pixels),
             predictions=out / "predictions" if out is not None and chosen.predictions else None,
             show=_SHOWN if out is not None else 0,
         )

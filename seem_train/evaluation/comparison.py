@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from seem_train.config import EvalTask
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
-from seem_train.evaluation.result import EvaluationResult, Plain, gains, read_earlier
+from seem_train.evaluation.result import EvaluationResult, Headline, Plain, gains, read_earlier
 from seem_train.runtime import Runtime
 from seem_train.weights.opening import OpenModel, open_base, open_model
 
@@ -54,68 +55,55 @@ class Findings:
         return document
 
 
-@dataclass(frozen=True)
-class Comparator:
-    """The same questions to every model."""
+def compare(
+    model: OpenModel,
+    images: SegmentationSet,
+    tasks: Sequence[EvalTask],
+    settings: EvaluationSettings,
+    runtime: Runtime,
+    *,
+    progress: Callable[[str, int, int], None],
+    against: str | None = None,
+    base_images: SegmentationSet | None = None,
+    predictions: Path | None = None,
+    show: int = 0,
+) -> Findings:
+    """Evaluate `model`, and what it is compared with: the same questions to every model.
 
-    runtime: Runtime
-    tasks: Sequence[EvalTask]
-    settings: EvaluationSettings
-    #: called with (what, done, all)
-    progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None
+    Args:
+        progress: called with (what, done, all).
+        against: `BASE`, weights or a run, or an earlier evaluation.json.
+        base_images: of a dataset on which to measure what was forgotten.
+        predictions, show: see `evaluate`.
 
-    def of(
-        self,
-        model: OpenModel,
-        images: SegmentationSet,
-        against: str | None = None,
-        base_images: SegmentationSet | None = None,
-        predictions: Path | None = None,
-        show: int = 0,
-    ) -> Findings:
-        """Evaluate `model`, and what it is compared with.
+    Raises:
+        UserError: as `evaluate`, `open_model`, `open_base` and `read_earlier` do.
+    """
+    ask = partial(evaluate, tasks=tasks, settings=settings, runtime=runtime)
 
-        Args:
-            against: `BASE`, weights or a run, or an earlier evaluation.json.
-            base_images: of a dataset on which to measure what was forgotten.
-            predictions, show: see `evaluate`.
+    def headline(opened: OpenModel, images: SegmentationSet) -> Headline:
+        told = partial(progress, f"{opened.name} on {images.folder}")
+        return ask(opened.model, images, progress=told).headline()
 
-        Raises:
-            UserError: as `evaluate`, `open_model`, `open_base` and `read_earlier` do.
-        """
-        result = self._evaluate(model, images, predictions, show, calibrate=model.folder is not None)
-        lately = self._evaluate(model, base_images).headline() if base_images is not None else None
-        other = before = None
-        if against is not None and against.endswith(".json"):
-            earlier = read_earlier(Path(against))
-            other = Comparison(against, earlier.headline, earlier.differences(result))
-        elif against is not None:
-            device = self.runtime.device
-            opened = open_base(model, device) if against == BASE else open_model(against, device=device)
-            other = Comparison(opened.name, self._evaluate(opened, images).headline())
-            if base_images is not None:
-                before = Comparison(opened.name, self._evaluate(opened, base_images).headline())
-        forgetting = None
-        if base_images is not None and lately is not None:
-            forgetting = Forgetting(str(base_images.folder), lately, before)
-        return Findings(model.name, result, other, forgetting)
-
-    def _evaluate(
-        self,
-        model: OpenModel,
-        images: SegmentationSet,
-        predictions: Path | None = None,
-        show: int = 0,
-        calibrate: bool = False,
-    ) -> EvaluationResult:
-        return evaluate(
-            model.model,
-            images,
-            self.tasks,
-            self.settings,
-            runtime=self.runtime,
-            predictions=predictions,
-            show=show,
-            calibrate=calibrate,
-            progress=lambda done, total: self.progress(f"{model.name} on {images.folder}", done, total),
-        )
+    result = ask(
+        model.model,
+        images,
+        predictions=predictions,
+        show=show,
+        calibrate=model.folder is not None,
+        progress=partial(progress, f"{model.name} on {images.folder}"),
+    )
+    lately = headline(model, base_images) if base_images is not None else None
+    other = before = forgetting = None
+    if against is not None and against.endswith(".json"):
+        earlier = read_earlier(Path(against))
+        other = Comparison(against, earlier.headline, earlier.differences(result))
+    elif against is not None:
+        device = runtime.device
+        opened = open_base(model, device) if against == BASE else open_model(against, device=device)
+        other = Comparison(opened.name, headline(opened, images))
+        if base_images is not None:
+            before = Comparison(opened.name, headline(opened, base_images))
+    if base_images is not None and lately is not None:
+        forgetting = Forgetting(str(base_images.folder), lately, before)
+    return Findings(model.name, result, other, forgetting)
