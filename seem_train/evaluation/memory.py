@@ -35,13 +35,10 @@ def estimate(
     Args:
         size, limit: as in `EvaluationSettings`.
     """
-    largest = max((i.height * i.width, i.height, i.width) for i in images.images[: limit or len(images)])
-    pixels, height, width = largest
+    photos = images.images[:limit]
+    pixels, height, width = max((i.height * i.width, i.height, i.width) for i in photos)
     queries = model.config.decoder.queries
-    counts = {
-        "grounding": _most(images, every=True),
-        "interactive": _most(images, every=not any(images.things)),
-    }
+    counts = {"grounding": _most(images, True), "interactive": _most(images, not any(images.things))}
     at_once = max(1, LARGEST_STACK // pixels)
     needs = [0.0]
     for task, stacks in _STACKS.items():
