@@ -37,7 +37,7 @@ def box_iou(model: SEEM, dataset: Path, split: str, size: int, limit: int) -> tu
     scale, ious = Scale.of(size), []
     for index in range(min(limit, len(images))):
         sample = images.load(index)
-        features = model.encode_image(scale.apply(sample.image.permute(1, 2, 0).numpy()))
+        features = model.encode_image(scale.apply(sample.pixels))
         height, width = features.sizes[0]
         ids = sample.id_map.numpy().astype(np.int16)
         for place, segment in enumerate(sample.segments, start=1):

@@ -60,7 +60,7 @@ def augment(
     with empty masks.) In a mirrored image sentences change sides; sentences that cannot are dropped
     (`mirror_sentence`, which needs the category `names`).
     """
-    image = _place(sample.image.permute(1, 2, 0).numpy(), geometry, config.size, PAD_IMAGE, nearest=False)
+    image = _place(sample.pixels, geometry, config.size, PAD_IMAGE, nearest=False)
     ids = _place(sample.id_map.numpy(), geometry, config.size, 0, nearest=True)
     if config.color:
         image = change_colors(image, config.color, rng)

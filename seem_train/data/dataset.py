@@ -62,6 +62,11 @@ class Sample:
     phrases: tuple[Phrase, ...]
     file: str  #: the photo, for messages
 
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The image as OpenCV and people have it, [H, W, 3] RGB."""
+        return np.ascontiguousarray(self.image.permute(1, 2, 0).numpy())
+
 
 class SegmentationSet:
     """One split of a dataset, checked: `len` images, each read on demand as a `Sample`.

@@ -213,7 +213,7 @@ class _Scoring:
         def seen_at(scale: Scale) -> ImageFeatures:
             if scale not in encoded:
                 with self._runtime.autocast():
-                    encoded[scale] = self._model.encode_image(scale.apply(photo.pixels))
+                    encoded[scale] = self._model.encode_image(scale.apply(photo.sample.pixels))
             return encoded[scale]
 
         prompted = [

@@ -216,7 +216,7 @@ def _images(result: EvaluationResult, images: SegmentationSet) -> Iterable[str]:
 
 def _figure(shown: ReportImage, images: SegmentationSet) -> str:
     sample = images.load(shown.index)
-    photo = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
+    photo = sample.pixels
     found = [images.categories[segment.category_index] for segment in shown.segments]
     predicted = [(s.id, c, f"{c.name} {s.score:.0%}") for s, c in zip(shown.segments, found, strict=True)]
     pictures = [

@@ -56,11 +56,6 @@ class ScoredPhoto:
         """[H, W] int32: n + 1 for segment n, 0 = void."""
         return self.sample.id_map.numpy()
 
-    @property
-    def pixels(self) -> np.ndarray:
-        """[H, W, 3] uint8."""
-        return self.sample.image.permute(1, 2, 0).numpy()
-
     def masks_of(self, segments: Sequence[int]) -> np.ndarray:
         """[N, H, W] bool of the segments at these places."""
         return self.id_map == np.array(segments, np.int32)[:, None, None] + 1

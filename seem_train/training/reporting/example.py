@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from seem_train.data.dataset import SegmentationSet
 from seem_train.evaluation.evaluate import evaluating
 from seem_train.model.seem import SEEM
@@ -24,7 +22,7 @@ def worth_trying(model: SEEM, images: SegmentationSet, size: int, least: float) 
         predictor = Predictor(model, list(images.categories), size=size)
         for index in range(min(PHOTOS, len(images))):
             sample = images.load(index)
-            predictor.set_image(np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy()))
+            predictor.set_image(sample.pixels)
             for text, segment in sentences_about_things(sample, images.things)[:QUESTIONS]:
                 answer = predictor.segment(text=text)
                 mask, truth = answer.mask(0), sample.id_map.numpy() == segment + 1

@@ -48,7 +48,7 @@ def draw_previews(
 
 def _row(predictor: Predictor, images: SegmentationSet, index: int) -> tuple[list[np.ndarray], list[str]]:
     sample = images.load(index)
-    photo = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
+    photo = sample.pixels
     predictor.set_image(photo)
     pictures = [photo, truth_of(sample, photo, images), predictor.panoptic().draw()]
     captions = [Path(sample.file).name, "truth", "prediction"]
