@@ -73,12 +73,10 @@ def count_all(
 
 def text(rows: list[StrategyRow]) -> str:
     """The table for people."""
-    lines: list[tuple[str, ...]] = [
-        ("strategy", "backbone", "pixel decoder", "text", "decoder", "trainable", "")
-    ]
+    lines = [["strategy", "backbone", "pixel decoder", "text", "decoder", "trainable", ""]]
     for row in rows:
-        parts = [_cell(row["parts"][part]) for part in ("backbone", "pixel-decoder", "language", "decoder")]
-        lines.append((row["strategy"], *parts, count_text(row["trainable"]), f"{row['share']:.2%}"))
+        parts = [_cell(part) for part in row["parts"].values()]
+        lines.append([row["strategy"], *parts, count_text(row["trainable"]), f"{row['share']:.2%}"])
     about = "\n".join(f"  {row['strategy']}: {row['about']}" for row in rows)
     model = f"{rows[0]['model']}, {count_text(rows[0]['total'])} parameters"
     return f"{model}\n\n{table(lines, left=(0, 1, 2, 3, 4))}\n\n{about}"
