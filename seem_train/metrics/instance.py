@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -51,7 +51,7 @@ class TrueInstance(TypedDict):
 @dataclass(frozen=True)
 class _Image:
     size: tuple[int, int]  #: height, width
-    found: list[tuple[float, int, RunLengths]]  #: score, category id, mask
+    found: list[dict[str, object]]  #: rows of a COCO result
     truth: list[TrueInstance]
 
 
@@ -102,7 +102,10 @@ class InstanceAP:
         """
         if image_id in self._images:
             raise ValueError(f"image {image_id} was given twice")
-        found = list(zip(scores.tolist(), category_ids.tolist(), masks, strict=True))
+        found: list[dict[str, object]] = [
+            {"category_id": id_, "score": score, "segmentation": mask, "area": float(coco_mask.area(mask))}
+            for id_, score, mask in zip(category_ids.tolist(), scores.tolist(), masks, strict=True)
+        ]
         self._images[image_id] = _Image(size, found, list(gt_annotations))
 
     def merge(self, other: InstanceAP) -> None:
@@ -117,7 +120,8 @@ class InstanceAP:
             undefined = dict.fromkeys(self._category_ids, UNDEFINED)
             return InstanceResult(*[UNDEFINED] * 6, per_class=undefined, per_class_ap50=undefined, images=0)
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(self._truth(), self._found(), "segm")
+            truth, found = self._coco(lambda image: image.truth), self._coco(lambda image: image.found)
+            evaluation = COCOeval(truth, found, "segm")
             evaluation.params.catIds = self._category_ids
             evaluation.params.imgIds = sorted(self._images)
             evaluation.evaluate()
@@ -139,40 +143,17 @@ class InstanceAP:
     def _per_class(self, precision: np.ndarray) -> dict[int, float]:
         return {id_: _mean(precision[:, :, index]) for index, id_ in enumerate(self._category_ids)}
 
-    def _truth(self) -> COCO:
-        annotations = [
-            {"iscrowd": 0, **annotation, "image_id": image_id}
-            for image_id, image in sorted(self._images.items())
-            for annotation in image.truth
-        ]
-        return self._coco(annotations)
-
-    def _found(self) -> COCO:
-        annotations = [
-            {
-                "image_id": image_id,
-                "category_id": category_id,
-                "score": score,
-                "segmentation": mask,
-                "area": float(coco_mask.area(mask)),
-                "iscrowd": 0,
-            }
-            for image_id, image in sorted(self._images.items())
-            for score, category_id, mask in image.found
-        ]
-        return self._coco(annotations)
-
-    def _coco(self, annotations: list[dict[str, object]]) -> COCO:
-        for number, annotation in enumerate(annotations, start=1):  # from 1: COCOeval reads 0 as unmatched
-            annotation["id"] = number
+    def _coco(self, rows_of: Callable[[_Image], Sequence[Mapping[str, object]]]) -> COCO:
+        images = sorted(self._images.items())
+        rows = [(image_id, row) for image_id, image in images for row in rows_of(image)]
         coco = COCO()
         dataset: Any = {
-            "images": [
-                {"id": image_id, "height": image.size[0], "width": image.size[1]}
-                for image_id, image in sorted(self._images.items())
-            ],
+            "images": [{"id": id_, "height": image.size[0], "width": image.size[1]} for id_, image in images],
             "categories": [{"id": id_} for id_ in self._category_ids],
-            "annotations": annotations,
+            "annotations": [  # numbered from 1: COCOeval reads 0 as unmatched
+                {"iscrowd": 0, **row, "image_id": image_id, "id": number}
+                for number, (image_id, row) in enumerate(rows, start=1)
+            ],
         }
         coco.dataset = dataset
         coco.createIndex()
