@@ -13,8 +13,7 @@ NEEDED = ("torch", "torchvision", "timm", "open_clip", "safetensors", "scipy", "
 def main() -> None:
     if sys.argv[1:2] == ["run"]:
         _leave_early()
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         print(
             f"error: seem-train needs {', '.join(missing)}; install with: pip install 'seem-tools[train]'",
             file=sys.stderr,

@@ -194,8 +194,7 @@ class SegmentationSet:
             for image, segment in self._sentences
             if (image, segment) not in known
         ]
-        told = problems + large
-        if told:
+        if told := problems + large:
             more = f"\n… and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
             folder = shlex.quote(str(root.parent))
             advice = f"\nRun: seem-data validate {folder} --fix, or build the dataset again."

@@ -110,8 +110,7 @@ class InstanceAP:
 
     def merge(self, other: InstanceAP) -> None:
         """Add the images of another process."""
-        twice = self._images.keys() & other._images.keys()
-        if twice:
+        if twice := self._images.keys() & other._images.keys():
             raise ValueError(f"images given twice: {sorted(twice)}")
         self._images.update(other._images)
 

@@ -129,8 +129,7 @@ def _same_settings(start: Path, config: Config, elsewhere: bool) -> None:
         for section, item, _ in fields()
         if item.metadata["free"] or (elsewhere and item.metadata["tunable"])
     }
-    changed = [k for k in now if k not in may_change and before.get(k, now[k]) != now[k]]
-    if changed:
+    if changed := [k for k in now if k not in may_change and before.get(k, now[k]) != now[k]]:
         shown = "\n".join(f"  {key}: was {before[key]}, now {now[key]}" for key in changed)
         raise UserError(
             f"{start.parent} was started with other settings:\n{shown}\n"

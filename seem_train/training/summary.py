@@ -121,18 +121,14 @@ def _remarks(
     train: SegmentationSet, val: SegmentationSet | None, masks: Counter[int], queries: int
 ) -> list[str]:
     remarks = []
-    empty = sum(not image.segments for image in train.images)
-    if empty:
+    if empty := sum(not image.segments for image in train.images):
         remarks.append(f"{empty} training image(s) have no segments (kept)")
-    absent = [name for place, name in enumerate(train.names) if not masks[place]]
-    if absent:
+    if absent := [name for place, name in enumerate(train.names) if not masks[place]]:
         remarks.append(f"nothing to learn from for {a_few(absent, most=5)}")
-    rare = [f"{n!r} ({masks[p]})" for p, n in enumerate(train.names) if 0 < masks[p] < RARE]
-    if rare:
+    if rare := [f"{n!r} ({masks[p]})" for p, n in enumerate(train.names) if 0 < masks[p] < RARE]:
         remarks.append(f"few masks: {a_few(rare, most=5)}; data.repeat_rare shows them more often")
     counts = {image.file_name: sum(not s.iscrowd for s in image.segments) for image in train.images}
-    crowded = [name for name, count in counts.items() if count > queries]
-    if crowded:
+    if crowded := [name for name, count in counts.items() if count > queries]:
         most = max(crowded, key=lambda name: counts[name])
         remarks.append(
             f"{len(crowded)} training image(s) have more segments than the model has queries ({queries}), "
@@ -220,8 +216,7 @@ def plan(
 
 def explain(error: Exception, config: Config, micro_batch: int) -> str | None:
     """What a user can do about an error that torch raised in a step; None where it is a fault of ours."""
-    detail = allocator_error(error)
-    if detail is not None:
+    if (detail := allocator_error(error)) is not None:
         return out_of_memory(config, micro_batch, detail)
     if isinstance(error, torch.distributed.DistError) or "closed by peer" in str(error):
         return "another process of this run has ended; what it said, or its launcher, tells why"
@@ -236,8 +231,7 @@ def out_of_memory(config: Config, micro_batch: int, detail: str) -> str:
     now = config.data.size
     smaller = max(32, now * 3 // 4 // 32 * 32)
     tries = [f"--size {smaller} (about {(smaller / now) ** 2:.0%} of the activations)"]
-    less = [n for n in range(1, micro_batch) if micro_batch % n == 0]
-    if less:
+    if less := [n for n in range(1, micro_batch) if micro_batch % n == 0]:
         share = less[-1] / micro_batch
         tries.insert(0, f"--batch {less[-1]} (about {share:.0%} of the activations, the same result)")
     if not config.run.checkpointing and config.strategy.name not in ("head-adapter", "head", "lora"):

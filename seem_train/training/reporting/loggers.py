@@ -133,8 +133,7 @@ class Log:
         content = file.read_bytes()
         *lines, last = content.decode("utf-8", "replace").split("\n")
         read = [_row_of(line) for line in lines]
-        broken = read.count(None)
-        if broken:
+        if broken := read.count(None):
             kept = file.with_name("metrics.damaged.jsonl")
             write_bytes(kept, content)
             self.say(f"! {file}: {broken} line(s) cannot be read; it is kept as {kept.name}", style="yellow")

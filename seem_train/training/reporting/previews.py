@@ -52,12 +52,10 @@ def _row(predictor: Predictor, images: SegmentationSet, index: int) -> tuple[lis
     predictor.set_image(photo)
     pictures = [photo, truth_of(sample, photo, images), predictor.panoptic().draw()]
     captions = [Path(sample.file).name, "truth", "prediction"]
-    sentence = telling_sentence(sample, images.things)
-    if sentence:
+    if sentence := telling_sentence(sample, images.things):
         pictures.append(_found(photo, predictor.segment(text=sentence)))
         captions.append(f"“{sentence}”")
-    target = _target(sample)
-    if target is not None:
+    if (target := _target(sample)) is not None:
         row, column = deepest_pixel(target)
         left, top, width, height = cv2.boundingRect(target.astype(np.uint8))
         box = left, top, left + width, top + height
