@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,8 +10,9 @@ from pathlib import Path
 
 from seem_train.config import EvalTask
 from seem_train.data.dataset import SegmentationSet
+from seem_train.errors import UserError
 from seem_train.evaluation.evaluate import EvaluationSettings, evaluate
-from seem_train.evaluation.result import EvaluationResult, Headline, Plain, gains, read_earlier
+from seem_train.evaluation.result import EvaluationResult, Headline, Plain, fewer_is_better, gains
 from seem_train.runtime import Runtime
 from seem_train.weights.opening import OpenModel, open_base, open_model
 
@@ -96,8 +98,7 @@ def compare(
     lately = headline(model, base_images) if base_images is not None else None
     other = before = forgetting = None
     if against is not None and against.endswith(".json"):
-        earlier = read_earlier(Path(against))
-        other = Comparison(against, earlier.headline, earlier.differences(result))
+        other = read_earlier(against, result)
     elif against is not None:
         device = runtime.device
         opened = open_base(model, device) if against == BASE else open_model(against, device=device)
@@ -107,3 +108,32 @@ def compare(
     if base_images is not None and lately is not None:
         forgetting = Forgetting(str(base_images.folder), lately, before)
     return Findings(model.name, result, other, forgetting)
+
+
+def read_earlier(named: str, result: EvaluationResult) -> Comparison:
+    """An earlier evaluation.json beside a result of now, with settings that make both hard to compare.
+
+    Raises:
+        UserError: the file cannot be read, or is no evaluation.json.
+    """
+    file = Path(named)
+    now = {"dataset": result.dataset, "split": result.split, "images": result.images} | result.settings
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        headline = {str(name): _known(str(name), value) for name, value in data["headline"].items()}
+        then = {key: data[key] for key in ("dataset", "split", "images")} | data["settings"]
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{file} is no evaluation.json as seem-train evaluate writes it.") from None
+    # said by the scores, and by the number of images; or without influence on them
+    skipped = ("tasks", "limit", "max_pixels")
+    differ = [name for name in now if name in then and then[name] != now[name] and name not in skipped]
+    return Comparison(named, headline, [f"{name} {then[name]} there, {now[name]} here" for name in differ])
+
+
+def _known(name: str, value: float | None) -> float | None:
+    """None also for what was written of nothing before: −1, and no clicks at all."""
+    if value is None or value < 0 or (fewer_is_better(name) and value == 0):
+        return None
+    return float(value)

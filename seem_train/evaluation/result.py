@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from seem_data.layout import CategoryRow
-from seem_train.errors import UserError
 from seem_train.evaluation.tasks import TASKS
 from seem_train.metrics.grounding import GroundingResult
 from seem_train.metrics.instance import InstanceResult
@@ -212,43 +209,3 @@ def gains(tuned: Mapping[str, float | None], base: Mapping[str, float | None]) -
         if value is not None and before is not None and value >= 0 and before >= 0:  # once −1 was written
             found[name] = before - value if fewer_is_better(name) else value - before
     return found
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What an earlier evaluation.json says."""
-
-    headline: Headline
-    settings: dict[str, object]
-
-    def differences(self, result: EvaluationResult) -> list[str]:
-        """Settings that make both hard to compare, as "size 512 there, 800 here"."""
-        now = {"dataset": result.dataset, "split": result.split, "images": result.images} | result.settings
-        # said by the scores, and by the number of images; or without influence on them
-        skipped = ("tasks", "limit", "max_pixels")
-        return [
-            f"{name} {self.settings[name]} there, {value} here"
-            for name, value in now.items()
-            if name in self.settings and self.settings[name] != value and name not in skipped
-        ]
-
-
-def read_earlier(file: Path) -> Earlier:
-    """Raises UserError: the file cannot be read, or is no evaluation.json."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        headline = {str(name): _known(str(name), value) for name, value in data["headline"].items()}
-        return Earlier(
-            headline, {key: data[key] for key in ("dataset", "split", "images")} | data["settings"]
-        )
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}).") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{file} is no evaluation.json as seem-train evaluate writes it.") from None
-
-
-def _known(name: str, value: float | None) -> float | None:
-    """None also for what was written of nothing before: −1, and no clicks at all."""
-    if value is None or value < 0 or (fewer_is_better(name) and value == 0):
-        return None
-    return float(value)

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from seem_train.data.dataset import SegmentationSet
 from seem_train.errors import UserError
 from seem_train.evaluation import evaluate as scoring
+from seem_train.evaluation.comparison import read_earlier
 from seem_train.evaluation.evaluate import EvaluationSettings
-from seem_train.evaluation.result import EvaluationResult, gains, read_earlier, shown_number
+from seem_train.evaluation.result import EvaluationResult, gains, shown_number
 from seem_train.evaluation.tasks import TASKS
 from seem_train.model.config import PostprocessConfig
 from seem_train.model.predictions import (
@@ -452,18 +453,22 @@ def test_numbers_are_shown_as_papers_do() -> None:
 def test_an_earlier_evaluation_can_be_read(dataset: Path, model: SEEM, tmp_path: Path) -> None:
     result = evaluate(model, dataset, tasks=["panoptic"], settings=TALKATIVE)
     (tmp_path / "evaluation.json").write_text(json.dumps(result.as_dict()))
-    earlier = read_earlier(tmp_path / "evaluation.json")
-    assert earlier.headline == result.headline()
-    assert earlier.differences(result) == []
+    file = str(tmp_path / "evaluation.json")
+    earlier = read_earlier(file, result)
+    assert (earlier.headline, earlier.differences) == (result.headline(), [])
     other = replace(result, settings=result.settings | {"size": 800}, images=4)
-    assert earlier.differences(other) == ["images 5 there, 4 here", "size 64 there, 800 here"]
+    assert read_earlier(file, other).differences == ["images 5 there, 4 here", "size 64 there, 800 here"]
     old = result.as_dict() | {"headline": {"PQ": 0.5, "AP": -1.0, "NoC@0.5": 0.0}}
     (tmp_path / "old.json").write_text(json.dumps(old))  # before what was not measured was null
-    assert read_earlier(tmp_path / "old.json").headline == {"PQ": 0.5, "AP": None, "NoC@0.5": None}
+    assert read_earlier(str(tmp_path / "old.json"), result).headline == {
+        "PQ": 0.5,
+        "AP": None,
+        "NoC@0.5": None,
+    }
     (tmp_path / "other.json").write_text("[1]")
     for name in ("other.json", "missing.json"):
         with pytest.raises(UserError, match=name):
-            read_earlier(tmp_path / name)
+            read_earlier(str(tmp_path / name), result)
 
 
 def test_what_counts_as_truth_is_what_the_semantic_files_say(dataset: Path) -> None:
