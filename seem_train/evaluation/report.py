@@ -45,7 +45,7 @@ def write_report(file: Path, findings: Findings, images: SegmentationSet) -> Non
         *_images(result, images),
     ]
     headline = result.headline()
-    page = Template(_PAGE.readescape(encoding="utf-8")).substitute(
+    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
         title=escape(findings.model),
         about=escape(f"{result.dataset} · {result.split} · {result.images:,} images · {_settings(result)}"),
         cards="".join(
