@@ -156,22 +156,19 @@ def freeze_table(
 ) -> str:
     """What is trained, and the parts of the model, counted on the model itself."""
     counts = freezing.count(model, strategy)
-    rates = {
-        name: group["base_lr"] for group in groups for name in group["names"] if not is_adapter_name(name)
-    }
+    own = ((name, group["base_lr"]) for group in groups for name in group["names"])
+    rates = {name.partition(".")[0]: rate for name, rate in own if not is_adapter_name(name)}
     rows = [("part", "params", "trains", "lr")]
     for row in counts:
         name = _PART_NAMES.get(row.part, row.part)
-        attribute = strategies.PARTS[row.part]
-        rate = next((r for n, r in rates.items() if n.startswith(f"{attribute}.")), None)
+        rate = rates.get(strategies.PARTS[row.part])
         frozen = "cached, not run" if row.part == "language" else "frozen"
         trains = "yes" if row.base_trained == row.base else f"{count_text(row.base_trained)} of it"
         rows.append((name, count_text(row.base), trains if rate else frozen, f"{rate:.3g}" if rate else "–"))
         if row.adapters:
             kind = "LoRA" if row.treatment == "lora" else "adapters"
-            where = f"{name} {kind}"
             rank = f"yes (rank {placement.rank})"
-            rows.append((where, count_text(row.adapters), rank, f"{adapter_rate:.3g}"))
+            rows.append((f"{name} {kind}", count_text(row.adapters), rank, f"{adapter_rate:.3g}"))
     trained = sum(row.trained for row in counts)
     text = table(rows, left=(0, 2), indent="         ")
     return (
