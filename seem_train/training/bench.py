@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -48,7 +49,7 @@ class Setting:
 
 
 Timed = Callable[[str], AbstractContextManager[object]]  #: of a part, by its name
-Build = Callable[[SEEM, Sequence[str], Runtime], tuple[TrainingStep, torch.optim.Optimizer]]
+Build = Callable[[SEEM, Sequence[str], Runtime], tuple[TrainingStep, Optimizer]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Bench:
         )
 
 
-def ours(model: SEEM, names: Sequence[str], runtime: Runtime) -> tuple[TrainingStep, torch.optim.Optimizer]:
+def ours(model: SEEM, names: Sequence[str], runtime: Runtime) -> tuple[TrainingStep, Optimizer]:
     """Step and optimizer as a run has them."""
     tasks = ("panoptic", "grounding", "interactive")
     step = TrainingStep(model, Criterion(), names, tasks, 1, runtime.autocast)
@@ -134,11 +135,7 @@ def measure(setting: Setting, progress: Callable[[int], None] = lambda _: None) 
 
 
 def take(
-    step: TrainingStep,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    number: int,
-    timed: Timed = nullcontext,
+    step: TrainingStep, optimizer: Optimizer, batch: Batch, number: int, timed: Timed = nullcontext
 ) -> None:
     """One optimizer step, as the trainer takes it."""
     optimizer.zero_grad(set_to_none=True)
@@ -231,7 +228,7 @@ class _Waits(TorchFunctionMode):
 
 
 def _parts(
-    step: TrainingStep, optimizer: torch.optim.Optimizer, batches: list[Batch], runtime: Runtime
+    step: TrainingStep, optimizer: Optimizer, batches: list[Batch], runtime: Runtime
 ) -> dict[str, float]:
     """Seconds of each part, mean over the batches; the rest of the forward pass is matching and losses."""
     spent: dict[str, float] = {}
