@@ -10,7 +10,7 @@ in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -49,20 +49,15 @@ MOST_WALKS = 5
 BOX_SLACK = 0.1  #: how far a box may miss each edge of its object, as a share of the object's size
 
 
-#: How often each kind is drawn, relative to the others. The original has no boxes (its comments name them,
-#: its code fails on them).
-SHARES: Mapping[str, float] = {"point": 1.0, "polygon": 1.0, "scribble": 1.0, "circle": 1.0, "box": 0.0}
+#: The kinds of the original, which has no boxes: its comments name them, its code fails on them.
+ORIGINAL = ("point", "polygon", "scribble", "circle")
 
 
 def draw_strokes(
-    id_map: NDArray[np.integer],
-    places: NDArray[np.integer],
-    most: int,
-    rng: np.random.Generator,
-    shares: Mapping[str, float] = SHARES,
+    id_map: NDArray[np.integer], places: NDArray[np.integer], most: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], Mask]:
     """At most `most` different segments among `places` (values of `id_map` [H, W]) and a stroke for each:
-    [k], [k, H, W].
+    [k], [k, H, W]. Each kind of `ORIGINAL` is as likely.
 
     Segments under ten pixels are never chosen. (The original chooses among all, also those outside the crop,
     and then learns nothing from the prompt.)
@@ -71,9 +66,9 @@ def draw_strokes(
     large = places[areas[places] >= SMALLEST]
     chosen = rng.permutation(large)[:most].astype(np.int64)
     strokes = np.zeros((len(chosen), *id_map.shape), bool)
-    weights = np.array(list(shares.values()))
+    alike = np.full(len(ORIGINAL), 1 / len(ORIGINAL))  # said, since numpy draws otherwise without it
     for stroke, place in zip(strokes, chosen, strict=True):
-        kind = list(shares)[int(rng.choice(len(weights), p=weights / weights.sum()))]
+        kind = ORIGINAL[int(rng.choice(len(ORIGINAL), p=alike))]
         stroke[:] = draw_stroke(id_map == place, kind, rng)
     return chosen, strokes
 
@@ -107,23 +102,23 @@ def _polygon(mask: Mask, rng: np.random.Generator) -> Mask:
     return canvas.astype(bool)
 
 
-def smooth_outline(
-    points: NDArray[np.float64], roundness: float = 0.2, edgy: float = 0.05
-) -> NDArray[np.float64]:
-    """A closed chain of cubic Bézier curves through `points` [N, 2], in the order of their angle: [M, 2].
+ROUNDNESS = (
+    0.2  #: distance of control points from the ends of a curve, as a share of the distance of the ends
+)
+EDGY = 0.05  #: at 0 both sides of a point have the same say in its tangent; more favours the one after it
 
-    `roundness`: distance of the control points from the ends, as a share of the distance of the ends. `edgy`:
-    0 gives both sides of a point the same say in its tangent, larger values favour the one after it.
-    """
+
+def smooth_outline(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A closed chain of cubic Bézier curves through `points` [N, 2], in the order of their angle: [M, 2]."""
     from_centre = points - points.mean(axis=0)
     points = points[np.argsort(np.arctan2(from_centre[:, 0], from_centre[:, 1]))]
     ends = np.roll(points, -1, axis=0)
     chord = ends - points
     after = np.arctan2(chord[:, 1], chord[:, 0]) % (2 * np.pi)
     before = np.roll(after, 1)
-    share = np.arctan(edgy) / np.pi + 0.5
+    share = np.arctan(EDGY) / np.pi + 0.5
     tangent = share * after + (1 - share) * before + (np.abs(before - after) > np.pi) * np.pi
-    reach = roundness * np.hypot(*chord.T)[:, None]
+    reach = ROUNDNESS * np.hypot(*chord.T)[:, None]
     direction = np.stack([np.cos(tangent), np.sin(tangent)], axis=1)
     controls = [points, points + reach * direction, ends - reach * np.roll(direction, -1, axis=0), ends]
     t = np.linspace(0, 1, 30)[:, None]

@@ -13,7 +13,7 @@ from seem_train.config import DataConfig
 from seem_train.data.strokes import (
     KINDS,
     MOST_POINTS,
-    SHARES,
+    ORIGINAL,
     draw_stroke,
     draw_strokes,
     smooth_outline,
@@ -89,24 +89,9 @@ def test_an_outline_goes_through_its_points_and_closes() -> None:
     assert smooth_outline(points[:1]).round(6).tolist() == [[10.0, 10.0]] * 30
 
 
-def test_the_kinds_come_as_often_as_configured() -> None:
-    ids = np.ones((64, 64), np.int32)
-    shares = {"point": 3.0, "box": 1.0}
-    boxes = 0
-    for seed in range(300):
-        _, strokes = draw_strokes(ids, np.array([1]), 1, np.random.default_rng(seed), shares)
-        boxes += strokes.sum() > 100
-    assert 50 < boxes < 100
-
-
 def test_by_default_the_four_kinds_of_the_original_for_one_object() -> None:
     assert DataConfig().prompts == 1
-    assert {kind for kind, weight in SHARES.items() if weight} == {
-        "point",
-        "polygon",
-        "scribble",
-        "circle",
-    }
+    assert set(ORIGINAL) == {"point", "polygon", "scribble", "circle"} < set(KINDS)
 
 
 def test_objects_are_different_large_enough_and_at_most_k() -> None:
