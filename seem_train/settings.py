@@ -180,9 +180,9 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
 
 
-def commented_yaml(config: Config | None = None) -> str:
+def commented_yaml() -> str:
     """Every setting with its help text, for ``seem-train init``."""
-    values = to_dict(config or Config())
+    values = to_dict(Config())
     lines = ["# seem-train run --config this-file.yaml   (flags win over this file)"]
     for section, items in groupby(fields(), key=itemgetter(0)):
         lines += ["", f"{section}:"]
