@@ -46,9 +46,9 @@ CIRCLES = (
 MOST_POINTS = 20
 MOST_OUTLINE_POINTS = 9
 MOST_WALKS = 5
+ROUNDNESS = 0.2  #: distance of control points from the ends of a curve, as a share of the ends' distance
+EDGY = 0.05  #: at 0 both sides of a point have the same say in its tangent; more favours the one after it
 BOX_SLACK = 0.1  #: how far a box may miss each edge of its object, as a share of the object's size
-
-
 #: The kinds of the original, which has no boxes: its comments name them, its code fails on them.
 ORIGINAL = ("point", "polygon", "scribble", "circle")
 
@@ -100,12 +100,6 @@ def _polygon(mask: Mask, rng: np.random.Generator) -> Mask:
     canvas = np.zeros(mask.shape, np.uint8)
     cv2.polylines(canvas, [np.round(outline).astype(np.int32)], isClosed=True, color=1, thickness=1)
     return canvas.astype(bool)
-
-
-ROUNDNESS = (
-    0.2  #: distance of control points from the ends of a curve, as a share of the distance of the ends
-)
-EDGY = 0.05  #: at 0 both sides of a point have the same say in its tangent; more favours the one after it
 
 
 def smooth_outline(points: NDArray[np.float64]) -> NDArray[np.float64]:
