@@ -151,15 +151,12 @@ class SegmentationSet:
         segments = tuple(
             SampleSegment(s.id, self._index[s.category_id], bool(s.iscrowd)) for s in record.segments
         )
-        phrases = (
-            Phrase(place, tuple(self._sentences.get((record.id, s.id), ())))
-            for place, s in enumerate(record.segments)
-        )
+        said = (self._sentences.get((record.id, s.id)) for s in record.segments)
         return Sample(
             image=torch.from_numpy(image).permute(2, 0, 1),
             id_map=torch.from_numpy(renumber(ids, [s.id for s in record.segments])),
             segments=segments,
-            phrases=tuple(phrase for phrase in phrases if phrase.sentences),
+            phrases=tuple(Phrase(place, tuple(own)) for place, own in enumerate(said) if own),
             file=str(path),
         )
 

@@ -39,32 +39,33 @@ def draw_previews(
     with evaluating(model):
         predictor = Predictor(model, list(images.categories), size=size)
         rows = [_row(predictor, images, index) for index in indices]
-    columns = max(len(pictures) for pictures, _ in rows)
-    blank = np.full((HEIGHT, HEIGHT, 3), 255, np.uint8)
-    pictures = [p for row, _ in rows for p in [*row, *[blank] * (columns - len(row))]]
-    captions = [c for _, row in rows for c in [*row, *[""] * (columns - len(row))]]
+    columns = max(len(row) for row in rows)
+    blank = np.full((HEIGHT, HEIGHT, 3), 255, np.uint8), ""
+    cells = [cell for row in rows for cell in [*row, *[blank] * (columns - len(row))]]
+    pictures, captions = zip(*cells, strict=True)
     write_image(file, draw.contact_sheet(pictures, captions, columns, HEIGHT))
 
 
-def _row(predictor: Predictor, images: SegmentationSet, index: int) -> tuple[list[np.ndarray], list[str]]:
+def _row(predictor: Predictor, images: SegmentationSet, index: int) -> list[tuple[np.ndarray, str]]:
     sample = images.load(index)
     photo = sample.pixels
     predictor.set_image(photo)
-    pictures = [photo, truth_of(sample, photo, images), predictor.panoptic().draw()]
-    captions = [Path(sample.file).name, "truth", "prediction"]
+    cells = [
+        (photo, Path(sample.file).name),
+        (truth_of(sample, photo, images), "truth"),
+        (predictor.panoptic().draw(), "prediction"),
+    ]
     if sentence := telling_sentence(sample, images.things):
-        pictures.append(_found(photo, predictor.segment(text=sentence)))
-        captions.append(f"“{sentence}”")
+        cells.append((_found(photo, predictor.segment(text=sentence)), f"“{sentence}”"))
     if (target := _target(sample)) is not None:
         row, column = deepest_pixel(target)
         left, top, width, height = cv2.boundingRect(target.astype(np.uint8))
         box = left, top, left + width, top + height
         clicked = _found(photo, predictor.segment(points=[(column, row)]))
         boxed = _found(photo, predictor.segment(boxes=[box]))
-        pictures.append(draw.draw_marks(clicked, points=[(column, row, True)]))
-        pictures.append(draw.draw_marks(boxed, boxes=[box]))
-        captions += ["one click", "one box"]
-    return pictures, captions
+        cells.append((draw.draw_marks(clicked, points=[(column, row, True)]), "one click"))
+        cells.append((draw.draw_marks(boxed, boxes=[box]), "one box"))
+    return cells
 
 
 def _found(photo: np.ndarray, answer: Objects) -> np.ndarray:
