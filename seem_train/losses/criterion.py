@@ -176,7 +176,7 @@ class Criterion:
             raw["loss_grounding_ce"] = _per(ce, counts.grounded_images)
             raw |= self._mask_terms("grounding", "loss_grounding", spoken, pairs, grounding, counts.phrases)
         elif spoken:
-            zeros = torch.stack([_nothing(g.masks) + _nothing(g.class_vectors) for g in spoken])
+            zeros = torch.stack([touch((g.masks, g.class_vectors)) for g in spoken])
             raw |= {f"loss_grounding_{kind}": zeros for kind in ("ce", "bce", "dice")}
         return LossTerms(raw, self._weights(), pairs)
 
@@ -236,7 +236,7 @@ class Criterion:
         nothing.
         """
         if not any(targets.present):
-            zeros = torch.stack([_nothing(p.masks) + _nothing(p.mask_vectors) for p in predicted])
+            zeros = torch.stack([touch((p.masks, p.mask_vectors)) for p in predicted])
             return {f"loss_spatial_{kind}": zeros for kind in ("ce", "bce", "dice")}
         logits = prompt_logits(predicted, targets.counts, self.config.padded_prompts_compete)
         costs = self.config.spatial_costs
@@ -260,15 +260,15 @@ def _per(total: Tensor, count: float) -> Tensor:
     return total / (count or 1.0)
 
 
-def touch(parameters: Iterable[Tensor]) -> Tensor:
-    """Zero, but depending on every one of `parameters`.
+def touch(tensors: Iterable[Tensor]) -> Tensor:
+    """Zero, but depending on every one of `tensors`.
 
     Added to the loss it gives parameters that a step did not use (the memory queries when there was no
     refinement round, the prompt projections when no image had a prompt) a zero gradient on every rank, so DDP
     needs no search for unused parameters. The original leaves them without one (`model/ORIGINAL.md`, fault
     6).
     """
-    return torch.stack([p.reshape(-1)[0].float() * 0.0 for p in parameters]).sum()
+    return torch.stack([t.reshape(-1)[:1].float().sum() * 0.0 for t in tensors]).sum()
 
 
 def _logits(objects: ObjectPredictions) -> Tensor:
@@ -277,8 +277,3 @@ def _logits(objects: ObjectPredictions) -> Tensor:
             "the predictions have no class logits: decode with the text embeddings of the categories"
         )
     return objects.logits
-
-
-def _nothing(values: Tensor) -> Tensor:
-    """Zero, connected to the graph."""
-    return values.reshape(-1)[:1].float().sum() * 0.0

@@ -79,9 +79,5 @@ def _at_points(logits: Tensor, points: Tensor, targets: Tensor, rows: Tensor) ->
         truth = sample_masks(targets, rows, points)
     values = sample_maps(logits[:, None].float(), points)[:, 0]
     bce = F.binary_cross_entropy_with_logits(values, truth, reduction="none").mean(1)
-    return bce, _dice(values, truth)
-
-
-def _dice(logits: Tensor, truth: Tensor) -> Tensor:
-    share = logits.sigmoid()
-    return 1 - (2 * (share * truth).sum(1) + 1) / (share.sum(1) + truth.sum(1) + 1)
+    share = values.sigmoid()
+    return bce, 1 - (2 * (share * truth).sum(1) + 1) / (share.sum(1) + truth.sum(1) + 1)
