@@ -6,15 +6,13 @@ import gc
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy
 
-from seem_train.runtime import Stop
 from seem_train.training import trainer
 from seem_train.training.checkpoint import Checkpoint
-from seem_train.training.run_evaluation import RunEvaluation
-from seem_train.training.session import Session
 
 RECORDED = Path(__file__).parent / "recorded"
 UNTOLD = "was saved by an earlier version, which did not note its data"
@@ -45,9 +43,9 @@ def test_a_run_that_goes_on_lets_go_of_its_checkpoint(
     held: list[Checkpoint] = []
     teach = trainer.teach
 
-    def watched(session: Session, evaluation: RunEvaluation, stop: Stop) -> None:
+    def watched(*arguments: Any) -> None:
         held.extend(found for found in gc.get_objects() if type(found) is Checkpoint)
-        teach(session, evaluation, stop)
+        teach(*arguments)
 
     monkeypatch.setattr(trainer, "teach", watched)
     assert trainer.run(toy.settings(dataset, run, run__steps=6, optim__ema=True)).finished
