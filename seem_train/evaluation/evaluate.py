@@ -187,25 +187,22 @@ class _Scoring:
         tally: _Tally,
     ) -> None:
         self._model, self._runtime, self._tally = model, runtime, tally
-        size = settings.size
+        size, search = settings.size, tally.searches.get
         assert settings.object_threshold is not None
         assert settings.overlap_threshold is not None
         thresholds = settings.object_threshold, settings.overlap_threshold
-        self._objects = self._grounding = self._interactive = None
-        if tally.panoptic or tally.semantic or tally.instance:
-            metrics = tally.panoptic, tally.semantic, tally.instance
-            self._objects = (
-                scale_of("panoptic", size),
-                ObjectScorer(model, runtime, images, thresholds, *metrics, tally.searches.get("things")),
-            )
+        objects = tally.panoptic, tally.semantic, tally.instance
+        self._scale, self._objects = scale_of("panoptic", size), None
+        if any(objects):
+            self._objects = ObjectScorer(model, runtime, images, thresholds, *objects, search("things"))
+        self._prompted: list[tuple[Scale, GroundingScorer | InteractiveScorer]] = []
         if tally.grounding:
-            asked = GroundingScorer(
-                model, runtime, images, settings.all_sentences, tally.grounding, tally.searches.get("phrases")
-            )
-            self._grounding = scale_of("grounding", size), asked
+            every = settings.all_sentences
+            asked = GroundingScorer(model, runtime, images, every, tally.grounding, search("phrases"))
+            self._prompted.append((scale_of("grounding", size), asked))
         if tally.interactive:
             user = InteractiveScorer(model, runtime, images, settings.seed, tally.interactive)
-            self._interactive = scale_of("interactive", size), user
+            self._prompted.append((scale_of("interactive", size), user))
 
     def __call__(self, index: int, photo: ScoredPhoto, show: int, files: PanopticFiles | None) -> None:
         encoded: dict[Scale, ImageFeatures] = {}
@@ -216,14 +213,8 @@ class _Scoring:
                     encoded[scale] = self._model.encode_image(scale.apply(photo.sample.pixels))
             return encoded[scale]
 
-        prompted = [
-            part[1].score(photo, seen_at(part[0]), show > 0)
-            for part in (self._grounding, self._interactive)
-            if part is not None
-        ]
-        answer = None
-        if self._objects is not None:
-            answer = self._objects[1].score(photo, seen_at(self._objects[0]))
+        prompted = [scorer.score(photo, seen_at(scale), show > 0) for scale, scorer in self._prompted]
+        answer = None if self._objects is None else self._objects.score(photo, seen_at(self._scale))
         if answer is None:
             return
         name, tally = photo.record.file_name, self._tally
