@@ -72,8 +72,7 @@ class Meter:
 
     def waited(self) -> None:
         """The batches of a step have arrived."""
-        now = time.monotonic()
-        self._waiting += now - self._mark
+        self._waiting += time.monotonic() - self._mark
 
     def stepped(self, loss: float, parts: dict[str, float], norm: float, rate: float) -> None:
         """A step is done; its loss has been read, so the device is done with it too."""
