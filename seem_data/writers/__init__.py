@@ -1,6 +1,6 @@
 """Masks out, as files that annotation tools open: the mirror of `readers`. One format a file.
 
-Each format is a module of two things: `encode`, which makes a file's bytes, and `Writer`, which fills a
+Each format is a module of two things: `encode`, which makes a file's bytes, and `WRITER`, which fills a
 folder photo by photo and is what `open_writer` gives. What is written is read back by the reader of the same
 name (see `outlines` for how exactly).
 """
@@ -113,5 +113,6 @@ def open_writer(
     if name not in FORMATS:
         remedy = did_you_mean(name, FORMATS) or f"Use {', '.join(FORMATS)}."
         raise fault("bad-option", f"is {name!r}.", remedy, where="--as")
-    module = importlib.import_module(f"seem_data.writers.{name}")
-    return module.Writer(folder, categories, tolerance, link=link)
+    return importlib.import_module(f"seem_data.writers.{name}").WRITER(
+        folder, categories, tolerance, link=link
+    )

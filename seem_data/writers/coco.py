@@ -94,7 +94,7 @@ def _document(
     return msgspec.json.encode(document) + b"\n"
 
 
-class Writer(FolderWriter):
+class CocoWriter(FolderWriter):
     """``annotations.json``, and the photos in ``images/``, upright: COCO's tools never look at EXIF."""
 
     upright = True
@@ -112,3 +112,6 @@ class Writer(FolderWriter):
 
     def close(self) -> None:
         self.write_file("annotations.json", _document(self._images, self._annotations, self.categories))
+
+
+WRITER = CocoWriter

@@ -26,7 +26,7 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  #
 _HEAD = 2  #: elements before the images: version and labels
 
 
-class Writer(FolderWriter):
+class CvatWriter(FolderWriter):
     """``annotations.xml``, ``labels.json``, and the photos in ``images/``."""
 
     def start(self) -> None:
@@ -113,3 +113,6 @@ def _mask(segment: MarkedSegment) -> dict[str, str]:
         "width": str(width),
         "height": str(height),
     }
+
+
+WRITER = CvatWriter

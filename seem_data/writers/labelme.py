@@ -61,7 +61,7 @@ def _shapes(
             yield shape
 
 
-class Writer(FolderWriter):
+class LabelMeWriter(FolderWriter):
     """``NAME.jpg`` and ``NAME.json`` in one folder, of a split in a folder of its own."""
 
     photos = ""
@@ -70,3 +70,6 @@ class Writer(FolderWriter):
     def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
         name = PurePosixPath(photo.name).with_suffix("").as_posix() + ".json"
         self.write_file(name, encode(photo, segments, self.tolerance))
+
+
+WRITER = LabelMeWriter

@@ -29,7 +29,7 @@ _MODEL = "seem-tools"
 _DECIMALS = 6  #: of percent: less than a hundredth of a pixel
 
 
-class Writer(FolderWriter):
+class LabelStudioWriter(FolderWriter):
     """``tasks.json``, ``label_config.xml``, and the photos in ``images/``."""
 
     def start(self) -> None:
@@ -116,3 +116,6 @@ def _result(
     if text := [*segment.sentences, *filter(None, [segment.remark])]:
         result["meta"] = {"text": text}
     return result
+
+
+WRITER = LabelStudioWriter

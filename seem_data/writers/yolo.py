@@ -43,7 +43,7 @@ def encode(
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-class Writer(FolderWriter):
+class YoloWriter(FolderWriter):
     """``data.yaml``, ``images/`` and ``labels/``, of a split in a folder of its own in both."""
 
     def start(self) -> None:
@@ -58,3 +58,6 @@ class Writer(FolderWriter):
         places = {split or "train": f"{self.photos}/{split}".rstrip("/") for split in self._splits}
         config = {**places, "names": dict(enumerate(category.name for category in self.categories))}
         self.write_file("data.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
+
+
+WRITER = YoloWriter

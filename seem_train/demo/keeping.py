@@ -43,7 +43,7 @@ class KeptFolder:
         name = session.kept_as or self._free_name(session)
         try:
             with told_by_data():
-                writer = labelme.Writer(self.folder, self._all(session))
+                writer = labelme.LabelMeWriter(self.folder, self._all(session))
                 photo = WrittenPhoto(name, (session.size[1], session.size[0]), session.content)
                 writer.add(photo, saving.segments_of(session, with_scores=False))
                 writer.close()
