@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias, TypedDict, overload
+from typing import TypeAlias, TypedDict
 
 from seem_data.common.colors import Color
 from seem_data.common.wording import a_few, did_you_mean
@@ -60,59 +60,43 @@ class Category:
         }
 
 
-class Categories(Sequence[Category]):
+class Categories(tuple[Category, ...]):
     """The categories of a dataset in their order; the order decides the contiguous index (semantic PNGs).
 
     Attributes:
         values: the names by the numbers that stand for them in masks, where the colour map says so.
     """
 
-    def __init__(self, categories: Iterable[Category], values: Mapping[int, str] | None = None) -> None:
-        self._all = tuple(categories)
-        self.values = dict(values or {})
+    values: dict[int, str]
 
-    @overload
-    def __getitem__(self, index: int) -> Category: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Category]: ...
-    def __getitem__(self, index: int | slice) -> Category | Sequence[Category]:
-        return self._all[index]
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def __iter__(self) -> Iterator[Category]:
-        return iter(self._all)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Categories) and self._all == other._all
-
-    def __hash__(self) -> int:
-        return hash(self._all)
+    def __new__(cls, categories: Iterable[Category], values: Mapping[int, str] | None = None) -> Categories:
+        made = super().__new__(cls, categories)
+        made.values = dict(values or {})
+        return made
 
     @cached_property
     def by_id(self) -> dict[int, Category]:
-        return {category.id: category for category in self._all}
+        return {category.id: category for category in self}
 
     @cached_property
     def by_color(self) -> dict[Color, Category]:
-        return {category.color: category for category in self._all}
+        return {category.color: category for category in self}
 
     @cached_property
     def index_of(self) -> dict[int, int]:
         """Category id ─▶ contiguous index 0..N-1."""
-        return {category.id: index for index, category in enumerate(self._all)}
+        return {category.id: index for index, category in enumerate(self)}
 
     @cached_property
     def _by_name(self) -> dict[str, Category]:
-        names = {alias.casefold().strip(): category for category in self._all for alias in category.aliases}
+        names = {alias.casefold().strip(): category for category in self for alias in category.aliases}
         # Names win over other categories' aliases.
-        names.update({category.name.casefold().strip(): category for category in self._all})
+        names.update({category.name.casefold().strip(): category for category in self})
         return names
 
     @property
     def names(self) -> list[str]:
-        return [category.name for category in self._all]
+        return [category.name for category in self]
 
     def find(self, label: str) -> Category | None:
         """The category of that name or alias, letter case and outer spaces aside."""
@@ -120,11 +104,11 @@ class Categories(Sequence[Category]):
 
     def suggest(self, label: str) -> str:
         """``"Did you mean 'cat'?"`` or ""."""
-        known = [word for category in self._all for word in (category.name, *category.aliases)]
+        known = [word for category in self for word in (category.name, *category.aliases)]
         return did_you_mean(label, known)
 
     def as_coco(self) -> list[CategoryRow]:
-        return [category.as_coco() for category in self._all]
+        return [category.as_coco() for category in self]
 
 
 def load(path: Path) -> Categories:
