@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data import images, layout
+from seem_data.annotations import Sentence
 from seem_data.categories import Categories
 from seem_data.checking.validate import rows_of, strays, validate
 from seem_data.checking.validate_image import Rows, polygon_faults
@@ -237,6 +238,5 @@ class _Repair:
         return list(rows.values()), count
 
 
-def _known_kind(sentence: layout.SentenceRow) -> layout.SentenceRow:
-    kind = sentence.kind if sentence.kind in layout.SENTENCE_KINDS else "own"
-    return layout.SentenceRow(sentence.raw, kind)
+def _known_kind(sentence: Sentence) -> Sentence:
+    return sentence if sentence.kind in layout.SENTENCE_KINDS else Sentence(sentence.raw)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from seem_data.annotations import Sentence
 from seem_data.drawing.outlines import Piece, trace
 from seem_data.encoding.panoptic import PanopticImage
-from seem_data.layout import Segment, SentenceRow
+from seem_data.layout import Segment
 
 
 def rows(
@@ -38,9 +38,7 @@ def rows(
     ]
 
 
-def row(
-    segment: Segment, polygons: list[list[float]], sentences: Sequence[Sentence | SentenceRow]
-) -> dict[str, object]:
+def row(segment: Segment, polygons: list[list[float]], sentences: Sequence[Sentence]) -> dict[str, object]:
     """The annotation of a segment, without ``id`` and ``image_id``, which the writer counts over a split."""
     return {
         "segment_id": segment.id,

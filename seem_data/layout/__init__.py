@@ -18,7 +18,6 @@
 
 from seem_data.annotations import Sentence
 from seem_data.categories import Categories, Category, CategoryRow
-from seem_data.categories import load as load_categories
 from seem_data.layout.reading import Dataset, Fingerprint, Split, read_grounding, read_json
 from seem_data.layout.rows import (
     CATEGORIES_JSON,
@@ -27,7 +26,6 @@ from seem_data.layout.rows import (
     FOLDERS,
     GROUNDING_JSON,
     IGNORE_8BIT,
-    IGNORE_16BIT,
     IMAGES,
     INSTANCES_JSON,
     JOURNAL,
@@ -52,8 +50,6 @@ from seem_data.layout.rows import (
     PanopticFile,
     PanopticRow,
     Segment,
-    SentenceRow,
-    check_name,
     in_order,
     is_file_name,
     semantic_ignore,
@@ -70,7 +66,6 @@ __all__ = [
     "FOLDERS",
     "GROUNDING_JSON",
     "IGNORE_8BIT",
-    "IGNORE_16BIT",
     "IMAGES",
     "INSTANCES_JSON",
     "JOURNAL",
@@ -103,16 +98,13 @@ __all__ = [
     "Problem",
     "Segment",
     "Sentence",
-    "SentenceRow",
     "Split",
     "SplitWriter",
-    "check_name",
     "clean_name",
     "encode_rows",
     "heard_as",
     "in_order",
     "is_file_name",
-    "load_categories",
     "read_grounding",
     "read_json",
     "semantic_ignore",

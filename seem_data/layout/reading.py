@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from seem_data.annotations import Sentence
 from seem_data.categories import Categories
 from seem_data.categories import load as load_categories
 from seem_data.common.files import sha256_file
@@ -32,7 +31,6 @@ from seem_data.layout.rows import (
     ImageRecord,
     PanopticFile,
     PanopticRow,
-    SentenceRow,
     check_name,
     in_order,
 )
@@ -41,17 +39,10 @@ from seem_data.problems import DataError, Problem, fault
 T = TypeVar("T")
 
 
-class _GroundingRow(msgspec.Struct):
-    """The part of a grounding row that training reads."""
+class _GroundedSegments(msgspec.Struct):
+    """The part of grounding.json that training reads."""
 
-    image_id: int
-    segment_id: int
-    category_id: int
-    sentences: list[SentenceRow]
-
-
-class _GroundingFile(msgspec.Struct):
-    annotations: list[_GroundingRow]
+    annotations: list[GroundedSegment]
 
 
 def read_json(path: Path, type: type[T]) -> T:
@@ -83,15 +74,7 @@ def read_grounding(path: Path) -> list[GroundedSegment]:
     Raises:
         DataError: it is missing or malformed.
     """
-    return [
-        GroundedSegment(
-            row.image_id,
-            row.segment_id,
-            row.category_id,
-            tuple(Sentence(sentence.raw, sentence.kind) for sentence in row.sentences),
-        )
-        for row in read_json(path, _GroundingFile).annotations
-    ]
+    return read_json(path, _GroundedSegments).annotations
 
 
 class Split:

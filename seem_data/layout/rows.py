@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
 from seem_data.annotations import Sentence
 from seem_data.problems import fault
+
+Row = TypeVar("Row")
 
 VERSION = 1
 DATASET_JSON = "dataset.json"
@@ -140,11 +143,6 @@ class InstanceRow(msgspec.Struct):
     iscrowd: int
 
 
-class SentenceRow(msgspec.Struct):
-    raw: str
-    kind: str = "own"
-
-
 class GroundingRow(msgspec.Struct):
     """A row of `annotations` in grounding.json. `segmentation` holds disjoint polygons [x, y, x, y, …]."""
 
@@ -155,26 +153,21 @@ class GroundingRow(msgspec.Struct):
     segmentation: list[list[float]]
     area: float
     bbox: tuple[float, float, float, float]
-    sentences: list[SentenceRow]
+    sentences: list[Sentence]
     iscrowd: int = 0
 
 
-class PanopticFile(msgspec.Struct):
+class RowFile(msgspec.Struct, Generic[Row]):
+    """A JSON file of a split."""
+
     images: list[ImageRow]
-    annotations: list[PanopticRow]
+    annotations: list[Row]
     categories: list[dict[str, object]]
 
 
-class InstancesFile(msgspec.Struct):
-    images: list[ImageRow]
-    annotations: list[InstanceRow]
-    categories: list[dict[str, object]]
-
-
-class GroundingFile(msgspec.Struct):
-    images: list[ImageRow]
-    annotations: list[GroundingRow]
-    categories: list[dict[str, object]]
+PanopticFile = RowFile[PanopticRow]
+InstancesFile = RowFile[InstanceRow]
+GroundingFile = RowFile[GroundingRow]
 
 
 @dataclass(slots=True)
