@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,7 +22,7 @@ _UNREAD = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".psd
            ".mp4", ".mov", ".avi", ".mkv")  # fmt: skip
 _NO_PHOTOS = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml", ".npy", ".zip")
 #: Folders that tools put photos into, beside the one with the annotations.
-_PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
+PHOTO_FOLDERS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
 
 
 class Photos:
@@ -31,13 +32,10 @@ class Photos:
         self._own = source.polys if source.polys.is_dir() else source.polys.parent
         self.root = source.images or self._own
         if source.images is None and not _holds_photo(source.polys):
-            beside = (self._own.parent / name for name in _PHOTO_FOLDERS)
+            beside = (self._own.parent / name for name in PHOTO_FOLDERS)
             self.root = next((path for path in beside if path.is_dir()), self._own)
         self._prefix = f"{os.path.abspath(self.root)}{os.sep}"  # noqa: PTH100  (keeps links)
         self._chosen = source.images is not None
-        self._by_name: dict[str, list[Path]] | None = None
-        self._by_stem: dict[str, list[Path]] | None = None
-        self._by_bare_stem: dict[str, list[Path]] | None = None
 
     def find(self, name: str, *folders: Path, but: Path | None = None) -> Path:
         """The photo that an annotation file calls `name`.
@@ -54,7 +52,7 @@ class Photos:
             DataError: no such photo, several, or a name that leaves the folder.
         """
         unsafe: DataError | None = None
-        name = _of_address(name.removeprefix(self._prefix))
+        name = of_address(name.removeprefix(self._prefix))
         for folder in (*folders, self.root):
             try:
                 path = self._inside(folder, name)
@@ -64,16 +62,16 @@ class Photos:
             if path is not None and path != but and is_photo(path):
                 return path
         base = re.split(r"[\\/]", name)[-1]
-        found = [path for path in self._index().get(base.casefold(), []) if path != but] if base else []
+        found = [path for path in self._by_name.get(base.casefold(), []) if path != but] if base else []
         if but is not None:
             found = [path for path in found if path.parent != but.parent] or found
         ending = re.sub(r"^(\.{0,2}/)+", "", name.replace("\\", "/")).casefold()
         found = [path for path in found if path.as_posix().casefold().endswith("/" + ending)] or found
         if len(found) > 1:  # of a.jpg and deep/a.jpg in images/, "a.jpg" means the first
-            usual = {f"{folder}/{ending}".casefold() for folder in _PHOTO_FOLDERS}
+            usual = {f"{folder}/{ending}".casefold() for folder in PHOTO_FOLDERS}
             found = [path for path in found if self.name_of(path).casefold() in usual] or found
         if but is not None and len(found) > 1:
-            found = [path for path in found if path.parent.name in _PHOTO_FOLDERS] or found
+            found = [path for path in found if path.parent.name in PHOTO_FOLDERS] or found
         if len(found) > 1:  # of a path of another machine the longest end that is here
             found = _longest_end(found, ending)
         if len(found) == 1:
@@ -94,7 +92,7 @@ class Photos:
         Raises:
             DataError: as `find`.
         """
-        called_so = self._index().get(re.split(r"[\\/]", name)[-1].casefold(), [])
+        called_so = self._by_name.get(re.split(r"[\\/]", name)[-1].casefold(), [])
         if not any(is_file(folder / plain_name(name)) for folder in folders) and len(called_so) > 1:
             for of_masks in (lambda path: _MASK_FOLDER.search(path.parent.name.lower()), _in_no_photo_folder):
                 if len(found := list(filter(of_masks, called_so))) == 1:
@@ -109,25 +107,23 @@ class Photos:
         Raises:
             DataError: no such photo, or several.
         """
-        for stem in dict.fromkeys((inner.name, _mask_names.PHOTO_ENDING.sub("", inner.name))):
+        stems = (inner.name, _mask_names.PHOTO_ENDING.sub("", inner.name))
+        for stem in dict.fromkeys(stems):
             for suffix in (path.suffix, *sorted(images.SUFFIXES)):
                 photo = self.root / inner.with_name(stem + suffix)
                 if photo != path and photo.suffix.lower() in images.SUFFIXES and is_file(photo):
                     return photo
         found: list[Path] = []
         is_marked = _mask_names.has_mask_word(inner.name)
-        whole, bare = (
-            _mask_names.PHOTO_ENDING.sub("", inner.name).casefold(),
-            _mask_names.mask_stem(inner.name),
-        )
-        for stems, name in (
-            (self._stems(), inner.name.casefold()),
-            (self._stems(), whole),
-            (self._stems(), bare),
-            (self._bare_stems(), bare),
-            *((self._stems(), shorter) for shorter in _mask_names.shorter(inner.name)),
+        whole, bare = stems[-1].casefold(), _mask_names.mask_stem(inner.name)
+        for photos, name in (
+            (self._by_stem, inner.name.casefold()),
+            (self._by_stem, whole),
+            (self._by_stem, bare),
+            (self._by_bare_stem, bare),
+            *((self._by_stem, shorter) for shorter in _mask_names.shorter(inner.name)),
         ):
-            found = [photo for photo in stems.get(name, []) if photo != path]
+            found = [photo for photo in photos.get(name, []) if photo != path]
             if is_marked and path.is_relative_to(self.root):  # of a_mask.png another a_mask.png is no photo
                 found = [photo for photo in found if photo.name != path.name]
             if found:
@@ -150,27 +146,18 @@ class Photos:
             path = images.resolve_inside(folder, name)
         return path if is_file(path) else None
 
-    def _index(self) -> dict[str, list[Path]]:
-        if self._by_name is None:
-            self._by_name = {}
-            for path in walk(self.root, images.SUFFIXES):
-                self._by_name.setdefault(path.name.casefold(), []).append(path)
-        return self._by_name
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        return _grouped(walk(self.root, images.SUFFIXES), lambda path: path.name.casefold())
 
-    def _stems(self) -> dict[str, list[Path]]:
-        if self._by_stem is None:
-            self._by_stem = {}
-            for paths in self._index().values():
-                self._by_stem.setdefault(paths[0].stem.casefold(), []).extend(paths)
-        return self._by_stem
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        return _grouped(chain.from_iterable(self._by_name.values()), lambda path: path.stem.casefold())
 
-    def _bare_stems(self) -> dict[str, list[Path]]:
-        if self._by_bare_stem is None:
-            self._by_bare_stem = {}
-            for paths in self._stems().values():
-                for path in paths:
-                    self._by_bare_stem.setdefault(_mask_names.photo_stem(path.stem), []).append(path)
-        return self._by_bare_stem
+    @cached_property
+    def _by_bare_stem(self) -> dict[str, list[Path]]:
+        paths = chain.from_iterable(self._by_stem.values())
+        return _grouped(paths, lambda path: _mask_names.photo_stem(path.stem))
 
     def item(
         self,
@@ -197,17 +184,23 @@ class Photos:
         return path.name
 
 
+def _grouped(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(key(path), []).append(path)
+    return groups
+
+
 @lru_cache(maxsize=1024)  # asked for every photo, of few folders; and pathlib is slow
 def _parts_below(folder: Path, root: Path) -> tuple[str, ...] | None:
     """The folders from `root` down to `folder`; None where that lies elsewhere."""
     return folder.relative_to(root).parts if folder.is_relative_to(root) else None
 
 
-def _of_address(name: str) -> str:
+def of_address(name: str) -> str:
     """Of an address in the web or a store the path, all else as it is."""
-    if address := re.match(r"[a-z][a-z0-9+.-]+://[^/]*/", name, re.IGNORECASE):
-        return unquote(re.split(r"[?#]", name[address.end() :])[0])
-    return name
+    address = re.match(r"[a-z][a-z0-9+.-]+://[^/]*/", name, re.IGNORECASE)
+    return unquote(re.split(r"[?#]", name[address.end() :])[0]) if address else name
 
 
 def _longest_end(paths: list[Path], name: str) -> list[Path]:
@@ -235,7 +228,7 @@ def _most_alike(photos: list[Path], inner: Path) -> list[Path]:
 
 
 def _in_no_photo_folder(path: Path) -> bool:
-    return path.parent.name not in _PHOTO_FOLDERS
+    return path.parent.name not in PHOTO_FOLDERS
 
 
 def is_photo(path: Path) -> bool:

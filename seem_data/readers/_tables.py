@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -159,7 +159,7 @@ def colored_names(path: Path) -> Iterator[tuple[str, Color]]:
     """The names and colours of a ``labelmap.txt``: ``name:r,g,b:parts:actions``."""
     for line in _walk.read_text(path).splitlines():
         if match := _COLOR_LINE.match(line.strip()):
-            yield match[1].strip(), (int(match[2]) & 255, int(match[3]) & 255, int(match[4]) & 255)
+            yield match[1].strip(), _color(match.groups()[1:])
 
 
 def _of_labelmap(path: Path) -> NameTable:
@@ -171,8 +171,7 @@ def _of_labelmap(path: Path) -> NameTable:
 def _of_color_lines(path: Path) -> NameTable:
     """``64 128 64  Animal``."""
     matches = filter(None, map(_COLORS_FIRST.match, _walk.read_text(path).splitlines()))
-    rows = [((int(m[1]) & 255, int(m[2]) & 255, int(m[3]) & 255), m[4].strip()) for m in matches]
-    return NameTable(_numbered(name for _, name in rows), [row for row in rows if row[0] != (0, 0, 0)])
+    return _of_colors([(_color(match.groups()), match[4].strip()) for match in matches])
 
 
 def _of_class_dict(path: Path) -> NameTable:
@@ -180,9 +179,17 @@ def _of_class_dict(path: Path) -> NameTable:
     rows = []
     for row in csv.reader(_walk.read_text(path).splitlines()):
         if len(row) >= 4 and all(cell.strip().isdecimal() for cell in row[1:4]):
-            red, green, blue = (int(cell) & 255 for cell in row[1:4])
-            rows.append(((red, green, blue), row[0].strip()))
+            rows.append((_color(row[1:4]), row[0].strip()))
+    return _of_colors(rows)
+
+
+def _of_colors(rows: list[tuple[Color, str]]) -> NameTable:
     return NameTable(_numbered(name for _, name in rows), [row for row in rows if row[0] != (0, 0, 0)])
+
+
+def _color(channels: Sequence[str]) -> Color:
+    """Of numbers that may be too large the lower eight bits."""
+    return int(channels[0]) & 255, int(channels[1]) & 255, int(channels[2]) & 255
 
 
 def _of_object_info(path: Path) -> NameTable:
