@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking
+from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking_choices
 from seem_data.common.terminal import tell
-from seem_data.engines.settle import settle
 from seem_data.problems import DataError, Problem
 from seem_data.terminal import progress, show, show_json, show_numbers, show_problems
 
@@ -48,7 +47,7 @@ def seem_data(
 
 
 @app.command()
-@taking(BuildChoices)
+@taking_choices
 def build(choices: BuildChoices, json: Json = False) -> None:
     """Build a dataset, or bring one up to date. Stopped, the same command goes on where it was."""
     with _errors(json), progress(quiet=json) as bar:
@@ -137,13 +136,11 @@ def validate(
         from seem_data.checking.repair import repair
         from seem_data.checking.validate import validate as check
 
+        repaired: list[Problem] = []
         if fix:
             repaired, problems = repair(dataset, workers=workers, progress=bar, max_megapixels=max_megapixels)
         else:
-            repaired, problems = (
-                [],
-                check(dataset, workers=workers, progress=bar, max_megapixels=max_megapixels),
-            )
+            problems = check(dataset, workers=workers, progress=bar, max_megapixels=max_megapixels)
     wrong = sum(problem.severity != "note" for problem in problems)
     if json:
         rows = {"repaired": repaired, "problems": problems}
@@ -284,8 +281,3 @@ def _broken_install(error: ImportError) -> Problem:
             "pip uninstall opencv-python && pip install opencv-python-headless"
         )
     return Problem("broken-install", f"A library cannot be loaded ({error}).", remedy)
-
-
-def main() -> None:
-    settle()
-    app()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -18,17 +17,6 @@ Workers = Annotated[
 MaxMegapixels = Annotated[
     float, typer.Option(help="photos with more are not decoded; memory grows by them; at most 178")
 ]
-
-
-if TYPE_CHECKING:
-    from dataclasses import Field
-    from typing import Any, Protocol
-
-    class DataclassType(Protocol):
-        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-Choices = TypeVar("Choices", bound="DataclassType")
 
 
 @dataclass(frozen=True)
@@ -89,30 +77,17 @@ class BuildChoices:
     ray_address: Annotated[str | None, typer.Option(help="a running Ray cluster")] = None
 
 
-def taking(kind: type[Choices]) -> Callable[[Callable[[Choices, bool], None]], Callable[..., None]]:
-    """Makes a command with ``--json`` of a function that takes one dataclass: each field is an option."""
+def taking_choices(function: Callable[[BuildChoices, bool], None]) -> Callable[..., None]:
+    """Makes a command with ``--json`` of a function that takes `BuildChoices`: each field is an option."""
+    fields = inspect.signature(BuildChoices, eval_str=True).parameters.values()
+    own = inspect.signature(function, eval_str=True).parameters["json"]
+    parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*fields, own)]
 
-    def decorate(function: Callable[[Choices, bool], None]) -> Callable[..., None]:
-        hints = get_type_hints(kind, include_extras=True)
-        own = inspect.signature(function, eval_str=True).parameters["json"]
-        fields = [
-            inspect.Parameter(
-                item.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if item.default is MISSING else item.default,
-                annotation=hints[item.name],
-            )
-            for item in dataclasses.fields(kind)
-        ]
-        parameters = [*fields, own.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+    @functools.wraps(function)
+    def command(json: bool, **given: object) -> None:
+        function(BuildChoices(**given), json)  # pyright: ignore[reportArgumentType]
 
-        @functools.wraps(function)
-        def command(json: bool, **given: object) -> None:
-            function(kind(**given), json)
-
-        del command.__wrapped__
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
-
-    return decorate
+    del command.__wrapped__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command

@@ -138,7 +138,7 @@ def test_two_builds_of_one_dataset_do_not_mix(colors: Path, scenes: Path, tmp_pa
     assert not build(colors, scenes, tmp_path / "out").has_errors
 
 
-_COMMAND = "from seem_data.cli import main; main()"
+_COMMAND = "from seem_data.__main__ import main; main()"
 
 
 def _start(colors: Path, polys: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
