@@ -8,11 +8,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
 from seem_data import layout
-from seem_data.checking.validate_image import BUILD_AGAIN, FIX, ImageFindings, Inspection, Rows, check_images
+from seem_data.checking.validate_image import (
+    BUILD_AGAIN,
+    FIX,
+    ImageFindings,
+    Inspection,
+    Row,
+    Rows,
+    check_images,
+)
 from seem_data.common.files import sha256_file
 from seem_data.engines.choose import check_engine, open_engine
 from seem_data.engines.spread import Casualty
@@ -31,7 +40,6 @@ from seem_data.limits import DEFAULT_MEGAPIXELS
 from seem_data.problems import DataError, Problem
 
 File = TypeVar("File")
-Row = TypeVar("Row", GroundingRow, InstanceRow)
 Value = TypeVar("Value", bound=Hashable)
 
 _CHUNK = 25
@@ -101,22 +109,12 @@ def _listed(names: Iterable[str]) -> str:
 def _check_leaks(dataset: Dataset, photos: dict[str, dict[str, list[str]]]) -> list[Problem]:
     """The same photo in two splits: what is trained on must not be scored on."""
     problems = []
-    names = list(photos)
-    for index, first in enumerate(names):
-        for second in names[index + 1 :]:
-            for sha256 in photos[first].keys() & photos[second].keys() - {""}:
-                here, there = photos[first][sha256][0], photos[second][sha256][0]
-                message = f"is the same photo as {first}/{layout.IMAGES}/{here}."
-                remedy = "Keep all images of one scene in one split (--group-by)."
-                problems.append(
-                    Problem(
-                        "photo-in-two-splits",
-                        message,
-                        remedy,
-                        str(dataset.root / second / layout.IMAGES / there),
-                        severity="warning",
-                    )
-                )
+    for first, second in combinations(photos, 2):
+        for sha256 in photos[first].keys() & photos[second].keys() - {""}:
+            message = f"is the same photo as {first}/{layout.IMAGES}/{photos[first][sha256][0]}."
+            remedy = "Keep all images of one scene in one split (--group-by)."
+            file = str(dataset.root / second / layout.IMAGES / photos[second][sha256][0])
+            problems.append(Problem("photo-in-two-splits", message, remedy, file, severity="warning"))
     return sorted(problems, key=str)
 
 
@@ -179,11 +177,8 @@ class SplitCheck(Inspection):
         rows: dict[int, PanopticRow] = {}
         for row in file.annotations:
             if row.image_id not in ids:
-                self.add(
-                    "lost-annotation",
-                    name,
-                    f"has an annotation for image {row.image_id}, which it does not list.",
-                )
+                message = f"has an annotation for image {row.image_id}, which it does not list."
+                self.add("lost-annotation", name, message)
             elif is_file_name(row.file_name):
                 rows.setdefault(row.image_id, row)
             else:
@@ -195,9 +190,8 @@ class SplitCheck(Inspection):
             elif (row := rows.pop(image.id, None)) is not None:
                 pairs.append((image, row))
             elif all(row.image_id != image.id for row in file.annotations):
-                self.add(
-                    "no-annotation", name, f"has no annotation for image {image.id} ({image.file_name})."
-                )
+                message = f"has no annotation for image {image.id} ({image.file_name})."
+                self.add("no-annotation", name, message)
         return pairs
 
     def _check_annotations(
@@ -259,11 +253,7 @@ class SplitCheck(Inspection):
                 fingerprint.add(name, sha256_file(self.root / name))
         if fingerprint.hexdigest() != told:
             message = f"has another fingerprint for {self.name}: files were changed since the build."
-            self.problems.append(
-                Problem(
-                    "changed", message, FIX, str(self.dataset.root / layout.DATASET_JSON), severity="warning"
-                )
-            )
+            self.add("changed", self.dataset.root / layout.DATASET_JSON, message, severity="warning")
 
 
 def rows_of(

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -16,12 +16,14 @@ from pycocotools import mask as coco_mask
 from seem_data import images, layout
 from seem_data.categories import Categories
 from seem_data.common.files import sha256_file
-from seem_data.encoding.segment_map import SegmentMap
+from seem_data.encoding.segment_map import FoundSegment, SegmentMap
 from seem_data.files import read_regular
 from seem_data.layout import GroundingRow, ImageRow, InstanceRow, PanopticRow, Segment, png
 from seem_data.layout.pixels import read_id_map
 from seem_data.limits import QUERIES, check_pixels
 from seem_data.problems import DataError, Problem, Severity
+
+Row = TypeVar("Row", GroundingRow, InstanceRow)
 
 _LEAST_IOU = 0.99  #: between a segment and its polygons in grounding.json
 BUILD_AGAIN = "Build the dataset again."
@@ -84,6 +86,7 @@ class _ImageCheck(Inspection):
         self.max_megapixels = max_megapixels
         self.categories = categories
         self.rows = rows
+        self._told = {segment.id: segment for segment in rows.panoptic.segments_info}
         self.photo = root / layout.IMAGES / rows.image.file_name
         self.panoptic = root / layout.PANOPTIC / rows.panoptic.file_name
         self.semantic = root / layout.SEMANTIC / rows.panoptic.file_name
@@ -120,9 +123,8 @@ class _ImageCheck(Inspection):
             message = f"has the EXIF orientation {header.orientation}: viewers turn it, its masks stay."
             self.add("turned-photo", self.photo, message, BUILD_AGAIN)
         if (found := (header.width, header.height)) != self._size:
-            self.add(
-                "photo-size", self.photo, f"has {_by(found)} pixels, not {_by(self._size)}.", BUILD_AGAIN
-            )
+            message = f"has {_by(found)} pixels, not {_by(self._size)}."
+            self.add("photo-size", self.photo, message, BUILD_AGAIN)
 
     def _read_panoptic(self) -> NDArray[np.int32] | None:
         if not self.panoptic.is_file():
@@ -180,7 +182,7 @@ class _ImageCheck(Inspection):
         self.add(code, layout.PANOPTIC_JSON, message, remedy, where)
 
     def _check_against_pixels(self, found: SegmentMap) -> None:
-        told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
+        told = dict(self._told)
         for number, fact in found.segments.items():
             segment = told.pop(number, None)
             if segment is None:
@@ -199,7 +201,7 @@ class _ImageCheck(Inspection):
         if not self.semantic.is_file():
             self.add("missing-semantic", self.semantic, "is missing.")
             return
-        category_of = {segment.id: segment.category_id for segment in self.rows.panoptic.segments_info}
+        category_of = {number: segment.category_id for number, segment in self._told.items()}
         expected = found.semantic(category_of, self.categories)
         data = _content(self.semantic)
         header = png.read_header(data)
@@ -216,51 +218,52 @@ class _ImageCheck(Inspection):
             self.add("semantic-differs", self.semantic, message)
 
     def _check_instances(self, found: SegmentMap) -> None:
-        told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
-        seen: set[int] = set()
-        for row in self.rows.instances:
-            segment, fact = told.get(row.segment_id), found.segments.get(row.segment_id)
-            if segment is None or fact is None:
-                message = f"belongs to segment {row.segment_id}, which is not there."
-                self._instance("lost-instance", row, message)
-                continue
-            if row.segment_id in seen:
-                self._instance("duplicate-instance", row, f"is a second one of segment {row.segment_id}.")
-            seen.add(row.segment_id)
+        rows = self.rows.instances
+        for row, segment, fact in self._matched(rows, found, layout.INSTANCES_JSON, "instance", "belongs to"):
             if (row.category_id, row.iscrowd) != (segment.category_id, segment.iscrowd):
                 message = f"has another category or iscrowd than segment {row.segment_id}."
-                self._instance("instance-differs", row, message)
+                self._row("instance-differs", layout.INSTANCES_JSON, row, message)
             if (row.area, tuple(row.bbox)) != (fact.area, fact.bbox):
                 message = f"has another area or bbox than segment {row.segment_id}."
-                self._instance("instance-differs", row, message)
+                self._row("instance-differs", layout.INSTANCES_JSON, row, message)
             if row.segmentation != fact.mask:
                 message = f"has another mask than segment {row.segment_id}."
-                self._instance("instance-mask", row, message)
+                self._row("instance-mask", layout.INSTANCES_JSON, row, message)
         things = {category.id for category in self.categories if category.isthing}
-        for segment in told.values():
+        seen = {row.segment_id for row in rows}
+        for segment in self._told.values():
             if segment.category_id in things and segment.id in found.segments and segment.id not in seen:
                 self._segment("no-instance", segment.id, "is a thing and is not in instances.json.")
 
-    def _instance(self, code: str, row: InstanceRow, message: str) -> None:
-        self.add(code, layout.INSTANCES_JSON, message, where=f"annotation {row.id}")
-
-    def _check_grounding(self, found: SegmentMap) -> None:
-        told = {segment.id: segment for segment in self.rows.panoptic.segments_info}
-        claims: defaultdict[str, set[int]] = defaultdict(set)
+    def _matched(
+        self, rows: list[Row], found: SegmentMap, file: str, kind: str, verb: str
+    ) -> Iterator[tuple[Row, Segment, FoundSegment]]:
+        """Rows of instances.json or grounding.json, each with its segment in panoptic.json and in the PNG;
+        those of none are left out, and told."""
         seen: set[int] = set()
-        for row in self.rows.grounding:
-            segment, fact = told.get(row.segment_id), found.segments.get(row.segment_id)
+        for row in rows:
+            segment, fact = self._told.get(row.segment_id), found.segments.get(row.segment_id)
             if segment is None or fact is None:
-                self._grounding("lost-grounding", row, f"means segment {row.segment_id}, which is not there.")
+                message = f"{verb} segment {row.segment_id}, which is not there."
+                self._row(f"lost-{kind}", file, row, message)
                 continue
             if row.segment_id in seen:
-                self._grounding("duplicate-grounding", row, f"is a second one of segment {row.segment_id}.")
+                self._row(f"duplicate-{kind}", file, row, f"is a second one of segment {row.segment_id}.")
             seen.add(row.segment_id)
+            yield row, segment, fact
+
+    def _row(self, code: str, file: str, row: GroundingRow | InstanceRow, message: str) -> None:
+        self.add(code, file, message, where=f"annotation {row.id}")
+
+    def _check_grounding(self, found: SegmentMap) -> None:
+        claims: defaultdict[str, set[int]] = defaultdict(set)
+        file = layout.GROUNDING_JSON
+        for row, segment, fact in self._matched(self.rows.grounding, found, file, "grounding", "means"):
             for code, message in (
                 *_row_faults(row, segment),
                 *polygon_faults(row.segmentation, fact.mask, self._size),
             ):
-                self._grounding(code, row, message)
+                self._row(code, file, row, message)
             for sentence in row.sentences:
                 if sentence.kind in layout.REFERRING_KINDS:
                     claims[sentence.raw.casefold()].add(row.segment_id)
@@ -268,10 +271,7 @@ class _ImageCheck(Inspection):
             if len(segments) > 1:
                 where = f"image {self.rows.image.file_name}"
                 message = f"{raw!r} should mean one segment, and is said of {len(segments)}."
-                self.add("ambiguous-sentence", layout.GROUNDING_JSON, message, BUILD_AGAIN, where)
-
-    def _grounding(self, code: str, row: GroundingRow, message: str) -> None:
-        self.add(code, layout.GROUNDING_JSON, message, where=f"annotation {row.id}")
+                self.add("ambiguous-sentence", file, message, BUILD_AGAIN, where)
 
 
 def _row_faults(row: GroundingRow, segment: Segment) -> Iterator[tuple[str, str]]:
