@@ -22,22 +22,16 @@ from seem_data.problems import DataError, Problem
 
 _FICLONE = 0x40049409  #: Linux's request to let one file share the blocks of another
 
+_GOES_ON = "and repeat the same command: it goes on where it stopped."
 _REMEDIES = {
-    errno.ENOSPC: (
-        "disk-full",
-        "Free some space and repeat the same command: it goes on where it stopped.",
-    ),
-    errno.EDQUOT: (
-        "disk-full",
-        "Your quota is used up: free some space and repeat the same command: it goes on where it stopped.",
-    ),
+    errno.ENOSPC: ("disk-full", f"Free some space {_GOES_ON}"),
+    errno.EDQUOT: ("disk-full", f"Your quota is used up: free some space {_GOES_ON}"),
     errno.EROFS: ("read-only", "The file system is read-only: choose another folder with --out."),
     errno.EACCES: ("read-only", "You may not write here: choose another folder with --out."),
     errno.ENAMETOOLONG: ("bad-output", "Choose a shorter path with --out."),
     errno.ENOTDIR: ("bad-output", "A file stands where a folder is needed: choose another --out."),
-    errno.EEXIST: ("bad-output", "A file stands where a folder is needed: choose another --out."),
-    errno.EPERM: ("read-only", "You may not write here: choose another folder with --out."),
 }
+_REMEDIES |= {errno.EPERM: _REMEDIES[errno.EACCES], errno.EEXIST: _REMEDIES[errno.ENOTDIR]}
 
 
 class OutputError(DataError):
@@ -49,9 +43,6 @@ class OutputError(DataError):
             error.errno or 0, ("output-failed", "Mend that and repeat the same command.")
         )
         return cls(Problem(code, f"cannot be written ({error.strerror or error}).", remedy, str(path)))
-
-    def __reduce__(self) -> tuple[type[OutputError], tuple[list[Problem]]]:
-        return (OutputError, (self.problems,))
 
 
 @contextmanager
