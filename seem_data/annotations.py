@@ -21,6 +21,7 @@ VOID = "__ignore__"
 #: Label of the ground nobody labelled, as LabelMe and ISAT draw it: what lies below gets a hole.
 UNLABELED = "_background_"
 
+Exif = Literal["applied", "ignored"]
 Ring = NDArray[np.float64]  #: [N, 2] closed polygon line, the last point joined to the first
 
 
@@ -105,6 +106,6 @@ class ImageAnnotation:
     source: Path
     size: tuple[int, int] | None = None
     regions: list[Region] = field(default_factory=list)
-    exif: Literal["applied", "ignored"] = "ignored"
+    exif: Exif = "ignored"
     split: str | None = None
     tags: tuple[str, ...] = ()

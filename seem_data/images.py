@@ -21,16 +21,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from seem_data.annotations import Exif
 from seem_data.limits import DEFAULT_MEGAPIXELS, check_pixels
 from seem_data.problems import DataError, Problem, fault
-
-Exif = Literal["applied", "ignored"]
 
 #: How files in a folder are told to be photos. A photo named by an annotation file may end otherwise.
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif",

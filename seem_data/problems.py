@@ -52,7 +52,7 @@ class DataError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[list[Problem]]]:
-        return (DataError, (self.problems,))  # the default would pickle the text: workers send problems home
+        return (type(self), (self.problems,))  # the default would pickle the text: workers send problems home
 
 
 def fault(
@@ -63,8 +63,8 @@ def fault(
     return DataError(Problem(code, message, remedy, file, where, severity))
 
 
-class collecting:  # no generator, for speed: readers enter one for every object
-    """Collect what goes wrong with one object and go on with the next.
+class Place:  # no generator, for speed: readers enter one for every object
+    """Where an object stands in its file; a ``with`` block collects what goes wrong with it and goes on.
 
     A `DataError` raised inside ends the block; its problems join the list, with file and place filled in
     where they lack them.
@@ -75,8 +75,12 @@ class collecting:  # no generator, for speed: readers enter one for every object
     def __init__(self, problems: list[Problem], file: str = "", where: str = "") -> None:
         self.problems, self.file, self.where = problems, file, where
 
-    def __enter__(self) -> None:
-        pass
+    def tell(self, code: str, message: str, remedy: str = "", severity: Severity = "warning") -> None:
+        """Of an object that is read none the less."""
+        self.problems.append(Problem(code, message, remedy, self.file, self.where, severity))
+
+    def __enter__(self) -> Place:
+        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, DataError):
@@ -90,7 +94,7 @@ class collecting:  # no generator, for speed: readers enter one for every object
 
 def attempt(problems: list[Problem], function: Callable[..., T], *arguments: object) -> T | None:
     """What the function returns; or None where it raises a `DataError`, whose problems join the list."""
-    with collecting(problems):
+    with Place(problems):
         return function(*arguments)
     return None
 

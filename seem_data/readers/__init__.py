@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from seem_data.annotations import ImageAnnotation
+from seem_data.annotations import Exif, ImageAnnotation
 from seem_data.common.wording import did_you_mean
 from seem_data.problems import DataError, Problem, fault
 
@@ -64,10 +64,28 @@ class Item:
     files: tuple[Path, ...] = ()
 
     @property
+    def file(self) -> Path:
+        """The file of a payload that is one."""
+        assert isinstance(self.payload, Path)
+        return self.payload
+
+    @property
     def content(self) -> bytes:
         """The bytes of a payload that is no file."""
         assert not isinstance(self.payload, Path)
         return self.payload if isinstance(self.payload, bytes) else b"".join(self.payload)
+
+    def annotation(
+        self, size: tuple[int, int] | None = None, exif: Exif = "ignored", image: Path | bytes | None = None
+    ) -> ImageAnnotation:
+        """The record of this image, as yet without regions.
+
+        Args:
+            image: where the item has no photo.
+        """
+        image = image or self.image
+        assert image is not None
+        return ImageAnnotation(image, self.name, self.source, size, exif=exif, split=self.split)
 
 
 @runtime_checkable

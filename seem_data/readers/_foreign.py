@@ -90,7 +90,7 @@ def pickled_names(paths: Iterable[Path]) -> Problem | None:
 
 def refusal(path: Path) -> Problem | None:
     """Why nothing of a file or folder is read, if its format is known; None where it is not."""
-    for file in _walk.first(_walk.some_files(path, (".json", ".ndjson"))):
+    for file in _walk.first_files(path, (".json", ".ndjson")):
         keys = _json.outline(file)[1]
         for foreign in _FOREIGN:
             if foreign.fits(keys, file):

@@ -11,36 +11,37 @@ import codecs
 import json
 import mmap
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from seem_data.problems import Problem, collecting, fault
+from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input
 from seem_data.readers._lenient import eased, without
-from seem_data.readers._walk import annotation_files, first, head, read_bytes, some_files
+from seem_data.readers._walk import annotation_files, head, read_bytes
 
 T = TypeVar("T")
+Made = TypeVar("Made")
 Number = float | None
 Id = int | str | float  #: an id: a whole number by all documents, anything in practice
 Said = list[object] | dict[str, object] | str | None  #: sentences, see `sentences_in`
 
 
-class NamedRow(Protocol):
-    @property
-    def id(self) -> Id: ...
-    @property
-    def name(self) -> str: ...
+class CategoryRow(msgspec.Struct):
+    """A row of COCO's ``categories``."""
+
+    id: Id
+    name: str
 
 
-class PhotoRow(Protocol):
-    @property
-    def id(self) -> Id: ...
-    @property
-    def file_name(self) -> str: ...
+class ImageRow(msgspec.Struct):
+    """A row of COCO's ``images``."""
+
+    id: Id
+    file_name: str
 
 
 _MARKS = (
@@ -162,10 +163,28 @@ def rows(
     raws: Iterable[msgspec.Raw], type: type[T], file: str, where: str, problems: list[Problem]
 ) -> list[T]:
     """The rows of a list, each decoded by itself: one that cannot be read is told and left out."""
+    return made_of(raws, type, lambda row, _: row, file, where, problems)
+
+
+def made_of(
+    raws: Iterable[msgspec.Raw] | None,
+    type: type[T],
+    make: Callable[[T, Place], Made | None],
+    file: Path | str,
+    where: str,
+    problems: list[Problem],
+) -> list[Made]:
+    """What is made of each row of a list; one that cannot be read, or made anything of, is told and left out.
+
+    Args:
+        make: of a row at its place; None for a row that means nothing.
+        where: the list in its file.
+    """
     found = []
-    for index, raw in enumerate(raws):
-        with collecting(problems, file, f"{where}[{index}]"):
-            found.append(decode(raw, type, file, problems, f"{where}[{index}]"))
+    for index, raw in enumerate(raws or ()):
+        with Place(problems, str(file), f"{where}[{index}]") as place:
+            made = make(decode(raw, type, place.file, problems, place.where), place)
+            found += [] if made is None else [made]
     return found
 
 
@@ -173,12 +192,12 @@ def categories_in(paths: Iterable[Path]) -> list[dict[str, object]]:
     """What the ``categories`` of COCO's files say; nothing of files that cannot be read."""
     records: list[dict[str, object]] = []
     for path in paths:
-        with collecting([]):
+        with Place([]):
             records += read(path, _Categories).categories
     return records
 
 
-def names_by_id(rows: Iterable[NamedRow]) -> dict[Id, str]:
+def names_by_id(rows: Iterable[CategoryRow]) -> dict[Id, str]:
     """The names of COCO's categories by their ids.
 
     Raises:
@@ -193,11 +212,22 @@ def names_by_id(rows: Iterable[NamedRow]) -> dict[Id, str]:
     return names
 
 
+def name_in(names: Mapping[Id, str], category_id: Id) -> str:
+    """
+    Raises:
+        DataError: no category has the id.
+    """
+    if (name := names.get(plain_id(category_id))) is None:
+        message = f"has category_id {category_id!r}, which 'categories' does not list."
+        raise fault("unknown-category-id", message, "Add the category or correct the id.")
+    return name
+
+
 class SharedIds:
     """Images of one file that have the same id, as files have that were pasted together without counting
     anew: which of them an annotation means cannot be told."""
 
-    def __init__(self, images: Iterable[PhotoRow]) -> None:
+    def __init__(self, images: Iterable[ImageRow]) -> None:
         self._names: dict[Id, list[str]] = {}
         for image in images:
             self._names.setdefault(plain_id(image.id), []).append(image.file_name)
@@ -243,11 +273,6 @@ def _keys(text: str, depth: int) -> frozenset[str]:
         elif token[2] and level == depth:
             keys.add(token[1])
     return frozenset(keys)
-
-
-def first_files(path: Path) -> Iterator[Path]:
-    """A JSON file, or the first few JSON files of a folder: to recognise formats."""
-    return first(some_files(path, (".json",)))
 
 
 def contains(path: Path, word: bytes) -> bool:

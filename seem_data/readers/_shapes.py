@@ -6,7 +6,6 @@ import base64
 import binascii
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
 from seem_data.images import opening
-from seem_data.problems import DataError, Problem, Severity, fault
+from seem_data.problems import DataError, Place, Severity, fault
 
 Line = TypeVar("Line")
 
@@ -35,19 +34,7 @@ def no_area(kind: str) -> DataError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ShapePlace:
-    """Where a region stands in its file: for what is told about it although it is drawn."""
-
-    problems: list[Problem]
-    file: str
-    where: str
-
-    def tell(self, code: str, message: str, remedy: str = "", severity: Severity = "warning") -> None:
-        self.problems.append(Problem(code, message, remedy, self.file, self.where, severity))
-
-
-def outline(points: Iterable[object], kind: str, place: ShapePlace) -> Polygon:
+def outline(points: Iterable[object], kind: str, place: Place) -> Polygon:
     """A line as the outline it is meant for, if its ends meet, or nearly: their gap is at most a twentieth
     of the line's length. That it is taken so is told.
 
@@ -77,7 +64,7 @@ def usable(
     lines: Iterable[Line],
     ring_of: Callable[[Line], Ring],
     what: str,
-    place: ShapePlace,
+    place: Place,
     severity: Severity = "warning",
 ) -> list[Ring]:
     """The rings that enclose an area. Each that has too few points is told and left out.

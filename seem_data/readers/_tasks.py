@@ -16,8 +16,8 @@ import msgspec
 
 from seem_data import images
 from seem_data.common.wording import a_few
-from seem_data.problems import DataError, Problem, collecting, fault
-from seem_data.readers import _json, _photos, _shapes
+from seem_data.problems import DataError, Place, Problem, fault
+from seem_data.readers import _json, _photos
 from seem_data.readers._json import Id
 from seem_data.readers._lenient import Needed
 
@@ -105,7 +105,7 @@ def tasks(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Task]]:
         problems.append(Problem("predictions", message, remedy, shown, severity="note"))
     for index, raw in enumerate(rows):
         where = f"[{index}]"
-        with collecting(problems, shown, where):
+        with Place(problems, shown, where):
             row = _json.decode(raw, dict[str, msgspec.Raw], shown)
             if {"annotations", "completions"} & row.keys():
                 task = _json.decode(raw, Task, shown, problems, where)
@@ -132,7 +132,7 @@ def together(paths: Iterable[Path]) -> dict[Path, list[Path]]:
         kind, keys = _json.outline(path)
         first = path
         if kind == "{" and {"result", "task"} <= keys:
-            with collecting([]):  # what is wrong is told where the file is read
+            with Place([]):  # what is wrong is told where the file is read
                 held = _json.read(path, _Synchronised, []).task
                 if isinstance(held, _Held) and held.id is not None:
                     key = str(_json.plain_id(held.id)), msgspec.json.encode(held.data)
@@ -145,7 +145,7 @@ def _are_proposals(rows: list[msgspec.Raw]) -> bool:
     """Whether a model has predicted on some of the tasks, and nobody has annotated any."""
     proposed = False
     for raw in rows:
-        with collecting([]):
+        with Place([]):
             task = _json.decode(raw, Task, "", [])
             if task.done or (task.annotations is None and task.predictions is None):
                 return False
@@ -172,7 +172,7 @@ def _of_row(raw: msgspec.Raw, guesses: dict[str, str], shown: str) -> Task:
     data = {}
     for name, value in row.items():
         if isinstance(value, str) and value.startswith("[{"):  # as in CSV
-            with collecting([]):
+            with Place([]):
                 value = _json.decode(value.encode(), list[Any], shown)
         shapes = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
         if shapes:
@@ -210,7 +210,7 @@ def _named_by(control: str, keys: list[str]) -> str:
     return found[-1] if found else ""
 
 
-def chosen(task: Task, annotator: str | None, place: _shapes.ShapePlace) -> Annotation:
+def chosen(task: Task, annotator: str | None, place: Place) -> Annotation:
     """The annotation that is read: the named annotator's, or the ground truth, or else the newest that marks
     anything; what is not read of others is told.
 
@@ -321,7 +321,6 @@ def _is_photo_name(name: str) -> bool:
 def _path_in(address: str) -> str:
     """What an address says about the place of a file: less its server, bucket, query and escapes."""
     if "?d=" in address:  # local files are served as /data/local-files/?d=PATH
-        address = address.split("?d=", 1)[1]
-    elif scheme := re.match(r"[a-z][a-z0-9+.-]+://[^/]*/", address, re.IGNORECASE):
-        address = address[scheme.end() :].split("?")[0].split("#")[0]
-    return unquote(address)
+        return unquote(address.split("?d=", 1)[1])
+    path = _photos.of_address(address)
+    return unquote(address) if path == address else path

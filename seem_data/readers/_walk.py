@@ -128,9 +128,9 @@ def some_files(path: Path, suffixes: Iterable[str]) -> Iterator[Path]:
         yield path
 
 
-def first(files: Iterator[Path]) -> Iterator[Path]:
+def first_files(path: Path, suffixes: Iterable[str] = (".json",)) -> Iterator[Path]:
     """As many of them as a format is recognised by."""
-    return islice(files, 20)
+    return islice(some_files(path, suffixes), 20)
 
 
 def annotation_files(source: Input, suffixes: Iterable[str], problems: list[Problem]) -> list[Path]:

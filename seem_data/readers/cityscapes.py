@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import VOID, ImageAnnotation, Polygon, Region
-from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _tables
+from seem_data.problems import Place, Problem
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _tables, _walk
 from seem_data.readers._json import Number
 
 _PHOTOS = "leftImg8bit"
@@ -44,30 +44,21 @@ class Cityscapes:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_fits, _json.first_files(path)))
+        return any(map(_fits, _walk.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         folder = source.polys if source.polys.is_dir() else source.polys.parent
         photos = _photos.Photos(replace(source, images=source.images or _photo_folder(folder)))
         for path in _json.files_of(source, _fits, problems):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 inner = path.relative_to(folder).with_suffix("")
                 yield photos.item(photos.find_like(path, inner), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, Path) and item.image is not None
-        shown = str(item.source)
-        file = _json.read(item.payload, _File, problems)
+        file = _json.read(item.file, _File, problems)
         size = (file.imgWidth, file.imgHeight) if file.imgWidth and file.imgHeight else None
-        annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
-        for index, raw in enumerate(file.objects or ()):
-            where = f"objects[{index}]"
-            with collecting(problems, shown, where):
-                row = _json.decode(raw, _Object, shown, problems, where)
-                if not row.deleted:
-                    label, iscrowd = _label((row.label or "").strip())
-                    part = Polygon(_shapes.ring(row.polygon))
-                    annotation.regions.append(Region(label, (part,), iscrowd=iscrowd, where=where))
+        annotation = item.annotation(size)
+        annotation.regions += _json.made_of(file.objects, _Object, _region, item.source, "objects", problems)
         return annotation
 
 
@@ -84,6 +75,13 @@ def _photo_folder(folder: Path) -> Path | None:
             same = photos / folder.relative_to(above)
             return same if same.is_dir() else photos
     return folder if next(folder.glob(f"**/*_{_PHOTOS}.png"), None) else None
+
+
+def _region(row: _Object, place: Place) -> Region | None:
+    if row.deleted:
+        return None
+    label, iscrowd = _label((row.label or "").strip())
+    return Region(label, (Polygon(_shapes.ring(row.polygon)),), iscrowd=iscrowd, where=place.where)
 
 
 def _label(label: str) -> tuple[str, bool]:

@@ -22,23 +22,16 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
-from seem_data.problems import Problem, collecting, fault
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
+from seem_data.problems import Place, Problem, fault
+from seem_data.readers import Input, Item, _json, _photos, _walk
 from seem_data.readers._json import Id, Number, Said
 from seem_data.readers._lenient import Needed
 from seem_data.readers._segmentation import RunLengthRow, parts_of
 
 
-class _Image(msgspec.Struct):
-    id: Id
-    file_name: str
+class _Image(_json.ImageRow):
     width: int | None = None
     height: int | None = None
-
-
-class _Category(msgspec.Struct):
-    id: Id
-    name: str
 
 
 class _File(msgspec.Struct):
@@ -78,8 +71,7 @@ class Coco:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        files = _walk.first(_walk.some_files(path, (".json",)))
-        return any(_is_coco(file) and not _walk.of_dataset(file) for file in files)
+        return any(_is_coco(file) and not _walk.of_dataset(file) for file in _walk.first_files(path))
 
     def known_categories(self, source: Input) -> list[dict[str, object]]:
         return _json.categories_in(_chosen(source, []))
@@ -88,7 +80,7 @@ class Coco:
         photos = _photos.Photos(source)
         chosen = _chosen(source, problems)
         for path in chosen:
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 file = _json.read(path, _File)
                 if file.annotations or len(chosen) < 2:
                     yield from self._items(file, path, photos, problems)
@@ -101,19 +93,19 @@ class Coco:
         known = {_json.plain_id(image.id) for image in images}
         of_image: dict[Id, list[msgspec.Raw]] = defaultdict(list)
         for index, raw in enumerate(file.annotations):
-            with collecting(problems, shown, f"annotations[{index}]"):
+            with Place(problems, shown, f"annotations[{index}]"):
                 image_id = _json.plain_id(_json.decode(raw, _Head, shown).image_id)
                 if image_id not in known:
                     message = f"is of image {image_id!r}, which 'images' does not list."
                     raise fault("unknown-image", message, "List the image or delete the annotation.")
                 of_image[image_id].append(raw)
-        categories = _json.rows(file.categories, _Category, shown, "categories", problems)
+        categories = _json.rows(file.categories, _json.CategoryRow, shown, "categories", problems)
         names = list(_json.names_by_id(categories).items())
         all_names = b',"names":' + msgspec.json.encode(names) + b',"annotations":'
         shared = _json.SharedIds(images)
         split = _walk.split_by_name(path)
         for image in images:
-            with collecting(problems, shown, f"image {image.id}"):
+            with Place(problems, shown, f"image {image.id}"):
                 shared.check(image.id)
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
@@ -126,20 +118,18 @@ class Coco:
                 yield Item(name, payload, photo, path, _walk.split_by_folder(name) or split)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert item.image is not None
         shown = str(item.source)
         payload = _json.decode(item.content, _Payload, shown)
         names = dict(payload.names)
         width, height = payload.image.width, payload.image.height
         size = (width, height) if width and height else None
-        annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
+        annotation = item.annotation(size)
         for index, raw in enumerate(payload.annotations):
             where = f"image {payload.image.id}, annotation {index + 1}"
-            with collecting(problems, shown, where):
+            with Place(problems, shown, where):
                 row = _json.decode(raw, _Annotation, shown, problems, where)
                 where = f"annotation {row.id if row.id is not None else index + 1}"
-                with collecting(problems, shown, where):
-                    place = _shapes.ShapePlace(problems, shown, where)
+                with Place(problems, shown, where) as place:
                     annotation.regions.append(_region(row, names, size, place))
         return annotation
 
@@ -165,13 +155,8 @@ def _is_coco(path: Path) -> bool:
     )
 
 
-def _region(
-    row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: _shapes.ShapePlace
-) -> Region:
-    label = names.get(_json.plain_id(row.category_id))
-    if label is None:
-        message = f"has category_id {row.category_id!r}, which 'categories' does not list."
-        raise fault("unknown-category-id", message, "Add the category or correct the id.")
+def _region(row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: Place) -> Region:
+    label = _json.name_in(names, row.category_id)
     parts = parts_of(row.segmentation, size, place)
     sentences = tuple(_sentences(row)) if row.sentences or row.caption else ()
     return Region(label, parts, iscrowd=bool(row.iscrowd), sentences=sentences, where=place.where)

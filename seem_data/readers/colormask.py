@@ -32,13 +32,13 @@ from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Categories, Category
 from seem_data.common.colors import Color
 from seem_data.common.wording import a_few
-from seem_data.problems import DataError, Problem, collecting
+from seem_data.problems import DataError, Place, Problem
 from seem_data.readers import Input, Item, Reader, _foreign, _mask_names, _paint, _photos, _tables, _walk
 from seem_data.readers._tables import NameTable
 
 _TOLD = 5
 #: Where photos lie when they are not with the masks.
-_BESIDE = ("images", "image", "imgs", "img", "photos", "JPEGImages", "leftImg8bit")
+_BESIDE = (*_photos.PHOTO_FOLDERS, "leftImg8bit")
 _SAID = (
     'Say what they mean: "value" in the colour map, or a _classes.csv or class_names.txt beside the masks.'
 )
@@ -81,7 +81,7 @@ class ColorMask:
         places = _places(source, folder)
         tables: dict[Path, NameTable | None] = {}
         for path in masks:
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 inner = path.relative_to(folder)
                 photo, name = None, inner.as_posix()
                 for place in places:
@@ -120,9 +120,7 @@ class ColorMask:
             values, labels = self._painted(path, table, problems)
             crowds = set()
         height, width = values.shape
-        annotation = ImageAnnotation(
-            item.image or path, item.name, item.source, (width, height), split=item.split
-        )
+        annotation = item.annotation((width, height), image=item.image or path)
         for value in np.unique(values[values > 0]).tolist():
             label, where = labels[value]
             category = self.categories.find(label)
@@ -159,16 +157,12 @@ class ColorMask:
             **table.by_color,
             **{category.color: category.name for category in self.categories},
         }
-        order = [category.color for category in self.categories]
-        order += [color for color in colors if color not in self.categories.by_color]
-        values, strangers = _paint.match(
-            _paint.read_codes(path), {color: value for value, color in enumerate(order, start=1)}
-        )
+        order = dict.fromkeys((*self.categories.by_color, *colors))
+        numbered = {color: value for value, color in enumerate(order, start=1)}
+        values, strangers = _paint.match(_paint.read_codes(path), numbered)
         if strangers:
             problems.append(self._unknown_colors(strangers, path))
-        return values, {
-            value: (colors[color], f"colour {list(color)}") for value, color in enumerate(order, start=1)
-        }
+        return values, {v: (colors[color], f"colour {list(color)}") for color, v in numbered.items()}
 
     def _unknown_colors(self, strangers: list[tuple[Color, int]], path: Path) -> Problem:
         told = []
@@ -236,24 +230,20 @@ def mask_files(source: Input, problems: list[Problem]) -> dict[Path, None]:
             groups[path.parent, _mask_names.mask_stem(path.stem)].append(path)
         elif not {path.stem.casefold(), _mask_names.photo_stem(path.stem)} & marked:
             groups[path.parent, path.stem.casefold() + path.suffix].append(path)
-    masks = {}
+    masks = set()
     dropped: Counter[str] = Counter()
     for paths in groups.values():
-        best = min(map(_rank, paths))
-        for path in paths:
-            if _rank(path) == best:
-                masks[path] = None
+        ranks = [_mask_names.rank(path.stem) for path in paths]
+        for path, rank in zip(paths, ranks, strict=True):
+            if rank == min(ranks):
+                masks.add(path)
             else:
                 dropped[path.stem.rpartition("_")[2]] += 1
     if dropped:
         kinds = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
         message = f"holds each annotation in several forms; the one that says most is read, not: {kinds}."
         problems.append(Problem("other-forms", message, "", str(source.polys), severity="note"))
-    return {path: None for path in files if path in masks}
-
-
-def _rank(path: Path) -> int:
-    return _mask_names.rank(path.stem)
+    return dict.fromkeys(path for path in files if path in masks)
 
 
 def table_of(folder: Path, root: Path) -> NameTable | None:

@@ -28,7 +28,7 @@ from xml.etree.ElementTree import Element
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Problem, collecting, fault
+from seem_data.problems import DataError, Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _xml
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
@@ -74,13 +74,13 @@ class Cvat:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_cvat(file) for file in _walk.first(_walk.some_files(path, (".xml",))))
+        return any(_is_cvat(file) for file in _walk.first_files(path, (".xml",)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".xml",), problems):
             if path == source.polys or _is_cvat(path):
-                with collecting(problems, str(path)):
+                with Place(problems, str(path)):
                     yield from self._items(path, photos, problems)
 
     def _items(self, path: Path, photos: _photos.Photos, problems: list[Problem]) -> Iterator[Item]:
@@ -91,7 +91,7 @@ class Cvat:
         for where, element in _xml.elements(path, *_LABELS, _TASK, "image", "track"):
             if where == "image":
                 name = element.get("name", "")
-                with collecting(problems, str(path), f"image {name!r}"):
+                with Place(problems, str(path), f"image {name!r}"):
                     shapes = [_shape(child, texts) for child in element if child.tag != "tag"]
                     tags = [child.get("label", "") for child in element if child.tag == "tag"]
                     payload = _Payload(_size(element), shapes, tags)
@@ -108,7 +108,7 @@ class Cvat:
                         "true",
                     ):
                         continue
-                    with collecting(problems, str(path), f"track {element.get('id', '')}"):
+                    with Place(problems, str(path), f"track {element.get('id', '')}"):
                         if not frame.isdecimal():
                             message = f"has a {child.tag} of frame {frame!r}, which is no number."
                             raise fault("bad-number", message, "Export it again.")
@@ -122,7 +122,7 @@ class Cvat:
                     if attribute.findtext("input_type", "").strip() == "text":
                         texts.add((element.findtext("name", ""), attribute.findtext("name", "")))
         for frame in sorted(frames):
-            with collecting(problems, str(path), f"frame {frame.number}"):
+            with Place(problems, str(path), f"frame {frame.number}"):
                 photo = self._picture(photos, path, frame, _before(frame, tasks))
                 of_subset = _walk.split_by_word(frame.subset)
                 yield self._item(photo, _Payload(None, frames[frame]), path, photos, of_subset or split)
@@ -150,17 +150,14 @@ class Cvat:
         raise fault("missing-image", message, remedy)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
         shown = str(item.source)
-        payload = _json.decode(item.payload, _Payload, shown)
-        annotation = ImageAnnotation(
-            item.image, item.name, item.source, payload.size, exif="applied", split=item.split
-        )
+        payload = _json.decode(item.content, _Payload, shown)
+        annotation = item.annotation(payload.size, "applied")
         annotation.tags = tuple(tag for tag in payload.tags if tag)
         for index, shape in enumerate(payload.shapes):
             where = f"image {item.name!r}, {shape.kind} {index + 1}"
-            with collecting(problems, shown, where):
-                annotation.regions.append(_region(shape, _shapes.ShapePlace(problems, shown, where)))
+            with Place(problems, shown, where) as place:
+                annotation.regions.append(_region(shape, place))
         return annotation
 
 
@@ -207,7 +204,7 @@ def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
     return _Shape(element.tag, dict(element.attrib), sentences)
 
 
-def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
+def _region(shape: _Shape, place: Place) -> Region:
     label = shape.values.get("label", "").strip()
     part = _part(shape, place)
     group = shape.values.get("group_id", "")
@@ -221,7 +218,7 @@ def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
     )
 
 
-def _z_order(shape: _Shape, place: _shapes.ShapePlace) -> int:
+def _z_order(shape: _Shape, place: Place) -> int:
     try:
         return round(_number(shape, "z_order", "0"))
     except DataError:
@@ -230,7 +227,7 @@ def _z_order(shape: _Shape, place: _shapes.ShapePlace) -> int:
         return 0
 
 
-def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: Place) -> Polygon | Bitmap:
     if shape.kind == "polygon":
         return Polygon(_shapes.ring(_points(shape.values.get("points", ""))))
     if shape.kind == "box":

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region
-from seem_data.problems import Problem, collecting, fault
+from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
@@ -83,12 +83,12 @@ class Datumaro:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_fits, _json.first_files(path)))
+        return any(map(_fits, _walk.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 file = _json.read(path, _File, problems)
                 labels = file.categories.label.labels if file.categories and file.categories.label else []
                 names = (
@@ -96,7 +96,7 @@ class Datumaro:
                 )
                 for index, raw in enumerate(file.items):
                     where = f"items[{index}]"
-                    with collecting(problems, str(path), where):
+                    with Place(problems, str(path), where):
                         row = _json.decode(raw, _Item, str(path), problems, where)
                         yield self._item(row, names, path, photos)
 
@@ -114,25 +114,24 @@ class Datumaro:
         return photos.item(photo, path, payload, _walk.split_by_name(path))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert item.image is not None
         shown = str(item.source)
         payload = _json.decode(item.content, _Payload, shown)
-        annotation = ImageAnnotation(item.image, item.name, item.source, payload.size, split=item.split)
+        annotation = item.annotation(payload.size)
         rows: list[tuple[str, _Annotation]] = []
         for index, raw in enumerate(payload.annotations):
             where = f"image {item.name!r}, annotations[{index}]"
-            with collecting(problems, shown, where):
+            with Place(problems, shown, where):
                 rows.append((where, _json.decode(raw, _Annotation, shown, problems, where)))
         outlined = {row.group for _, row in rows if row.group and row.type in ("polygon", "mask")}
         for where, row in rows:
-            place = _shapes.ShapePlace(problems, shown, where)
-            if row.type in _WHOLE:
-                continue
-            if row.type == "bbox" and row.group in outlined:
-                place.tell("box-of-outline", "is the box of an object that has an outline.", severity="note")
-                continue
-            with collecting(problems, shown, where):
-                annotation.regions.append(_region(row, payload, place))
+            with Place(problems, shown, where) as place:
+                if row.type in _WHOLE:
+                    continue
+                if row.type == "bbox" and row.group in outlined:
+                    message = "is the box of an object that has an outline."
+                    place.tell("box-of-outline", message, severity="note")
+                else:
+                    annotation.regions.append(_region(row, payload, place))
         return annotation
 
 
@@ -141,7 +140,7 @@ def _fits(path: Path) -> bool:
     return kind == "{" and {"categories", "items"} <= keys and "images" not in keys
 
 
-def _region(row: _Annotation, payload: _Payload, place: _shapes.ShapePlace) -> Region:
+def _region(row: _Annotation, payload: _Payload, place: Place) -> Region:
     parts = _parts(row, payload.size, place)
     number = _json.plain_id(row.label_id) if row.label_id is not None else None
     if number is not None and not (isinstance(number, int) and 0 <= number < len(payload.names)):
@@ -157,9 +156,7 @@ def _region(row: _Annotation, payload: _Payload, place: _shapes.ShapePlace) -> R
     )
 
 
-def _parts(
-    row: _Annotation, size: tuple[int, int] | None, place: _shapes.ShapePlace
-) -> tuple[Polygon | Bitmap, ...]:
+def _parts(row: _Annotation, size: tuple[int, int] | None, place: Place) -> tuple[Polygon | Bitmap, ...]:
     points = row.points or []
     if row.type == "polygon":
         return (Polygon(_shapes.flat_ring(points)),)

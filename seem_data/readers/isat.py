@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import UNLABELED, ImageAnnotation, Polygon, Region, sentences_of
-from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes
+from seem_data.problems import Place, Problem
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 
 _MOST_LAYERS = 2.0**30
@@ -55,26 +55,19 @@ class Isat:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_fits, _json.first_files(path)))
+        return any(map(_fits, _walk.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 yield photos.item(photos.find(_json.read(path, _Head, []).info.name, path.parent), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, Path) and item.image is not None
-        shown = str(item.source)
-        file = _json.read(item.payload, _File, problems)
+        file = _json.read(item.file, _File, problems)
         size = (file.info.width, file.info.height) if file.info.width and file.info.height else None
-        annotation = ImageAnnotation(
-            item.image, item.name, item.source, size, exif="applied", split=item.split
-        )
-        for index, raw in enumerate(file.objects or ()):
-            where = f"objects[{index}]"
-            with collecting(problems, shown, where):
-                annotation.regions.append(_region(_json.decode(raw, _Object, shown, problems, where), where))
+        annotation = item.annotation(size, "applied")
+        annotation.regions += _json.made_of(file.objects, _Object, _region, item.source, "objects", problems)
         return annotation
 
 
@@ -83,7 +76,7 @@ def _fits(path: Path) -> bool:
     return kind == "{" and {"info", "objects"} <= keys and not keys & {"images", "items", "size"}
 
 
-def _region(row: _Object, where: str) -> Region:
+def _region(row: _Object, place: Place) -> Region:
     label = (row.category or "").strip()
     layer = max(-_MOST_LAYERS, min(_MOST_LAYERS, row.layer or 0.0))
     return Region(
@@ -93,7 +86,7 @@ def _region(row: _Object, where: str) -> Region:
         z=int(layer),
         iscrowd=bool(row.iscrowd),
         sentences=sentences_of((row.note or "").splitlines()),
-        where=where,
+        where=place.where,
     )
 
 

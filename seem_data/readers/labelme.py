@@ -25,7 +25,7 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence, sentences_of
 from seem_data.images import read_header
-from seem_data.problems import DataError, Problem, collecting, fault
+from seem_data.problems import DataError, Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
@@ -68,13 +68,13 @@ class LabelMe:
     def recognises(self, path: Path) -> bool:
         return any(
             kind == "{" and "shapes" in keys and keys & {"imagePath", "version", "flags", "imageData"}
-            for kind, keys in map(_json.outline, _json.first_files(path))
+            for kind, keys in map(_json.outline, _walk.first_files(path))
         )
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".json",), problems):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 if path != source.polys and _json.outline(path)[0] == "[":
                     raise _no_labelme()
                 head = _json.read(path, _Head, [])
@@ -95,23 +95,17 @@ class LabelMe:
     def _photo(self, photos: _photos.Photos, path: Path, inner: Path, name: str | None) -> Path:
         if name:
             return photos.find(name, path.parent, photos.root / inner.parent)
-        with collecting([]):  # the photo that is called like the file
+        with Place([]):  # the photo that is called like the file
             return photos.find_like(path, inner.with_suffix(""))
         raise fault("no-image-path", "does not name its photo.", 'Add "imagePath".', where="imagePath")
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, Path)
         shown = str(item.source)
-        file = _json.read(item.payload, _File, problems)
-        image = item.image or _embedded(file.imageData, shown)
+        file = _json.read(item.file, _File, problems)
         size = (file.imageWidth, file.imageHeight) if file.imageWidth and file.imageHeight else None
-        annotation = ImageAnnotation(image, item.name, item.source, size, exif="applied", split=item.split)
+        annotation = item.annotation(size, "applied", item.image or _embedded(file.imageData, shown))
         annotation.tags = tuple(flag for flag, is_set in (file.flags or {}).items() if is_set)
-        for index, raw in enumerate(file.shapes):
-            where = f"shapes[{index}]"
-            with collecting(problems, shown, where):
-                shape = _json.decode(raw, _Shape, shown, problems, where)
-                annotation.regions.append(_region(shape, _shapes.ShapePlace(problems, shown, where)))
+        annotation.regions += _json.made_of(file.shapes, _Shape, _region, shown, "shapes", problems)
         return annotation
 
 
@@ -126,7 +120,7 @@ def _embedded(raw: msgspec.Raw, shown: str) -> bytes:
     return image
 
 
-def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
+def _region(shape: _Shape, place: Place) -> Region:
     return Region(
         (shape.label or "").strip(),
         (_part(shape, place),),
@@ -137,7 +131,7 @@ def _region(shape: _Shape, place: _shapes.ShapePlace) -> Region:
     )
 
 
-def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: Place) -> Polygon | Bitmap:
     kind, points = (shape.shape_type or "polygon").lower(), shape.points
     if kind == "polygon" or (kind in ("rotation", "quadrilateral") and len(points) == 4):
         return Polygon(_shapes.ring(points))

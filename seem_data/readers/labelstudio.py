@@ -28,8 +28,8 @@ import numpy as np
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, sentences_of
 from seem_data.images import opening, read_header
-from seem_data.problems import Problem, collecting, fault
-from seem_data.readers import Input, Item, _json, _photos, _shapes, _tasks
+from seem_data.problems import Place, Problem, fault
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _tasks, _walk
 from seem_data.readers._brush import decode_brush
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
@@ -98,38 +98,36 @@ class LabelStudio:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_tasks.fits, _json.first_files(path)))
+        return any(map(_tasks.fits, _walk.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         files = _tasks.together(_json.files_of(source, _tasks.fits, problems))
         for path, same in files.items():
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 for where, task in _tasks.tasks(path, problems):
                     for other in same[1:]:
-                        with collecting(problems, str(other)):
+                        with Place(problems, str(other)):
                             for _, more in _tasks.tasks(other, problems):
                                 task.annotations = task.done + more.done
-                    with collecting(problems, str(path), where):
-                        place = _shapes.ShapePlace(problems, str(path), where)
+                    with Place(problems, str(path), where) as place:
                         annotation = _tasks.chosen(task, source.annotator, place)
                         yield from _items(task, annotation, photos, path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
         shown = str(item.source)
-        annotation = ImageAnnotation(item.image, item.name, item.source, exif="applied", split=item.split)
-        regions = list(_by_region(_json.decode(item.payload, _Payload, shown).result, item, problems))
+        annotation = item.annotation(exif="applied")
+        regions = list(_by_region(_json.decode(item.content, _Payload, shown).result, item, problems))
         sizes = [row.size for _, rows in regions for row in rows if row.size]
         for where, rows in regions:
-            with collecting(problems, shown, where):
+            with Place(problems, shown, where):
                 shape = _shape_of(rows)
                 if shape is None:
                     continue  # a choice or a text about the whole photo
                 row, value = shape
                 size = next((row.size for row in (row, *rows) if row.size), sizes[0] if sizes else None)
                 annotation.size = size or annotation.size
-                size = size or read_header(item.image).size("applied")
+                size = size or read_header(annotation.image).size("applied")
                 annotation.regions.append(_region(row, value, rows, size, where))
         return annotation
 
@@ -160,7 +158,7 @@ def _by_region(
     regions: dict[Id, list[_Result]] = {}
     for index, raw in enumerate(results):
         where = f"{item.name}, result[{index}]"
-        with collecting(problems, str(item.source), where):
+        with Place(problems, str(item.source), where):
             row = _json.decode(raw, _Result, str(item.source), problems, where)
             regions.setdefault(row.id if row.id is not None else where, []).append(row)
     for number, rows in regions.items():

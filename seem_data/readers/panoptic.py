@@ -24,20 +24,10 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.layout import GROUNDING_JSON, IMAGES, read_grounding
-from seem_data.problems import Problem, collecting, fault
+from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _paint, _photos, _walk
 from seem_data.readers._json import Id, Said
 from seem_data.readers._lenient import Needed
-
-
-class _Image(msgspec.Struct):
-    id: Id
-    file_name: str
-
-
-class _Category(msgspec.Struct):
-    id: Id
-    name: str
 
 
 class _Segment(msgspec.Struct):
@@ -75,7 +65,7 @@ class PanopticDocument:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_panoptic(file) for file in _walk.first(_walk.some_files(path, (".json",))))
+        return any(_is_panoptic(file) for file in _walk.first_files(path))
 
     def known_categories(self, source: Input) -> list[dict[str, object]]:
         return _json.categories_in(_chosen(source, []))
@@ -83,7 +73,7 @@ class PanopticDocument:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _chosen(source, problems):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 yield from self._items(path, source, photos, problems)
 
     def _items(
@@ -91,8 +81,8 @@ class PanopticDocument:
     ) -> Iterator[Item]:
         file = _json.read(path, _File)
         shown = str(path)
-        categories = _json.rows(file.categories, _Category, shown, "categories", problems)
-        images = _json.rows(file.images, _Image, shown, "images", problems)
+        categories = _json.rows(file.categories, _json.CategoryRow, shown, "categories", problems)
+        images = _json.rows(file.images, _json.ImageRow, shown, "images", problems)
         names = (
             b'{"names":' + msgspec.json.encode(list(_json.names_by_id(categories).items())) + b',"segments":'
         )
@@ -104,7 +94,7 @@ class PanopticDocument:
         sentences = _sentences(path) if (own := _walk.of_dataset(path)) else {}
         for index, raw in enumerate(file.annotations):
             where = f"annotations[{index}]"
-            with collecting(problems, shown, where):
+            with Place(problems, shown, where):
                 row = _json.decode(raw, _Row, shown, problems, where)
                 image_id = _json.plain_id(row.image_id)
                 shared.check(row.image_id)
@@ -135,20 +125,15 @@ class PanopticDocument:
         mask = item.files[0]
         ids = _ids(mask, {segment.id for segment in payload.segments})
         height, width = ids.shape
-        annotation = ImageAnnotation(
-            item.image or mask, item.name, item.source, (width, height), split=item.split
-        )
+        annotation = item.annotation((width, height), image=item.image or mask)
         names = dict(payload.names)
         there = {int(number) for number in np.unique(ids)} - {0}
         for segment in payload.segments:
             where = f"segment {segment.id}"
-            with collecting(problems, str(mask), where):
+            with Place(problems, str(mask), where):
                 if segment.id not in there:
                     raise fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
-                label = names.get(_json.plain_id(segment.category_id))
-                if label is None:
-                    message = f"has category_id {segment.category_id!r}, which 'categories' does not list."
-                    raise fault("unknown-category-id", message, "Add the category or correct the id.")
+                label = _json.name_in(names, segment.category_id)
                 there.discard(segment.id)
                 annotation.regions.append(
                     Region(

@@ -16,8 +16,8 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Region
-from seem_data.problems import Problem, collecting
-from seem_data.readers import Input, Item, _json, _photos, _shapes
+from seem_data.problems import Place, Problem
+from seem_data.readers import Input, Item, _json, _photos, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
 from seem_data.readers._segmentation import RunLengthRow, parts_of
@@ -51,26 +51,25 @@ class Sa1b:
     exif = "ignored"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_fits, _json.first_files(path)))
+        return any(map(_fits, _walk.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 yield photos.item(photos.find(_json.read(path, _Head, []).image.file_name, path.parent), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, Path) and item.image is not None
-        shown = str(item.source)
-        file = _json.read(item.payload, _File, problems)
+        file = _json.read(item.file, _File, problems)
         size = (file.image.width, file.image.height) if file.image.width and file.image.height else None
-        annotation = ImageAnnotation(item.image, item.name, item.source, size, split=item.split)
-        for index, raw in enumerate(file.annotations or ()):
-            where = f"annotations[{index}]"
-            with collecting(problems, shown, where):
-                row = _json.decode(raw, _Annotation, shown, problems, where)
-                parts = parts_of(row.segmentation, size, _shapes.ShapePlace(problems, shown, where))
-                annotation.regions.append(Region("", parts, where=where))
+
+        def region(row: _Annotation, place: Place) -> Region:
+            return Region("", parts_of(row.segmentation, size, place), where=place.where)
+
+        annotation = item.annotation(size)
+        annotation.regions += _json.made_of(
+            file.annotations, _Annotation, region, item.source, "annotations", problems
+        )
         return annotation
 
 

@@ -21,8 +21,8 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Problem, collecting, fault
-from seem_data.readers import Input, Item, _json, _photos, _shapes
+from seem_data.problems import Place, Problem, fault
+from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
 
@@ -73,36 +73,23 @@ class Supervisely:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(map(_fits, _json.first_files(path)))
+        return any(map(_fits, _walk.first_files(path)))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems, beside=_BESIDE):
-            with collecting(problems, str(path)):
+            with Place(problems, str(path)):
                 inner = path.relative_to(source.polys).parent if source.polys.is_dir() else Path()
                 beside = path.parent.parent / "img"
                 photo = photos.find(path.stem, beside, path.parent, photos.root / inner)
                 yield photos.item(photo, path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, Path) and item.image is not None
-        shown = str(item.source)
-        file = _json.read(item.payload, _File, problems)
+        file = _json.read(item.file, _File, problems)
         size = (file.size.width, file.size.height) if file.size else None
-        annotation = ImageAnnotation(
-            item.image, item.name, item.source, size, exif="applied", split=item.split
-        )
+        annotation = item.annotation(size, "applied")
         annotation.tags = tuple(tag.name for tag in file.tags)
-        for index, raw in enumerate(file.objects or ()):
-            where = f"objects[{index}]"
-            with collecting(problems, shown, where):
-                row = _json.decode(raw, _Object, shown, problems, where)
-                sentences = tuple(_sentences(row))
-                label, part = (
-                    (row.classTitle or "").strip(),
-                    _part(row, _shapes.ShapePlace(problems, shown, where)),
-                )
-                annotation.regions.append(Region(label, (part,), sentences=sentences, where=where))
+        annotation.regions += _json.made_of(file.objects, _Object, _region, item.source, "objects", problems)
         return annotation
 
 
@@ -111,7 +98,12 @@ def _fits(path: Path) -> bool:
     return kind == "{" and {"objects", "size"} <= keys
 
 
-def _part(row: _Object, place: _shapes.ShapePlace) -> Polygon | Bitmap:
+def _region(row: _Object, place: Place) -> Region:
+    label, sentences = (row.classTitle or "").strip(), tuple(_sentences(row))
+    return Region(label, (_part(row, place),), sentences=sentences, where=place.where)
+
+
+def _part(row: _Object, place: Place) -> Polygon | Bitmap:
     kind = row.geometryType.lower()
     if kind == "polygon" and row.points:
         holes = _shapes.usable(row.points.interior, _shapes.ring, "hole", place)

@@ -25,7 +25,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Problem, collecting, fault
+from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number, text_of
 from seem_data.readers._lenient import Needed
@@ -121,7 +121,7 @@ class Via:
     exif = "applied"
 
     def recognises(self, path: Path) -> bool:
-        return any(_is_via(file) for file in _walk.first(_walk.some_files(path, (".json", ".csv"))))
+        return any(_is_via(file) for file in _walk.first_files(path, (".json", ".csv")))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
@@ -130,26 +130,24 @@ class Via:
                 continue
             shown = str(path)
             rows: list[tuple[str, _Photo]] = []
-            with collecting(problems, shown):
+            with Place(problems, shown):
                 for place, raw in _rows(path, problems):
-                    with collecting(problems, shown, place):
+                    with Place(problems, shown, place):
                         rows.append((place, _json.decode(raw, _Photo, shown, problems, place)))
             labels = _label_attributes([photo for _, photo in rows], source.known)
             for place, row in rows:
-                with collecting(problems, shown, place):
+                with Place(problems, shown, place):
                     photo = photos.find(row.filename, path.parent)
                     yield photos.item(photo, path, msgspec.json.encode(_Payload(labels, row)))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
         shown = str(item.source)
-        payload = _json.decode(item.payload, _Payload, shown)
-        annotation = ImageAnnotation(item.image, item.name, item.source, exif="applied", split=item.split)
+        payload = _json.decode(item.content, _Payload, shown)
+        annotation = item.annotation(exif="applied")
         for key, raw in payload.photo.places:
             where = f"{Path(item.name).name}, regions[{key}]"
-            with collecting(problems, shown, where):
+            with Place(problems, shown, where) as place:
                 row = _json.decode(raw, _Region, shown, problems, where)
-                place = _shapes.ShapePlace(problems, shown, where)
                 annotation.regions.append(_region(row, payload.labels, place))
         return annotation
 
@@ -174,7 +172,7 @@ def _label_attributes(photos: list[_Photo], known: Callable[[str], object] | Non
     of_categories: Counter[str] = Counter()
     for photo in photos:
         for _, raw in photo.places:
-            with collecting([]):
+            with Place([]):
                 for name, value in (_json.decode(raw, _Attributes, "", []).region_attributes or {}).items():
                     counts[name] += 1
                     of_categories[name] += known is not None and known(_word(value)) is not None
@@ -223,7 +221,7 @@ def _rows_of_csv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, byt
         raise fault("bad-csv", f"is no CSV ({error}).", "Export it again.", shown) from None
     for row in rows:
         where = f"line {row.get('region_id') or row.get('metadata_id') or len(regions) + 1}"
-        with collecting(problems, shown, where):
+        with Place(problems, shown, where):
             cells = {str(key).lstrip("#"): value for key, value in row.items() if isinstance(value, str)}
             if "spatial_coordinates" in cells:
                 names = _cell(cells, "file_list", list[str], shown)
@@ -254,7 +252,7 @@ def _rows_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> 
     regions: dict[str, list[dict[str, object]]] = defaultdict(list)
     for key, raw in file.metadata.items():
         where = f"metadata[{key!r}]"
-        with collecting(problems, shown, where):
+        with Place(problems, shown, where):
             row = _json.decode(raw, _Metadata, shown, problems, where)
             if not row.xy:
                 continue  # a tag of the whole photo
@@ -290,7 +288,7 @@ def _shape_of_version_3(xy: list[Number]) -> dict[str, object]:
     return {"name": name, "all_points_x": values[::2], "all_points_y": values[1::2]}
 
 
-def _region(row: _Region, labels: list[str], place: _shapes.ShapePlace) -> Region:
+def _region(row: _Region, labels: list[str], place: Place) -> Region:
     attributes = row.region_attributes or {}
     label = next((word for name in labels if (word := _word(attributes.get(name)))), "")
     if attributes and not label:
@@ -311,7 +309,7 @@ def _word(value: object) -> str:
     return text_of(value)
 
 
-def _part(shape: _Shape, place: _shapes.ShapePlace) -> Polygon:
+def _part(shape: _Shape, place: Place) -> Polygon:
     kind = shape.name.lower()
     if kind in ("polygon", "polyline", "extreme_rect"):
         xs, ys = shape.all_points_x, shape.all_points_y

@@ -25,7 +25,7 @@ import numpy as np
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.common.colors import Color
 from seem_data.images import read_header, resolve_inside
-from seem_data.problems import Problem, collecting, fault
+from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _paint, _photos, _tables, _walk, _xml
 
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -49,7 +49,7 @@ class Voc:
     def recognises(self, path: Path) -> bool:
         if path.is_dir() and next(_roots(path), None) is not None:
             return True
-        xml = _walk.first(_walk.some_files(path, (".xml",)))
+        xml = _walk.first_files(path, (".xml",))
         return any(re.search(r"<annotation[\s/>]", _xml.head(file)) for file in xml)
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
@@ -59,18 +59,17 @@ class Voc:
             remedy = "Name the folder that holds SegmentationClass and JPEGImages."
             raise fault("no-segmentation", message, remedy, str(source.polys))
         for root in roots:
-            with collecting(problems, str(root)):
+            with Place(problems, str(root)):
                 own = root / "JPEGImages"
                 photos = _photos.Photos(Input(root, source.images or (own if own.is_dir() else None)))
                 payload = msgspec.json.encode(_Payload(_classes(root)))
                 prefix = f"{root.name}/" if len(roots) > 1 else ""
                 for stem, split, listed in _listed(root, problems):
-                    with collecting(problems, str(listed), "" if listed.suffix == ".png" else repr(stem)):
+                    with Place(problems, str(listed), "" if listed.suffix == ".png" else repr(stem)):
                         yield _item(root, stem, split, photos, payload, prefix)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
-        classes = _json.decode(item.payload, _Payload, str(item.source)).classes
+        classes = _json.decode(item.content, _Payload, str(item.source)).classes
         painted = item.files[0]
         values, strangers = _read_classes(painted, classes)
         if strangers:
@@ -81,7 +80,7 @@ class Voc:
             remedy = "List the colour in labelmap.txt."
             problems.append(Problem("unknown-color", message, remedy, str(painted), severity="warning"))
         height, width = values.shape
-        annotation = ImageAnnotation(item.image, item.name, item.source, (width, height), split=item.split)
+        annotation = item.annotation((width, height))
         objects = np.zeros_like(values)
         for file in item.files[1:]:
             objects = _read_objects(file)
@@ -162,7 +161,7 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
         for path in _walk.walk(folder, (".png",), problems):
             yield path.relative_to(folder).with_suffix("").as_posix(), None, path
     for path in lists:
-        with collecting(problems, str(path)):
+        with Place(problems, str(path)):
             for line in _walk.read_text(path).splitlines():
                 if words := re.findall(r'"([^"]+)"|(\S+)', line):
                     yield "".join(words[0]), _walk.split_by_name(path), path

@@ -25,7 +25,7 @@ import msgspec
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
 from seem_data.common.bounded_yaml import YamlError, load_yaml
-from seem_data.problems import Problem, collecting, fault
+from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 
 _YAML = (".yaml", ".yml")
@@ -74,16 +74,15 @@ class Yolo:
         problems += _about(root, used)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        assert isinstance(item.payload, bytes) and item.image is not None
-        names = _json.decode(item.payload, _Payload, str(item.source)).names
-        size = images.read_header(item.image).size("applied")
-        annotation = ImageAnnotation(item.image, item.name, item.source, exif="applied", split=item.split)
+        names = _json.decode(item.content, _Payload, str(item.source)).names
+        annotation = item.annotation(exif="applied")
+        size = images.read_header(annotation.image).size("applied")
         text = _walk.read_text(item.files[0]) if item.files else ""
         boxes = 0
         for number, line in enumerate(text.splitlines(), start=1):
             words = line.split()
             if words:
-                with collecting(problems, str(item.source), f"line {number}"):
+                with Place(problems, str(item.source), f"line {number}"):
                     annotation.regions.append(_region(words, names, size, f"line {number}"))
                     boxes += len(words) == 5
         if boxes:
@@ -115,7 +114,7 @@ def _config(path: Path) -> Path | None:
 
 def _is_labelled(folder: Path) -> bool:
     """Whether a few of the text files are lines of a class and numbers."""
-    return any(map(_is_label_file, _walk.first(_walk.some_files(folder, (".txt",)))))
+    return any(map(_is_label_file, _walk.first_files(folder, (".txt",))))
 
 
 def _is_label_file(path: Path) -> bool:
@@ -183,7 +182,7 @@ def _photos_by_split(
         value = config[key]
         entries = value if isinstance(value, list) else [value]
         for index, entry in enumerate(entries):
-            with collecting(problems, str(path), f"{key}[{index}]"):
+            with Place(problems, str(path), f"{key}[{index}]"):
                 for photo in _photos_of(str(entry), config, root, photos, problems):
                     yield _walk.split_by_word(key), photo
     if not told:
@@ -214,7 +213,7 @@ def _photos_of(
         elif place.suffix.lower() == ".txt":
             for line in _walk.read_text(place).splitlines():
                 if line.strip():
-                    with collecting(problems, str(place), repr(line.strip())):
+                    with Place(problems, str(place), repr(line.strip())):
                         yield photos.find(line.strip(), place.parent)
         else:
             yield place
