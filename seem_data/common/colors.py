@@ -27,7 +27,7 @@ def distinct_colors(count: int, taken: Iterable[Color] = ()) -> list[Color]:
         grid *= 2
     levels = np.linspace(0, 255, grid).round().astype(np.uint8)
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-    lab = _to_lab(candidates)
+    lab = to_lab(candidates)
     start = tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(0.97, 0.9, 0.86))
     colors: list[Color] = []
     avoided = [(0, 0, 0), (255, 255, 255), *taken]
@@ -42,11 +42,12 @@ def distinct_colors(count: int, taken: Iterable[Color] = ()) -> list[Color]:
     return colors
 
 
-def _to_lab(colors: np.ndarray) -> np.ndarray:
+def to_lab(colors: np.ndarray) -> np.ndarray:
+    """RGB colours [N, 3] of 0 to 255 as CIELAB [N, 3] float32."""
     import cv2  # late: the type of a colour is wanted where OpenCV is not
 
     return cv2.cvtColor((colors.reshape(1, -1, 3) / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
 
 
 def _distance(lab: np.ndarray, color: Color) -> np.ndarray:
-    return np.linalg.norm(lab - _to_lab(np.array([color])), axis=1)
+    return np.linalg.norm(lab - to_lab(np.array([color])), axis=1)

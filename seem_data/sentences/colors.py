@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from seem_data.common.colors import to_lab
 from seem_data.drawing.runs import Stretches
 
 #: Several typical shades of each name; a pixel has the name of the shade nearest to it.
@@ -59,15 +60,8 @@ def nearest_names() -> NDArray[np.uint8]:
     name_of_shade = np.repeat(np.arange(len(NAMES)), [len(group) for group in _SHADES.values()])
     level = (np.arange(1 << _BITS) + 0.5) * (256 >> _BITS)
     cells = np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1).reshape(-1, 3)
-    away = ((_lab(cells)[:, None] - _lab(shades)[None]) ** 2).sum(axis=-1)
+    away = ((to_lab(cells)[:, None] - to_lab(shades)[None]) ** 2).sum(axis=-1)
     return name_of_shade[away.argmin(axis=1)].astype(np.uint8)
-
-
-def _lab(rgb: NDArray) -> NDArray[np.float32]:
-    import cv2
-
-    pixels = (np.asarray(rgb, np.float32) / 255).reshape(1, -1, 3)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), np.float32)[0]
 
 
 def name_counts(stretches: Stretches, segment_count: int, pixels: NDArray[np.uint8]) -> NDArray:
