@@ -165,9 +165,7 @@ def read_rgb(image: Path | bytes, exif: Exif = "applied", file: str = "") -> NDA
     """
     shown = _shown(image, file)
     with opening(image, shown) as opened:
-        opened.load()
-        turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
-        return np.asarray(_to_rgb(turned, shown))
+        return _pixels(opened, exif, shown)
 
 
 class OpenPhoto:
@@ -208,9 +206,12 @@ class OpenPhoto:
             width, height = opened.size
             share = min(1.0, longest / max(width, height))
             opened.draft(None, (max(1, round(share * width)), max(1, round(share * height))))
-            opened.load()
-            turned = ImageOps.exif_transpose(opened) if exif == "applied" else opened
-            return np.asarray(_to_rgb(turned, self._file))
+            return _pixels(opened, exif, self._file)
+
+
+def _pixels(opened: Image.Image, exif: Exif, file: str) -> NDArray[np.uint8]:
+    opened.load()
+    return np.asarray(_to_rgb(ImageOps.exif_transpose(opened) if exif == "applied" else opened, file))
 
 
 def _to_rgb(opened: Image.Image, file: str) -> Image.Image:
