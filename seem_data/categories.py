@@ -138,9 +138,8 @@ def load(path: Path) -> Categories:
         remedy = "Name the colour map's JSON file with --colors."
         raise fault("unreadable", f"cannot be read ({error.strerror}).", remedy, str(path)) from None
     except (ValueError, RecursionError) as error:
-        raise fault(
-            "bad-json", f"cannot be read as JSON ({error}).", "Mend or re-export it.", str(path)
-        ) from None
+        message = f"cannot be read as JSON ({error})."
+        raise fault("bad-json", message, "Mend or re-export it.", str(path)) from None
     categories = attempt(problems, parse, data, str(path))
     if problems or categories is None:
         raise DataError(problems)
@@ -191,12 +190,8 @@ def _records(data: object, tell: Tell) -> list[object]:
             for name, value in data.items()
         ]
     if not isinstance(data, list):
-        tell(
-            "bad-colour-map",
-            "",
-            "is neither a list of categories nor a map of names to colours.",
-            'Write e.g. {"person": {"color": "#dc143c", "isthing": true}}.',
-        )
+        message = "is neither a list of categories nor a map of names to colours."
+        tell("bad-colour-map", "", message, 'Write e.g. {"person": {"color": "#dc143c", "isthing": true}}.')
         return []
     taken = {r["id"] for r in data if isinstance(r, dict) and isinstance(r.get("id"), int)}
     free = (number for number in range(1, _LARGEST_ID) if number not in taken)
@@ -225,20 +220,13 @@ def _category(index: int, record: object, tell: Tell) -> Category | None:
         number = None
     color = parse_color(record.get("color"))
     if color is None:
-        tell(
-            "bad-color",
-            where,
-            f"has the colour {record.get('color')!r}." if "color" in record else "has no colour.",
-            'Write "color" as [r, g, b] with 0 to 255 each or as "#rrggbb".',
-        )
+        message = f"has the colour {record.get('color')!r}." if "color" in record else "has no colour."
+        tell("bad-color", where, message, 'Write "color" as [r, g, b] with 0 to 255 each or as "#rrggbb".')
     isthing = record.get("isthing")
     if isthing not in (0, 1, True, False) or isinstance(isthing, float):
-        tell(
-            "no-isthing",
-            where,
-            "does not say whether it is a thing." if isthing is None else f"has isthing {isthing!r}.",
-            'Add "isthing": true for countable objects, false for stuff such as ground and wall.',
-        )
+        message = "does not say whether it is a thing." if isthing is None else f"has isthing {isthing!r}."
+        remedy = 'Add "isthing": true for countable objects, false for stuff such as ground and wall.'
+        tell("no-isthing", where, message, remedy)
         isthing = None
     aliases = record.get("aliases", ())
     if not isinstance(aliases, list | tuple) or not all(isinstance(alias, str) for alias in aliases):
@@ -290,18 +278,9 @@ def _check_unique(categories: list[Category], tell: Tell, are_colored: bool) -> 
             other = categories[first].name
             tell("duplicate-id", where, f"has id {category.id}, as {other!r} has.", "Give each its own id.")
         if are_colored and (first := colors.setdefault(category.color, index)) != index:
-            tell(
-                "duplicate-color",
-                where,
-                f"has colour {list(category.color)}, as {categories[first].name!r} has.",
-                "Colours decide categories: give each its own.",
-            )
+            message = f"has colour {list(category.color)}, as {categories[first].name!r} has."
+            tell("duplicate-color", where, message, "Colours decide categories: give each its own.")
         for word in (category.name, *category.aliases):
             if (first := names.setdefault(word.casefold().strip(), index)) != index:
-                other = f"id {categories[first].id}"
-                tell(
-                    "duplicate-name",
-                    where,
-                    f"uses the name {word!r}, as {other} does.",
-                    "Use each name once.",
-                )
+                message = f"uses the name {word!r}, as id {categories[first].id} does."
+                tell("duplicate-name", where, message, "Use each name once.")

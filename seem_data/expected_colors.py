@@ -33,13 +33,8 @@ rust #b7410e  defect #ff00ff  crack #ff3030  lung #e8a0a8  bone #f0e8d0
 """
 
 
-def _table() -> dict[str, Color]:
-    words = _COLORS.split()
-    colors = {name: parse_color(color) for name, color in zip(words[::2], words[1::2], strict=True)}
-    return {name: color for name, color in colors.items() if color is not None}
-
-
-_BY_NAME = _table()
+_WORDS = iter(_COLORS.split())
+_BY_NAME = {name: parse_color(color) for name, color in zip(_WORDS, _WORDS, strict=True)}
 
 
 def expected_color(name: str) -> Color | None:
