@@ -51,6 +51,8 @@ class Sentence:
     kind: str = "own"
 
 
+#: Attributes that hold sentences, in formats where an annotator names attributes.
+NAME_OF_SENTENCES = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
 #: A line of a description that tells how sure a model was: no sentence. `MarkedSegment.remark` writes it.
 _REMARK = re.compile(r"\[score [01]\.\d.*\]")
 

@@ -166,20 +166,12 @@ def detect(path: Path) -> Reader:
     if not found:
         from seem_data.readers._foreign import refusal
 
-        problem = refusal(path) or Problem(
-            code="unknown-format",
-            message="no annotations of a known format found here.",
-            remedy=f"Name the format with --format ({names}); 'seem-data formats' tells how each is told.",
-            file=str(path),
-        )
-    else:
-        problem = Problem(
-            code="ambiguous-format",
-            message=f"looks like {' and '.join(reader.title for reader in found)}.",
-            remedy=f"Choose with --format {' or --format '.join(reader.name for reader in found)}.",
-            file=str(path),
-        )
-    raise DataError(problem)
+        message = "no annotations of a known format found here."
+        remedy = f"Name the format with --format ({names}); 'seem-data formats' tells how each is told."
+        raise DataError(refusal(path) or Problem("unknown-format", message, remedy, str(path)))
+    message = f"looks like {' and '.join(reader.title for reader in found)}."
+    remedy = f"Choose with --format {' or --format '.join(reader.name for reader in found)}."
+    raise fault("ambiguous-format", message, remedy, str(path))
 
 
 def items(reader: Reader, source: Input, problems: list[Problem]) -> Iterator[Item]:

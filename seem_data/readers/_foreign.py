@@ -94,17 +94,14 @@ def refusal(path: Path) -> Problem | None:
         keys = _json.outline(file)[1]
         for foreign in _FOREIGN:
             if foreign.fits(keys, file):
-                return Problem(
-                    "foreign-format", f"is {foreign.name}, which is not read.", foreign.remedy, str(file)
-                )
+                message = f"is {foreign.name}, which is not read."
+                return Problem("foreign-format", message, foreign.remedy, str(file))
     if not path.is_dir():
         return None
     archive = next(iter(sorted(_walk.some_files(path, ARCHIVES))), None)
     if archive is not None:
-        message = "holds nothing to read but an archive."
-        return Problem(
-            "archive", message, f"Unpack {archive.name}, and give the folder that it makes.", str(path)
-        )
+        remedy = f"Unpack {archive.name}, and give the folder that it makes."
+        return Problem("archive", "holds nothing to read but an archive.", remedy, str(path))
     if pickled := pickled_names(_walk.some_files(path, _paint.SUFFIXES)):
         return pickled
     if next(_walk.some_files(path, _paint.SUFFIXES), None) is not None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from types import NoneType
 
 import msgspec
 from msgspec import inspect
@@ -29,11 +30,7 @@ _TRUE = frozenset(("true", "yes", "y", "on", "1", "t"))
 _FALSE = frozenset(("false", "no", "n", "off", "0", "f", "", "none", "null"))
 
 
-class _Unfit:
-    pass
-
-
-_UNFIT = _Unfit()
+_UNFIT = object()  #: what cannot be made to fit
 
 
 def eased(value: object, type: object) -> tuple[object, list[tuple[str, str]]]:
@@ -149,12 +146,9 @@ def _is_of(value: object, type: inspect.Type) -> bool:
         str: inspect.StrType,
         list: inspect.ListType | inspect.TupleType,
         dict: inspect.StructType | inspect.DictType,
-        type_of_none: inspect.NoneType,
+        NoneType: inspect.NoneType,
     }
     return isinstance(type, kinds.get(value.__class__, inspect.AnyType))
-
-
-type_of_none = None.__class__
 
 
 def _ease_struct(

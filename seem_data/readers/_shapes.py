@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
 from seem_data.images import opening
-from seem_data.problems import DataError, Place, Severity, fault
+from seem_data.problems import DataError, Place, fault
 
 Line = TypeVar("Line")
 
@@ -60,13 +60,7 @@ def outline(points: Iterable[object], kind: str, place: Place) -> Polygon:
     return Polygon(ring(line))
 
 
-def usable(
-    lines: Iterable[Line],
-    ring_of: Callable[[Line], Ring],
-    what: str,
-    place: Place,
-    severity: Severity = "warning",
-) -> list[Ring]:
+def usable(lines: Iterable[Line], ring_of: Callable[[Line], Ring], what: str, place: Place) -> list[Ring]:
     """The rings that enclose an area. Each that has too few points is told and left out.
 
     Raises:
@@ -80,11 +74,7 @@ def usable(
             if error.problems[0].code != "too-few-points":
                 raise
             message = error.problems[0].message.removeprefix("is ").removesuffix(".")
-            place.tell(
-                "degenerate-part",
-                f"has {what} {number} that is {message}: it is left out.",
-                severity=severity,
-            )
+            place.tell("degenerate-part", f"has {what} {number} that is {message}: it is left out.")
     return found
 
 
@@ -161,8 +151,7 @@ def flat_ring(numbers: Sequence[object]) -> Ring:
 
 def rectangle(x0: float | None, y0: float | None, x1: float | None, y1: float | None) -> Polygon:
     """The upright rectangle between two opposite corners."""
-    corners = ring([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-    return Polygon(corners)
+    return Polygon(ring([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
 
 
 def box(left: float, top: float, width: float, height: float, degrees: float = 0) -> Polygon:

@@ -27,14 +27,13 @@ from xml.etree.ElementTree import Element
 
 import msgspec
 
-from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
+from seem_data.annotations import NAME_OF_SENTENCES, Bitmap, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import DataError, Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _xml
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
 _TASK = "meta/project/tasks/task"
 _PICTURES = (".PNG", ".png", ".jpg", ".jpeg")  #: the first is CVAT's own
-_SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
 
 
 class _Shape(msgspec.Struct):
@@ -97,16 +96,15 @@ class Cvat:
                     payload = _Payload(_size(element), shapes, tags)
                     subset = element.get("subset", "").strip()
                     photo = photos.find(name, *_folders(path.parent, subset))
-                    yield self._item(photo, payload, path, photos, _walk.split_by_word(subset) or split)
+                    of_subset = _walk.split_by_word(subset)
+                    yield photos.item(photo, path, msgspec.json.encode(payload), of_subset or split)
             elif where == "track":
                 subset, task = (element.get(key, "").strip() for key in ("subset", "task_id"))
                 tasks[task] = replace(tasks.get(task, _Task()), subset=subset)
                 for child in element:
                     frame = child.get("frame", "")
-                    if child.tag in ("attribute", "track") or child.get("outside", "").lower() in (
-                        "1",
-                        "true",
-                    ):
+                    is_outside = child.get("outside", "").lower() in ("1", "true")
+                    if is_outside or child.tag in ("attribute", "track"):
                         continue
                     with Place(problems, str(path), f"track {element.get('id', '')}"):
                         if not frame.isdecimal():
@@ -125,12 +123,8 @@ class Cvat:
             with Place(problems, str(path), f"frame {frame.number}"):
                 photo = self._picture(photos, path, frame, _before(frame, tasks))
                 of_subset = _walk.split_by_word(frame.subset)
-                yield self._item(photo, _Payload(None, frames[frame]), path, photos, of_subset or split)
-
-    def _item(
-        self, photo: Path, payload: _Payload, path: Path, photos: _photos.Photos, split: str | None
-    ) -> Item:
-        return photos.item(photo, path, msgspec.json.encode(payload), split)
+                payload = msgspec.json.encode(_Payload(None, frames[frame]))
+                yield photos.item(photo, path, payload, of_subset or split)
 
     def _picture(self, photos: _photos.Photos, path: Path, frame: _Frame, before: int) -> Path:
         """
@@ -186,9 +180,8 @@ def _before(frame: _Frame, tasks: dict[str, _Task]) -> int:
 def _size(image: Element) -> tuple[int, int] | None:
     try:
         size = float(image.get("width", "")), float(image.get("height", ""))
-        return (
-            (int(size[0]), int(size[1])) if min(size) > 0 and size == (size[0] // 1, size[1] // 1) else None
-        )
+        whole = int(size[0]), int(size[1])
+        return whole if min(size) > 0 and size == whole else None
     except (ValueError, OverflowError):
         return None
 
@@ -198,7 +191,7 @@ def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
     sentences = []
     for attribute in element.iterfind("attribute"):
         name, value = attribute.get("name", ""), (attribute.text or "").strip()
-        wordy = (label, name) in texts or _SENTENCE.fullmatch(name)
+        wordy = (label, name) in texts or NAME_OF_SENTENCES.fullmatch(name)
         if wordy and re.search(r"[^\W\d]{2}", value):
             sentences += [line.strip() for line in value.splitlines() if line.strip()]
     return _Shape(element.tag, dict(element.attrib), sentences)

@@ -24,7 +24,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from seem_data.annotations import ImageAnnotation, Polygon, Region, Sentence
+from seem_data.annotations import NAME_OF_SENTENCES, ImageAnnotation, Polygon, Region, Sentence
 from seem_data.problems import Place, Problem, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number, text_of
@@ -38,7 +38,6 @@ _LABELS = (
     re.compile(r"(name|type|object)(_?(name|type|class))?s?", re.IGNORECASE),
 )
 _CSV_MARKS = (b"region_shape_attributes", b"spatial_coordinates")
-_SENTENCE = re.compile(r"(description|caption|sentence|phrase|text)s?", re.IGNORECASE)
 _SHAPES_OF_VERSION_3: dict[Number, str] = {
     1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon",
     8: "extreme_rect", 9: "extreme_circle",
@@ -176,7 +175,7 @@ def _label_attributes(photos: list[_Photo], known: Callable[[str], object] | Non
                 for name, value in (_json.decode(raw, _Attributes, "", []).region_attributes or {}).items():
                     counts[name] += 1
                     of_categories[name] += known is not None and known(_word(value)) is not None
-    names = [name for name in counts if _SENTENCE.fullmatch(name) is None]
+    names = [name for name in counts if NAME_OF_SENTENCES.fullmatch(name) is None]
     rank = {
         name: next((n for n, words in enumerate(_LABELS) if words.fullmatch(name)), None) for name in names
     }
@@ -226,10 +225,8 @@ def _rows_of_csv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, byt
             if "spatial_coordinates" in cells:
                 names = _cell(cells, "file_list", list[str], shown)
                 xy = _cell(cells, "spatial_coordinates", list[Number], shown)
-                shape, attributes = (
-                    _shape_of_version_3(xy) if xy else {},
-                    _cell(cells, "metadata", dict, shown),
-                )
+                shape = _shape_of_version_3(xy) if xy else {}
+                attributes = _cell(cells, "metadata", dict, shown)
             else:
                 names = [cells.get("filename", "")]
                 shape = _cell(cells, "region_shape_attributes", dict, shown)
@@ -271,11 +268,8 @@ def _rows_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> 
         for number in view.fid_list[:1]:
             photo = file.file.get(str(number))
             if photo is not None:
-                found = regions.get(key, [])
-                yield (
-                    f"view[{key!r}]",
-                    msgspec.json.encode({"filename": photo.fname, "regions": found}),
-                )
+                row = {"filename": photo.fname, "regions": regions.get(key, [])}
+                yield f"view[{key!r}]", msgspec.json.encode(row)
 
 
 def _shape_of_version_3(xy: list[Number]) -> dict[str, object]:
@@ -294,7 +288,7 @@ def _region(row: _Region, labels: list[str], place: Place) -> Region:
     if attributes and not label:
         message = f"has no label (its attributes: {', '.join(attributes)})."
         place.tell("no-label", message, "Call the attribute with the category 'label', and fill it in.")
-    lines = [text_of(value) for name, value in attributes.items() if _SENTENCE.fullmatch(name)]
+    lines = [text_of(value) for name, value in attributes.items() if NAME_OF_SENTENCES.fullmatch(name)]
     sentences = tuple(Sentence(line) for line in lines if line and line != label)
     return Region(label, (_part(row.shape_attributes, place),), sentences=sentences, where=place.where)
 
