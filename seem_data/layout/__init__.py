@@ -17,7 +17,7 @@
 """
 
 from seem_data.annotations import Sentence
-from seem_data.categories import Categories, Category, CategoryRow
+from seem_data.categories import Categories, Category, CategoryRow, parse_color
 from seem_data.layout.reading import Dataset, Fingerprint, Split, read_grounding, read_json
 from seem_data.layout.rows import (
     CATEGORIES_JSON,
@@ -105,6 +105,7 @@ __all__ = [
     "heard_as",
     "in_order",
     "is_file_name",
+    "parse_color",
     "read_grounding",
     "read_json",
     "semantic_ignore",

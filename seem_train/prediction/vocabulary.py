@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from seem_data.common.colors import distinct_colors
-from seem_data.layout import Category
+from seem_data.layout import Category, parse_color
 from seem_train.errors import UserError
 
 #: a name; or a row with `name` and, as far as known, `id`, `isthing` and `color`; or a category
@@ -38,7 +38,7 @@ def as_categories(
     that no other has and the first free id.
 
     Raises:
-        UserError: no category, an empty name, or two of one name or id.
+        UserError: no category, an empty name, an id or colour that is none, or two of one name or id.
     """
     if isinstance(given, str):
         given = [part.strip() for part in given.split(",")]
@@ -53,6 +53,7 @@ def as_categories(
         if not isinstance(name, str) or not name.strip():
             raise UserError(f"categories: {entry!r} is no name; give names such as ['mug', 'table']")
         row["name"] = name.strip()
+        _check(row)
         like = by_name.get(row["name"].casefold())
         chosen.append(replace(like, name=row["name"]) if like is not None and set(row) == {"name"} else row)
     categories = _completed(chosen)
@@ -72,20 +73,37 @@ def with_names(categories: Sequence[Category], names: Iterable[str]) -> tuple[Ca
     return as_categories([*categories, *new.values()])
 
 
+def _check(row: dict[str, Any]) -> None:
+    """Make what is given of id and colour a number and a colour."""
+    try:
+        row |= {"id": int(row["id"])} if "id" in row else {}
+    except (TypeError, ValueError):
+        raise UserError(
+            f"categories: {row['name']!r} has the id {row['id']!r}; give a whole number, or leave ids out"
+        ) from None
+    if row.get("color"):
+        if (color := parse_color(row["color"])) is None:
+            raise UserError(
+                f"categories: {row['name']!r} has the color {row['color']!r}; give [r, g, b] with 0 to 255 "
+                'each or "#rrggbb", or leave colors out'
+            )
+        row["color"] = color
+
+
 def _completed(chosen: Sequence[Category | dict[str, Any]]) -> tuple[Category, ...]:
     rows = [entry for entry in chosen if isinstance(entry, dict)]
     fixed = [entry for entry in chosen if isinstance(entry, Category)]
-    ids = {c.id for c in fixed} | {int(row["id"]) for row in rows if "id" in row}
-    colors = {c.color for c in fixed} | {tuple(row["color"]) for row in rows if row.get("color")}
+    ids = {c.id for c in fixed} | {row["id"] for row in rows if "id" in row}
+    colors = {c.color for c in fixed} | {row["color"] for row in rows if row.get("color")}
     free_ids = (number for number in range(1, len(chosen) + len(ids) + 1) if number not in ids)
     free_colors = iter(distinct_colors(len(rows), taken=colors))
     return tuple(
         entry
         if isinstance(entry, Category)
         else Category(
-            id=int(entry["id"]) if "id" in entry else next(free_ids),
+            id=entry["id"] if "id" in entry else next(free_ids),
             name=entry["name"],
-            color=tuple(entry["color"]) if entry.get("color") else next(free_colors),
+            color=entry.get("color") or next(free_colors),
             isthing=bool(entry.get("isthing", True)),
             supercategory=str(entry.get("supercategory", "")),
         )

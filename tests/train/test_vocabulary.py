@@ -35,6 +35,10 @@ def test_names_may_come_as_one_text_or_as_rows() -> None:
     assert as_categories([row, "mug"])[0].as_coco() == {**row, "supercategory": "wall"}
 
 
+def test_a_colour_may_be_written_as_in_a_colour_map() -> None:
+    assert as_categories([{"name": "wall", "color": "#0a0B0c"}])[0].color == (10, 11, 12)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -43,6 +47,12 @@ def test_names_may_come_as_one_text_or_as_rows() -> None:
         (["mug", "mug"], "the name mug occurs more than once"),
         ([{"name": "a", "id": 1}, {"name": "b", "id": 1}], "the id 1 occurs"),
         ([{"id": 3}], "is no name"),
+        ([{"name": "a", "color": "red"}], "'a' has the color 'red'"),
+        ([{"name": "a", "color": [1, 2]}], r"'a' has the color \[1, 2\]"),
+        ([{"name": "a", "color": [1, 2, 300]}], r"'a' has the color \[1, 2, 300\]"),
+        ([{"name": "a", "color": 7}], "'a' has the color 7"),
+        ([{"name": "a", "id": "x"}], "'a' has the id 'x'"),
+        ([{"name": "a", "id": None}], "'a' has the id None"),
     ],
 )
 def test_impossible_categories_are_refused(given: list, sentence: str) -> None:
