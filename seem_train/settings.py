@@ -5,7 +5,6 @@ Precedence: defaults < what a start asks for < ``--config`` file < ``--set secti
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -17,6 +16,7 @@ import msgspec
 import yaml
 
 from seem_data.common.bounded_yaml import YamlError, load_yaml
+from seem_data.common.wording import closest
 from seem_train.config import METRICS, SECTIONS, Config, Task, choices, fields, measured, seconds
 from seem_train.devices import check_device
 from seem_train.errors import UserError
@@ -132,7 +132,7 @@ def _explain(error: str, kind: object) -> str:
     match = re.search(r"enum value '(.*?)'", error)
     if match is None:
         return error[:1].lower() + error[1:].split(" - at")[0]
-    close = difflib.get_close_matches(match[1], choices(kind), 1)
+    close = closest(match[1], choices(kind))
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}It is one of {', '.join(choices(kind))}."
 
@@ -140,10 +140,10 @@ def _explain(error: str, kind: object) -> str:
 def _suggest(key: str, known: Mapping[str, object]) -> str:
     if key in SECTIONS:
         return f"It is a section; its settings are {', '.join(k for k in known if k.startswith(key + '.'))}."
-    close = difflib.get_close_matches(key, known, 1, 0.75)
+    close = closest(key, known, cutoff=0.75)
     close = close or [k for k in known if k.split(".")[1] == key.rpartition(".")[2].replace("-", "_")]
     names = {k.split(".")[1]: k for k in known}
-    close = close or [names[n] for n in difflib.get_close_matches(key.rpartition(".")[2], names, 1, 0.75)]
+    close = close or [names[n] for n in closest(key.rpartition(".")[2], names, cutoff=0.75)]
     return f"Did you mean {close[0]!r}?" if close else f"Sections are {', '.join(SECTIONS)}."
 
 

@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 
+def closest(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The known words nearest to one that is not known, letter case aside, the nearest first."""
+    forms = {k.casefold(): k for k in known}
+    return [forms[form] for form in difflib.get_close_matches(word.casefold(), forms, most, cutoff)]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"Did you mean 'cat'?"`` for the closest of the known words, or "" when none is close."""
-    close = difflib.get_close_matches(word.casefold(), {k.casefold(): k for k in known}, n=1, cutoff=0.6)
-    if not close:
-        return ""
-    return f"Did you mean '{next(k for k in known if k.casefold() == close[0])}'?"
+    return f"Did you mean '{close[0]}'?" if (close := closest(word, known)) else ""
 
 
 def a_few(words: Sequence[str], most: int = 10) -> str:

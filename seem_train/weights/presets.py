@@ -8,9 +8,9 @@ a copy of all object queries, for the one object it allows. `focal-l-v0` and `fo
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 
+from seem_data.common.wording import closest
 from seem_train.errors import UserError
 from seem_train.model.config import (
     DaViTConfig,
@@ -143,6 +143,6 @@ def get_preset(name: str) -> Preset:
     own, plus, trunk = name.partition("+")
     if plus and own in PRESETS:
         return with_trunk(PRESETS[own], trunk)
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), PRESETS, n=1)
+    near = closest(name.replace("_", "-"), PRESETS)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise UserError(f"there is no model named {name!r}{hint} There are {', '.join(PRESETS)}")

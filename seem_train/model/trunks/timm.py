@@ -7,7 +7,6 @@ SEEM's other trunks, so that the decoder sees numbers of one size whatever the b
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, cast
 
 import timm
@@ -15,6 +14,7 @@ import torch
 from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 
+from seem_data.common.wording import closest
 from seem_train.errors import UserError
 from seem_train.model.config import TimmConfig
 from seem_train.model.trunks.base import Trunk
@@ -29,7 +29,7 @@ def check_name(name: str) -> None:
     architecture = name.partition(".")[0]
     if timm.is_model(architecture):
         return
-    near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+    near = closest(architecture, timm.list_models(), 3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise UserError(f"model.trunk {name!r}: timm has no model of that name{hint}")
 
