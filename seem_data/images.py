@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 
 from seem_data.annotations import Exif
 from seem_data.limits import DEFAULT_MEGAPIXELS, check_pixels
-from seem_data.problems import DataError, Problem, fault
+from seem_data.problems import DataError, fault
 
 #: How files in a folder are told to be photos. A photo named by an annotation file may end otherwise.
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif",
@@ -111,19 +111,18 @@ def _decoding(file: str) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError:
-        problem = Problem("missing-image", "there is no such file.", "Put the photo there.", file)
+        code, message, remedy = "missing-image", "there is no such file.", "Put the photo there."
     except Image.DecompressionBombError as error:
-        problem = Problem(
-            "image-too-large", f"is too large to decode ({error}).", "Downscale the photo.", file
-        )
+        code, message = "image-too-large", f"is too large to decode ({error})."
+        remedy = "Downscale the photo."
     except Image.UnidentifiedImageError:
-        problem = Problem("bad-image", "is no image that Pillow can read.", "Save it anew as PNG.", file)
+        code, message, remedy = "bad-image", "is no image that Pillow can read.", "Save it anew as PNG."
     except Exception as error:  # Pillow's decoders raise whatever their format's parser runs into
         reason = str(error) or type(error).__name__
-        problem = Problem("bad-image", f"cannot be decoded ({reason}).", "Save it anew.", file)
+        code, message, remedy = "bad-image", f"cannot be decoded ({reason}).", "Save it anew."
     else:
         return
-    raise DataError(problem)
+    raise fault(code, message, remedy, file)
 
 
 def _shown(image: Path | bytes, file: str) -> str:

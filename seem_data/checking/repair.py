@@ -71,19 +71,15 @@ def repair(
         return [], before
     dataset = Dataset(root)
     info = _info(dataset)
-    before_counts = info.get("splits")
-    before_counts = before_counts if isinstance(before_counts, dict) else {}
-    counts: dict[str, object] = {name: before_counts.get(name) for name in dataset.split_names}
+    splits, options = info.get("splits"), info.get("options")
+    told = splits if isinstance(splits, dict) else {}
+    options = options if isinstance(options, dict) else {}
     links = [problem for name in dataset.split_names for problem in _links(dataset.root / name)]
     if links:
         return [], [*before, *links]
-    for name in dataset.split_names:
-        repaired = _repair_split(dataset, name)
-        counts[name] = repaired if repaired is not None else counts[name]
-    told = {name: count for name, count in counts.items() if count is not None}
-    options = info.get("options")
-    options = options if isinstance(options, dict) else {}
-    layout.write_info(dataset.root, info.get("name", dataset.root.name), options, told)
+    repaired = {name: _repair_split(dataset, name) or told.get(name) for name in dataset.split_names}
+    counts = {name: count for name, count in repaired.items() if count is not None}
+    layout.write_info(dataset.root, info.get("name", dataset.root.name), options, counts)
     after = validate(root, workers=workers, progress=progress, max_megapixels=max_megapixels)
     left = set(after)
     return [problem for problem in before if problem not in left], after

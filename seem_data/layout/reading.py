@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,11 +31,10 @@ from seem_data.layout.rows import (
     GroundedSegment,
     ImageRecord,
     PanopticFile,
-    PanopticRow,
     check_name,
     in_order,
 )
-from seem_data.problems import DataError, Problem, fault
+from seem_data.problems import DataError, fault
 
 T = TypeVar("T")
 
@@ -54,18 +54,14 @@ def read_json(path: Path, type: type[T]) -> T:
     try:
         return msgspec.json.decode(read_regular(path), type=type)
     except FileNotFoundError:
-        problem = Problem(
-            "missing-file", "is missing.", "Build the dataset again with seem-data build.", str(path)
-        )
+        code, message, remedy = "missing-file", "is missing.", "Build the dataset again with seem-data build."
     except RecursionError:
-        problem = Problem("bad-json", "nests far too deeply.", "Build it again.", str(path))
+        code, message, remedy = "bad-json", "nests far too deeply.", "Build it again."
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        problem = Problem("bad-json", f"is not as the layout says: {error}.", "Build it again.", str(path))
+        code, message, remedy = "bad-json", f"is not as the layout says: {error}.", "Build it again."
     except OSError as error:
-        problem = Problem(
-            "unreadable", f"cannot be read ({error.strerror}).", "Check its permissions.", str(path)
-        )
-    raise DataError(problem)
+        code, message, remedy = "unreadable", f"cannot be read ({error.strerror}).", "Check its permissions."
+    raise fault(code, message, remedy, str(path))
 
 
 def read_grounding(path: Path) -> list[GroundedSegment]:
@@ -84,9 +80,8 @@ class Split:
         self.root = root
         self.name = root.name
         self.categories = categories
-        self._images: list[ImageRecord] | None = None
 
-    @property
+    @cached_property
     def images(self) -> list[ImageRecord]:
         """The images in the order of panoptic.json.
 
@@ -94,35 +89,28 @@ class Split:
             DataError: panoptic.json is missing or malformed, an image has no annotation, a segment has a
                 category that is not there, or a name leads out of its folder.
         """
-        if self._images is None:
-            file = read_json(self.root / PANOPTIC_JSON, PanopticFile)
-            rows = {row.image_id: row for row in file.annotations}
-            lost = [image.file_name for image in file.images if image.id not in rows]
-            if lost:
-                message = f"has no annotation for {len(lost)} image(s), first {lost[0]}."
-                remedy = "Build the dataset again, or run seem-data validate --fix."
-                raise fault("image-without-annotation", message, remedy, str(self.root / PANOPTIC_JSON))
-            self._check(file, rows)
-            self._images = [
-                ImageRecord(
-                    image.id,
-                    image.file_name,
-                    image.width,
-                    image.height,
-                    rows[image.id].file_name,
-                    tuple(rows[image.id].segments_info),
-                )
-                for image in file.images
-            ]
-        return self._images
-
-    def _check(self, file: PanopticFile, rows: Mapping[int, PanopticRow]) -> None:
         path = self.root / PANOPTIC_JSON
+        file = read_json(path, PanopticFile)
+        rows = {row.image_id: row for row in file.annotations}
+        if lost := [image.file_name for image in file.images if image.id not in rows]:
+            message = f"has no annotation for {len(lost)} image(s), first {lost[0]}."
+            remedy = "Build the dataset again, or run seem-data validate --fix."
+            raise fault("image-without-annotation", message, remedy, str(path))
         for image in file.images:
             check_name(image.file_name, path)
             check_name(rows[image.id].file_name, path)
-        used = {segment.category_id for row in file.annotations for segment in row.segments_info}
-        self._check_categories(used, path)
+        self._check_categories({s.category_id for row in file.annotations for s in row.segments_info}, path)
+        return [
+            ImageRecord(
+                image.id,
+                image.file_name,
+                image.width,
+                image.height,
+                rows[image.id].file_name,
+                tuple(rows[image.id].segments_info),
+            )
+            for image in file.images
+        ]
 
     def _check_categories(self, used: set[int], path: Path) -> None:
         if strange := sorted(used - self.categories.by_id.keys()):
@@ -180,9 +168,8 @@ class Split:
             for name in ROW_FILES:
                 fingerprint.add(name, sha256_file(self.root / name))
         except OSError as error:
-            raise fault(
-                "unreadable", f"cannot be read ({error.strerror}).", "", str(error.filename)
-            ) from None
+            message = f"cannot be read ({error.strerror})."
+            raise fault("unreadable", message, "", str(error.filename)) from None
         return fingerprint.hexdigest()
 
 
