@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,10 +73,9 @@ def _show_build(report: BuildReport) -> None:
     made = [f"{_count(report.built, 'image')} built"]
     made += [f"{report.kept:,} unchanged"] if report.kept else []
     made += [f"{report.failed:,} left out"] if report.failed else []
-    found = dict.fromkeys(("error", "warning", "note"), 0)
-    for problem in report.problems:
-        found[problem.severity] += 1
-    told = ", ".join(_count(count, severity) for severity, count in found.items() if count) or "no problems"
+    found = Counter(problem.severity for problem in report.problems)
+    counts = [_count(found[name], name) for name in ("error", "warning", "note") if found[name]]
+    told = ", ".join(counts) or "no problems"
     tell(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
     out = shlex.quote(str(report.out))
     tell(f"Next: seem-data report {out}    (look at it)")

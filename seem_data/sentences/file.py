@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from seem_data.annotations import Region, Sentence
-from seem_data.problems import DataError, Problem, fault
+from seem_data.problems import DataError, Place, Problem, fault
 
 #: object ─▶ sentences, of one image
 ImageSentences = dict[str, list[str]]
@@ -144,18 +144,10 @@ def add_sentences(
         index = names.get(name.strip().casefold())
         if index is None:
             several = counted[name.strip().casefold()]
-            message = (
-                f"has {several} regions called {name!r}: which one is meant?"
-                if several
-                else f"has no object {name!r}."
-            )
-            message = f"{message} Its sentences are left out."
+            which = f"has {several} regions called {name!r}: which one is meant?"
+            message = f"{which if several else f'has no object {name!r}.'} Its sentences are left out."
             remedy = f"Objects here: {', '.join(sorted(names)[:6])}."
-            problems.append(
-                Problem(
-                    "sentence-without-object", message, remedy, file, where="--sentences", severity="warning"
-                )
-            )
+            Place(problems, file, "--sentences").tell("sentence-without-object", message, remedy)
             continue
         own = tuple(Sentence(raw.strip()) for raw in words if raw.strip())
         sentences = tuple(dict.fromkeys((*regions[index].sentences, *own)))

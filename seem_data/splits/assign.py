@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from seem_data.common.wording import a_few
-from seem_data.problems import Problem
+from seem_data.problems import Place, Problem
 from seem_data.splits import stratify
 from seem_data.splits.plan import SPLIT_NAME, SPLIT_SYNONYMS, Plan
 
@@ -139,10 +139,8 @@ def _as_input_says(
     if len(silent) == len(members):
         return _by_share(members, DEFAULT_SHARES, group, seed)
     if silent:
-        message = (
-            f"{len(silent)} image(s), first {silent[0].name}, have no split where others do; "
-            "they go into train."
-        )
+        count = f"{len(silent)} image(s), first {silent[0].name}"
+        message = f"{count}, have no split where others do; they go into train."
         remedy = "Assign them in the input, or give --split."
         problems.append(Problem("in-no-split", message, remedy, where="--split auto", severity="warning"))
     return [split or "train" for split in said]
@@ -176,19 +174,14 @@ def _report_torn_groups(
 
 
 def _report_empty(
-    members: Sequence[Member],
-    chosen: Sequence[str | None],
-    wanted: Iterable[str],
-    problems: list[Problem],
+    members: Sequence[Member], chosen: Sequence[str | None], wanted: Iterable[str], problems: list[Problem]
 ) -> None:
     present = set(chosen)
     for split in wanted:
         if split not in present and members:
             message = f"gets no image of the {len(members)}: they are too few, or of too few groups."
             remedy = "Add images, or leave the split out (--split train=1)."
-            problems.append(
-                Problem("empty-split", message, remedy, where=f"--split {split}", severity="warning")
-            )
+            Place(problems, where=f"--split {split}").tell("empty-split", message, remedy)
 
 
 def absent_categories(
@@ -200,12 +193,10 @@ def absent_categories(
         if split is not None:
             seen.setdefault(split, set()).update(member.categories)
     everywhere = set().union(*seen.values()) if seen else set()
-    problems = []
+    problems: list[Problem] = []
     for split in sorted(seen):
         if missing := sorted(everywhere - seen[split]):
             message = f"has no {a_few([names[category] for category in missing])}."
             remedy = "Add images of them, or split otherwise (--split, --seed)."
-            problems.append(
-                Problem("absent-category", message, remedy, where=f"split {split}", severity="warning")
-            )
+            Place(problems, where=f"split {split}").tell("absent-category", message, remedy)
     return problems
