@@ -69,7 +69,9 @@ class Categories(tuple[Category, ...]):
 
     values: dict[int, str]
 
-    def __new__(cls, categories: Iterable[Category], values: Mapping[int, str] | None = None) -> Categories:
+    def __new__(
+        cls, categories: Iterable[Category] = (), values: Mapping[int, str] | None = None
+    ) -> Categories:
         made = super().__new__(cls, categories)
         made.values = dict(values or {})
         return made

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,18 +110,12 @@ def init(
     show_problems(problems)
     numbers = {name: value for value, name in categories.values.items()}
     rows = [
-        _row(category.as_coco() | ({"value": numbers[category.name]} if category.name in numbers else {}))
+        category.as_coco() | ({"value": numbers[category.name]} if category.name in numbers else {})
         for category in categories
     ]
-    tell("[\n  " + ",\n  ".join(rows) + "\n]")
+    tell("[\n  " + ",\n  ".join(dumps(row, ensure_ascii=False) for row in rows) + "\n]")
     left_out = any(problem.severity == "error" for problem in problems)
     raise typer.Exit(WITH_PROBLEMS if left_out else GOOD)
-
-
-def _row(row: Mapping[str, object]) -> str:
-    import json
-
-    return json.dumps(row, ensure_ascii=False)
 
 
 @app.command()
@@ -230,12 +225,11 @@ def export(
 @app.command()
 def formats(json: Json = False) -> None:
     """List the annotation formats: how each is recognised, which shapes are read, what becomes of EXIF."""
-    from seem_data.categories import Categories
     from seem_data.readers import all_readers
     from seem_data.readers.colormask import ColorMask
 
     facts = ("name", "title", "recognised_by", "shapes", "exif")
-    known = [*all_readers(), ColorMask(Categories([]))]
+    known = [*all_readers(), ColorMask()]
     rows = [{fact: getattr(reader, fact) for fact in facts} for reader in known]
     if json:
         show_json(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from seem_data.annotations import UNLABELED, VOID
@@ -14,6 +13,7 @@ from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise
 from seem_data.problems import DataError, Place, Problem, fault
 from seem_data.readers import Input, Reader, archive, detect, get, items
+from seem_data.readers.colormask import ColorMask
 
 #: Words that name stuff more often than things. Only a first guess, for the user to correct.
 _STUFF = frozenset((
@@ -84,15 +84,9 @@ def _reader(source: Input, format: str | Reader) -> Reader | None:
     try:
         return detect(source.polys)
     except DataError as error:
-        if error.problems[0].code == "unknown-format" and _holds_masks(source.polys):
+        if error.problems[0].code == "unknown-format" and ColorMask().recognises(source.polys):
             return None
         raise
-
-
-def _holds_masks(path: Path) -> bool:
-    from seem_data.readers.colormask import ColorMask
-
-    return ColorMask(Categories([])).recognises(path)
 
 
 @runtime_checkable

@@ -99,16 +99,12 @@ def _problem_lines(problems: Sequence[Problem], rest: str) -> Iterator[tuple[str
         heading = f"{severity}: {code}" + (f" ({len(group)})" if len(group) > 1 else "")
         yield heading, f"bold {_COLORS[severity]}"
         for problem in group[:count]:
-            yield f"  {_in_a_line(problem)}", ""
+            # A file's name may hold ends of lines, and would then look like several problems.
+            yield f"  {problem}".replace("\n", "\\n"), ""
         if count and len(group) > count:
             yield f"  … and {len(group) - count} more like this", "dim"
     if len(problems) > SHOWN and rest:
         yield f"All {len(problems)} are in {rest}", "dim"
-
-
-def _in_a_line(problem: Problem) -> str:
-    """A file's name may hold ends of lines, and would then look like several problems."""
-    return str(problem).replace("\n", "\\n")
 
 
 def _fair_shares(groups: Iterable[Sequence[Problem]]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -133,10 +133,15 @@ def first_files(path: Path, suffixes: Iterable[str] = (".json",)) -> Iterator[Pa
     return islice(some_files(path, suffixes), 20)
 
 
-def annotation_files(source: Input, suffixes: Iterable[str], problems: list[Problem]) -> list[Path]:
-    """The annotation files of an input in stable order: the file itself, or those of the folder."""
+def annotation_files(
+    source: Input,
+    suffixes: Iterable[str],
+    problems: list[Problem],
+    fits: Callable[[Path], bool] | None = None,
+) -> list[Path]:
+    """The annotation files of an input in stable order: the file itself, or those of the folder that fit."""
     if source.polys.is_dir():
-        return list(walk(source.polys, suffixes, problems))
+        return list(filter(fits, walk(source.polys, suffixes, problems)))
     return [source.polys]
 
 

@@ -136,9 +136,7 @@ class Coco:
 
 def _chosen(source: Input, problems: list[Problem]) -> list[Path]:
     """The files to read: the one given, or a folder's instances*.json, or all its COCO files."""
-    if not source.polys.is_dir():
-        return [source.polys]
-    files = [path for path in _walk.annotation_files(source, (".json",), problems) if _is_coco(path)]
+    files = _walk.annotation_files(source, (".json",), problems, _is_coco)
     return [path for path in files if path.name.lower().startswith("instances")] or files
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -60,7 +60,7 @@ def open_masks(path: Path, categories: Categories, instances: Literal["one", "co
 class ColorMask:
     """A `Reader` that knows the categories' colours, and the numbers that stand for them."""
 
-    categories: Categories
+    categories: Categories = field(default_factory=Categories)
     instances: Literal["one", "components"] = "one"
 
     name = "colormask"

@@ -77,10 +77,9 @@ class Cvat:
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".xml",), problems):
-            if path == source.polys or _is_cvat(path):
-                with Place(problems, str(path)):
-                    yield from self._items(path, photos, problems)
+        for path in _walk.annotation_files(source, (".xml",), problems, _is_cvat):
+            with Place(problems, str(path)):
+                yield from self._items(path, photos, problems)
 
     def _items(self, path: Path, photos: _photos.Photos, problems: list[Problem]) -> Iterator[Item]:
         texts: set[tuple[str, str]] = set()  #: (label, attribute) of input type "text"

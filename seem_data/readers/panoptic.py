@@ -68,11 +68,11 @@ class PanopticDocument:
         return any(_is_panoptic(file) for file in _walk.first_files(path))
 
     def known_categories(self, source: Input) -> list[dict[str, object]]:
-        return _json.categories_in(_chosen(source, []))
+        return _json.categories_in(_walk.annotation_files(source, (".json",), [], _is_panoptic))
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _chosen(source, problems):
+        for path in _walk.annotation_files(source, (".json",), problems, _is_panoptic):
             with Place(problems, str(path)):
                 yield from self._items(path, source, photos, problems)
 
@@ -174,11 +174,6 @@ def _sentences(path: Path) -> dict[tuple[Id, int], list[str]]:
         for row in (read_grounding(file) if file.is_file() else ())
         if (own := [sentence.raw for sentence in row.sentences if sentence.kind == "own"])
     }
-
-
-def _chosen(source: Input, problems: list[Problem]) -> list[Path]:
-    files = _walk.annotation_files(source, (".json",), problems)
-    return [path for path in files if path == source.polys or _is_panoptic(path)]
 
 
 def _is_panoptic(path: Path) -> bool:

@@ -124,9 +124,7 @@ class Via:
 
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
-        for path in _walk.annotation_files(source, (".json", ".csv"), problems):
-            if path != source.polys and not _is_via(path):
-                continue
+        for path in _walk.annotation_files(source, (".json", ".csv"), problems, _is_via):
             shown = str(path)
             rows: list[tuple[str, _Photo]] = []
             with Place(problems, shown):

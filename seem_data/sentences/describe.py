@@ -163,7 +163,7 @@ def _choose(claims: Sequence[Claim], count: int, draw: random.Random) -> list[Cl
 
 
 def _claims(group: list[Fact], landmarks: list[Fact], shares: list[list[float]] | None) -> Iterator[Claim]:
-    rows = (sorted(group, key=_x), sorted(group, key=_y))
+    rows = (sorted(group, key=lambda fact: fact.center[0]), sorted(group, key=lambda fact: fact.center[1]))
     if len(group) == 1:
         yield from _place_in_image(group[0])
     else:
@@ -173,14 +173,6 @@ def _claims(group: list[Fact], landmarks: list[Fact], shares: list[list[float]] 
     if shares is not None:
         yield from _colors(group, shares)
     yield from _relations(rows, landmarks)
-
-
-def _x(fact: Fact) -> float:
-    return fact.center[0]
-
-
-def _y(fact: Fact) -> float:
-    return fact.center[1]
 
 
 # Position
