@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -85,6 +85,12 @@ class Region:
     iscrowd: bool = False
     sentences: tuple[Sentence, ...] = ()
     where: str = ""
+
+
+def spellings(image: str) -> tuple[str, str, str, str]:
+    """How a user may call an image: by its path, by its file name, or by either without its ending."""
+    path = PurePosixPath(image)
+    return image, str(path.with_suffix("")), path.name, path.stem
 
 
 @dataclass(slots=True)

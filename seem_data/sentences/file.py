@@ -17,11 +17,11 @@ import dataclasses
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
-from seem_data.annotations import Region, Sentence
+from seem_data.annotations import Region, Sentence, spellings
 from seem_data.problems import DataError, Place, Problem, fault
 
 #: object ─▶ sentences, of one image
@@ -51,8 +51,7 @@ class SentencesFile:
 
     def of(self, image: str) -> ImageSentences | None:
         """What the file says of an image."""
-        path = PurePosixPath(image)
-        for name in (image, str(path.with_suffix("")), path.name, path.stem):
+        for name in spellings(image):
             if name in self._images:
                 self._unused.discard(name)
                 return self._images[name]

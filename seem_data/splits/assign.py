@@ -10,8 +10,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
+from seem_data.annotations import spellings
 from seem_data.common.wording import a_few
 from seem_data.problems import Place, Problem
 from seem_data.splits import stratify
@@ -74,11 +74,10 @@ def _grouping(pattern: re.Pattern[str] | None) -> Callable[[str], str]:
 def _by_list(
     members: Sequence[Member], lists: Mapping[str, frozenset[str]], problems: list[Problem]
 ) -> list[str | None]:
-    """Lists name images by path, by file name, or by either without its ending."""
-    names_of = [_spellings(member.name) for member in members]
     chosen: list[str | None] = []
     used: dict[str, set[str]] = {split: set() for split in lists}
-    for member, names in zip(members, names_of, strict=True):
+    for member in members:
+        names = set(spellings(member.name))
         matches = {split: listed & names for split, listed in lists.items() if listed & names}
         chosen.append(next(iter(matches), None))
         for split, listed in matches.items():
@@ -94,11 +93,6 @@ def _by_list(
             problems.append(Problem("listed-but-missing", message, remedy, where=f"--split {split}"))
     _report_left_out(members, chosen, "in no list", problems)
     return chosen
-
-
-def _spellings(name: str) -> frozenset[str]:
-    path = PurePosixPath(name)
-    return frozenset((name, str(path.with_suffix("")), path.name, path.stem))
 
 
 def _by_folder(members: Sequence[Member], problems: list[Problem]) -> list[str | None]:
