@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seem_data.categories import parse_color
 from seem_data.common.colors import Color
+from seem_data.names import words_of
 
 _COLORS = """
 sky #87ceeb  cloud #dfe7ee  clouds #dfe7ee  snow #f0f8ff  ice #d6f0f5  water #3f7fbf  sea #1f6f9f
@@ -39,10 +40,6 @@ _BY_NAME = {name: parse_color(color) for name, color in zip(_WORDS, _WORDS, stri
 
 def expected_color(name: str) -> Color | None:
     """The colour of a name, or of its last word ("brick wall" of a wall); None of other names."""
-    words = name.casefold().replace("_", " ").replace("-", " ").split()
-    words = [word for word in words if word not in ("other", "merged", "stuff")]
-    for start in range(len(words)):
-        color = _BY_NAME.get("-".join(words[start:]))
-        if color is not None:
-            return color
-    return None
+    words = words_of(name)
+    ends = ("-".join(words[start:]) for start in range(len(words)))
+    return next((_BY_NAME[end] for end in ends if end in _BY_NAME), None)

@@ -9,6 +9,12 @@ from seem_data.problems import Problem
 BACKGROUND = "background"  #: what SEEM calls "no object"; a category of that name is spoken otherwise
 
 
+def words_of(name: str) -> list[str]:
+    """A category's name in words, less those that only tell merged classes apart: sky-other is the sky."""
+    words = name.casefold().replace("-", " ").replace("_", " ").split()
+    return [word for word in words if word not in ("other", "merged", "stuff")] or words
+
+
 def clean_name(name: str) -> str:
     """A COCO panoptic category as it is spoken: without the suffixes that tell merged classes apart."""
     for suffix in ("-other", "-merged", "-stuff"):

@@ -10,7 +10,7 @@ from seem_data.common.colors import Color, distinct_colors
 from seem_data.common.wording import a_few
 from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
-from seem_data.names import spoken_otherwise
+from seem_data.names import spoken_otherwise, words_of
 from seem_data.problems import DataError, Place, Problem, fault
 from seem_data.readers import Input, Reader, archive, detect, get, items
 from seem_data.readers.colormask import ColorMask
@@ -147,6 +147,4 @@ def _colors(names: list[str], told: list[Color | None]) -> list[Color]:
 
 def is_stuff(name: str) -> bool:
     """Whether a name's last word is one of the common words for stuff: "brick wall", "sky-other"."""
-    words = name.casefold().replace("-", " ").replace("_", " ").split()
-    rest = [word for word in words if word not in ("other", "merged", "stuff")] or words
-    return bool(rest) and rest[-1] in _STUFF
+    return any(word in _STUFF for word in words_of(name)[-1:])
