@@ -3,74 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from seem_data.problems import Problem
 from seem_data.readers import ARCHIVES, _json, _paint, _walk
 
 
-@dataclass(frozen=True)
-class _Foreign:
-    name: str
-    remedy: str
-    fits: Callable[[set[str], Path], bool]  #: of the outermost keys of a JSON, and its file
+def _known(keys: set[str], path: Path) -> tuple[str, str] | None:
+    """What a JSON with these outermost keys is that is not read, and what to do about it."""
 
+    def holds(*words: bytes) -> bool:
+        return all(_json.contains(path, word) for word in words)
 
-def _holds(path: Path, *words: bytes) -> bool:
-    return all(_json.contains(path, word) for word in words)
-
-
-_FOREIGN = (
-    _Foreign(
-        "V7 Darwin JSON",
-        "Export COCO from V7, or convert it: darwin dataset convert NAME coco.",
-        lambda keys, path: (
-            ({"item", "annotations"} <= keys or {"image", "annotations"} <= keys)
-            and (_holds(path, b"darwin") or _holds(path, b'"slot_names"') or _holds(path, b'"workview_url"'))
-        ),
-    ),
-    _Foreign(
-        "a Labelbox export",
-        "Convert it to COCO with Labelbox's Python SDK, or download the masks and give them as --masks.",
-        lambda keys, path: (
-            "data_row" in keys
-            or {"Labeled Data", "Label"} <= keys
-            or {"DataRow ID", "Label"} <= keys
-            or _holds(path, b'"data_row"', b'"media_attributes"')
-        ),
-    ),
-    _Foreign(
-        "SuperAnnotate JSON",
-        "Convert it to COCO with SuperAnnotate's Python SDK: export_annotation(..., 'COCO', ...).",
-        lambda keys, path: {"metadata", "instances"} <= keys,  # noqa: ARG005
-    ),
-    _Foreign(
-        "a Segments.ai release",
-        "Export it as COCO with Segments.ai's Python SDK: export_dataset(dataset, 'coco-panoptic').",
-        lambda keys, path: "dataset" in keys and _holds(path, b'"samples"', b'"labels"'),
-    ),
-    _Foreign(
-        "an Encord export",
-        "Export the labels from Encord as COCO.",
-        lambda keys, path: (
-            bool(keys & {"label_hash", "data_units"}) or _holds(path, b'"label_hash"', b'"data_hash"')
-        ),
-    ),
-    _Foreign(
-        "Hasty JSON",
-        "Export COCO or 'semantic segmentation' PNGs from Hasty.",
-        lambda keys, path: ("label_classes" in keys and "images" in keys) or "export_format_version" in keys,  # noqa: ARG005
-    ),
-    _Foreign(
-        "a Kili export",
-        "Export it from Kili as COCO: kili.export_labels(..., fmt='coco').",
-        lambda keys, path: (
-            "jsonResponse" in keys or ("externalId" in keys and _holds(path, b'"jsonResponse"'))
-        ),
-    ),
-)
+    of_v7 = {"item", "annotations"} <= keys or {"image", "annotations"} <= keys
+    if of_v7 and (holds(b"darwin") or holds(b'"slot_names"') or holds(b'"workview_url"')):
+        return "V7 Darwin JSON", "Export COCO from V7, or convert it: darwin dataset convert NAME coco."
+    of_labelbox = "data_row" in keys or {"Labeled Data", "Label"} <= keys or {"DataRow ID", "Label"} <= keys
+    if of_labelbox or holds(b'"data_row"', b'"media_attributes"'):
+        remedy = (
+            "Convert it to COCO with Labelbox's Python SDK, or download the masks and give them as --masks."
+        )
+        return "a Labelbox export", remedy
+    if {"metadata", "instances"} <= keys:
+        remedy = "Convert it to COCO with SuperAnnotate's Python SDK: export_annotation(..., 'COCO', ...)."
+        return "SuperAnnotate JSON", remedy
+    if "dataset" in keys and holds(b'"samples"', b'"labels"'):
+        remedy = "Export it as COCO with Segments.ai's Python SDK: export_dataset(dataset, 'coco-panoptic')."
+        return "a Segments.ai release", remedy
+    if keys & {"label_hash", "data_units"} or holds(b'"label_hash"', b'"data_hash"'):
+        return "an Encord export", "Export the labels from Encord as COCO."
+    if {"label_classes", "images"} <= keys or "export_format_version" in keys:
+        return "Hasty JSON", "Export COCO or 'semantic segmentation' PNGs from Hasty."
+    if "jsonResponse" in keys or ("externalId" in keys and holds(b'"jsonResponse"')):
+        return "a Kili export", "Export it from Kili as COCO: kili.export_labels(..., fmt='coco')."
+    return None
 
 
 _OF_ADE20K = re.compile(r"ADE_(train|val|frame)_\d+_(seg|parts_\d+)", re.IGNORECASE)
@@ -91,11 +58,9 @@ def pickled_names(paths: Iterable[Path]) -> Problem | None:
 def refusal(path: Path) -> Problem | None:
     """Why nothing of a file or folder is read, if its format is known; None where it is not."""
     for file in _walk.first_files(path, (".json", ".ndjson")):
-        keys = _json.outline(file)[1]
-        for foreign in _FOREIGN:
-            if foreign.fits(keys, file):
-                message = f"is {foreign.name}, which is not read."
-                return Problem("foreign-format", message, foreign.remedy, str(file))
+        if known := _known(_json.outline(file)[1], file):
+            name, remedy = known
+            return Problem("foreign-format", f"is {name}, which is not read.", remedy, str(file))
     if not path.is_dir():
         return None
     archive = next(iter(sorted(_walk.some_files(path, ARCHIVES))), None)
