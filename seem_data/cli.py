@@ -37,9 +37,7 @@ DatasetFolder = Annotated[Path, typer.Argument(help="the dataset's folder", show
 
 
 @app.callback()
-def seem_data(
-    version: Annotated[bool, typer.Option("--version", help="show the version")] = False,
-) -> None:
+def seem_data(version: Annotated[bool, typer.Option("--version", help="show the version")] = False) -> None:
     """Turn labelled polygons and painted masks into panoptic, semantic and grounding datasets."""
     if version:
         from seem_data.version import __version__
@@ -172,8 +170,7 @@ def stats(dataset: DatasetFolder, json: Json = False) -> None:
 def report(
     dataset: DatasetFolder,
     out: Annotated[
-        Path | None,
-        typer.Option(help="the page [default: report.html in the dataset]", show_default=False),
+        Path | None, typer.Option(help="the page [default: report.html in the dataset]", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:

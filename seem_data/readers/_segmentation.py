@@ -22,9 +22,7 @@ class RunLengthRow(msgspec.Struct):
 
 
 def parts_of(
-    segmentation: Sequence[object] | RunLengthRow | None,
-    size: tuple[int, int] | None,
-    place: Place,
+    segmentation: Sequence[object] | RunLengthRow | None, size: tuple[int, int] | None, place: Place
 ) -> tuple[Polygon | Bitmap, ...]:
     """The polygons or the bitmap of a segmentation; polygons of too few points are left out, and told.
 

@@ -36,10 +36,7 @@ _ORDINALS = ("second", "third", "fourth")
 Ways = tuple[str, ...]  #: ways to say the same
 
 #: Words for standing before and behind something, along x and along y.
-_DIRECTIONS = (
-    (("left of", "to the left of"), ("right of", "to the right of")),
-    (("above",), ("below",)),
-)
+_DIRECTIONS = ((("left of", "to the left of"), ("right of", "to the right of")), (("above",), ("below",)))
 
 
 @cache
