@@ -11,7 +11,7 @@ from seem_data.annotations import UNLABELED, VOID
 from seem_data.common.colors import Color
 from seem_data.common.wording import a_few
 from seem_data.images import read_header
-from seem_data.problems import DataError, Place, Problem
+from seem_data.problems import DataError, Problem, Spot
 from seem_data.readers import Input, _paint, _tables
 from seem_data.readers.colormask import mask_files, table_of
 
@@ -34,7 +34,7 @@ def labels_of_masks(
     pixels: Counter[int | Color] = Counter()
     names: dict[int | Color, str] = {}
     for path in mask_files(source, problems):
-        with Place(problems, str(path)):
+        with Spot(problems, str(path)):
             table = table_of(path.parent, folder) or _tables.by_name(path) or _tables.NameTable()
             counts = _counts(path, table)
             pixels.update(counts)

@@ -63,7 +63,7 @@ def fault(
     return DataError(Problem(code, message, remedy, file, where, severity))
 
 
-class Place:  # no generator, for speed: readers enter one for every object
+class Spot:  # no generator, for speed: readers enter one for every object
     """Where an object stands in its file; a ``with`` block collects what goes wrong with it and goes on.
 
     A `DataError` raised inside ends the block; its problems join the list, with file and place filled in
@@ -79,7 +79,7 @@ class Place:  # no generator, for speed: readers enter one for every object
         """Of an object that is read none the less."""
         self.problems.append(Problem(code, message, remedy, self.file, self.where, severity))
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Spot:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
@@ -94,7 +94,7 @@ class Place:  # no generator, for speed: readers enter one for every object
 
 def attempt(problems: list[Problem], function: Callable[..., T], *arguments: object) -> T | None:
     """What the function returns; or None where it raises a `DataError`, whose problems join the list."""
-    with Place(problems):
+    with Spot(problems):
         return function(*arguments)
     return None
 

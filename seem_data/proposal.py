@@ -11,7 +11,7 @@ from seem_data.common.wording import a_few
 from seem_data.expected_colors import expected_color
 from seem_data.init_masks import labels_of_masks
 from seem_data.names import spoken_otherwise, words_of
-from seem_data.problems import DataError, Place, Problem, fault
+from seem_data.problems import DataError, Problem, Spot, fault
 from seem_data.readers import Input, Reader, archive, detect, get, items
 from seem_data.readers.colormask import ColorMask
 
@@ -52,7 +52,7 @@ def colour_map(
     labels: dict[str, str] = {}
     found: list[Problem] = []
     for item in items(reader, source, found):
-        with Place(found, str(item.source)):
+        with Spot(found, str(item.source)):
             for region in reader.load(item, found).regions:
                 if region.label.strip() not in ("", VOID, UNLABELED):
                     labels.setdefault(region.label.strip().casefold(), region.label.strip())

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input
 from seem_data.readers._lenient import eased, without
 from seem_data.readers._walk import annotation_files, head, read_bytes
@@ -30,14 +30,14 @@ Id = int | str | float  #: an id: a whole number by all documents, anything in p
 Said = list[object] | dict[str, object] | str | None  #: sentences, see `sentences_in`
 
 
-class CategoryRow(msgspec.Struct):
+class CocoCategory(msgspec.Struct):
     """A row of COCO's ``categories``."""
 
     id: Id
     name: str
 
 
-class ImageRow(msgspec.Struct):
+class CocoImage(msgspec.Struct):
     """A row of COCO's ``images``."""
 
     id: Id
@@ -169,7 +169,7 @@ def rows(
 def made_of(
     raws: Iterable[msgspec.Raw] | None,
     type: type[T],
-    make: Callable[[T, Place], Made | None],
+    make: Callable[[T, Spot], Made | None],
     file: Path | str,
     where: str,
     problems: list[Problem],
@@ -182,7 +182,7 @@ def made_of(
     """
     found = []
     for index, raw in enumerate(raws or ()):
-        with Place(problems, str(file), f"{where}[{index}]") as place:
+        with Spot(problems, str(file), f"{where}[{index}]") as place:
             made = make(decode(raw, type, place.file, problems, place.where), place)
             found += [] if made is None else [made]
     return found
@@ -192,12 +192,12 @@ def categories_in(paths: Iterable[Path]) -> list[dict[str, object]]:
     """What the ``categories`` of COCO's files say; nothing of files that cannot be read."""
     records: list[dict[str, object]] = []
     for path in paths:
-        with Place([]):
+        with Spot([]):
             records += read(path, _Categories).categories
     return records
 
 
-def names_by_id(rows: Iterable[CategoryRow]) -> dict[Id, str]:
+def names_by_id(rows: Iterable[CocoCategory]) -> dict[Id, str]:
     """The names of COCO's categories by their ids.
 
     Raises:
@@ -227,7 +227,7 @@ class SharedIds:
     """Images of one file that have the same id, as files have that were pasted together without counting
     anew: which of them an annotation means cannot be told."""
 
-    def __init__(self, images: Iterable[ImageRow]) -> None:
+    def __init__(self, images: Iterable[CocoImage]) -> None:
         self._names: dict[Id, list[str]] = {}
         for image in images:
             self._names.setdefault(plain_id(image.id), []).append(image.file_name)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
-from seem_data.problems import Place, fault
+from seem_data.problems import Spot, fault
 from seem_data.readers import _shapes
 
 
@@ -22,7 +22,7 @@ class RunLengthRow(msgspec.Struct):
 
 
 def parts_of(
-    segmentation: Sequence[object] | RunLengthRow | None, size: tuple[int, int] | None, place: Place
+    segmentation: Sequence[object] | RunLengthRow | None, size: tuple[int, int] | None, place: Spot
 ) -> tuple[Polygon | Bitmap, ...]:
     """The polygons or the bitmap of a segmentation; polygons of too few points are left out, and told.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import Bitmap, Polygon, Ring
 from seem_data.images import opening
-from seem_data.problems import DataError, Place, fault
+from seem_data.problems import DataError, Spot, fault
 
 Line = TypeVar("Line")
 
@@ -34,7 +34,7 @@ def no_area(kind: str) -> DataError:
     )
 
 
-def outline(points: Iterable[object], kind: str, place: Place) -> Polygon:
+def outline(points: Iterable[object], kind: str, place: Spot) -> Polygon:
     """A line as the outline it is meant for, if its ends meet, or nearly: their gap is at most a twentieth
     of the line's length. That it is taken so is told.
 
@@ -60,7 +60,7 @@ def outline(points: Iterable[object], kind: str, place: Place) -> Polygon:
     return Polygon(ring(line))
 
 
-def usable(lines: Iterable[Line], ring_of: Callable[[Line], Ring], what: str, place: Place) -> list[Ring]:
+def usable(lines: Iterable[Line], ring_of: Callable[[Line], Ring], what: str, place: Spot) -> list[Ring]:
     """The rings that enclose an area. Each that has too few points is told and left out.
 
     Raises:

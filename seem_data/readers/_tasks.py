@@ -16,7 +16,7 @@ import msgspec
 
 from seem_data import images
 from seem_data.common.wording import a_few
-from seem_data.problems import DataError, Place, Problem, fault
+from seem_data.problems import DataError, Problem, Spot, fault
 from seem_data.readers import _json, _photos
 from seem_data.readers._json import Id
 from seem_data.readers._lenient import Needed
@@ -105,7 +105,7 @@ def tasks(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Task]]:
         problems.append(Problem("predictions", message, remedy, shown, severity="note"))
     for index, raw in enumerate(rows):
         where = f"[{index}]"
-        with Place(problems, shown, where):
+        with Spot(problems, shown, where):
             row = _json.decode(raw, dict[str, msgspec.Raw], shown)
             if {"annotations", "completions"} & row.keys():
                 task = _json.decode(raw, Task, shown, problems, where)
@@ -132,7 +132,7 @@ def together(paths: Iterable[Path]) -> dict[Path, list[Path]]:
         kind, keys = _json.outline(path)
         first = path
         if kind == "{" and {"result", "task"} <= keys:
-            with Place([]):  # what is wrong is told where the file is read
+            with Spot([]):  # what is wrong is told where the file is read
                 held = _json.read(path, _Synchronised, []).task
                 if isinstance(held, _Held) and held.id is not None:
                     key = str(_json.plain_id(held.id)), msgspec.json.encode(held.data)
@@ -145,7 +145,7 @@ def _are_proposals(rows: list[msgspec.Raw]) -> bool:
     """Whether a model has predicted on some of the tasks, and nobody has annotated any."""
     proposed = False
     for raw in rows:
-        with Place([]):
+        with Spot([]):
             task = _json.decode(raw, Task, "", [])
             if task.done or (task.annotations is None and task.predictions is None):
                 return False
@@ -172,7 +172,7 @@ def _of_row(raw: msgspec.Raw, guesses: dict[str, str], shown: str) -> Task:
     data = {}
     for name, value in row.items():
         if isinstance(value, str) and value.startswith("[{"):  # as in CSV
-            with Place([]):
+            with Spot([]):
                 value = _json.decode(value.encode(), list[Any], shown)
         shapes = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
         if shapes:
@@ -210,7 +210,7 @@ def _named_by(control: str, keys: list[str]) -> str:
     return found[-1] if found else ""
 
 
-def chosen(task: Task, annotator: str | None, place: Place) -> Annotation:
+def chosen(task: Task, annotator: str | None, place: Spot) -> Annotation:
     """The annotation that is read: the named annotator's, or the ground truth, or else the newest that marks
     anything; what is not read of others is told.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import VOID, ImageAnnotation, Polygon, Region
-from seem_data.problems import Place, Problem
+from seem_data.problems import Problem, Spot
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _tables, _walk
 from seem_data.readers._json import Number
 
@@ -50,7 +50,7 @@ class Cityscapes:
         folder = source.polys if source.polys.is_dir() else source.polys.parent
         photos = _photos.Photos(replace(source, images=source.images or _photo_folder(folder)))
         for path in _json.files_of(source, _fits, problems):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 inner = path.relative_to(folder).with_suffix("")
                 yield photos.item(photos.find_like(path, inner), path)
 
@@ -77,7 +77,7 @@ def _photo_folder(folder: Path) -> Path | None:
     return folder if next(folder.glob(f"**/*_{_PHOTOS}.png"), None) else None
 
 
-def _region(row: _Object, place: Place) -> Region | None:
+def _region(row: _Object, place: Spot) -> Region | None:
     if row.deleted:
         return None
     label, iscrowd = _label((row.label or "").strip())

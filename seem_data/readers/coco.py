@@ -22,14 +22,14 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _walk
 from seem_data.readers._json import Id, Number, Said
 from seem_data.readers._lenient import Needed
 from seem_data.readers._segmentation import RunLengthRow, parts_of
 
 
-class _Image(_json.ImageRow):
+class _Image(_json.CocoImage):
     width: int | None = None
     height: int | None = None
 
@@ -80,7 +80,7 @@ class Coco:
         photos = _photos.Photos(source)
         chosen = _chosen(source, problems)
         for path in chosen:
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 file = _json.read(path, _File)
                 if file.annotations or len(chosen) < 2:
                     yield from self._items(file, path, photos, problems)
@@ -93,19 +93,19 @@ class Coco:
         known = {_json.plain_id(image.id) for image in images}
         of_image: dict[Id, list[msgspec.Raw]] = defaultdict(list)
         for index, raw in enumerate(file.annotations):
-            with Place(problems, shown, f"annotations[{index}]"):
+            with Spot(problems, shown, f"annotations[{index}]"):
                 image_id = _json.plain_id(_json.decode(raw, _Head, shown).image_id)
                 if image_id not in known:
                     message = f"is of image {image_id!r}, which 'images' does not list."
                     raise fault("unknown-image", message, "List the image or delete the annotation.")
                 of_image[image_id].append(raw)
-        categories = _json.rows(file.categories, _json.CategoryRow, shown, "categories", problems)
+        categories = _json.rows(file.categories, _json.CocoCategory, shown, "categories", problems)
         names = list(_json.names_by_id(categories).items())
         all_names = b',"names":' + msgspec.json.encode(names) + b',"annotations":'
         shared = _json.SharedIds(images)
         split = _walk.split_by_name(path)
         for image in images:
-            with Place(problems, shown, f"image {image.id}"):
+            with Spot(problems, shown, f"image {image.id}"):
                 shared.check(image.id)
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
@@ -126,10 +126,10 @@ class Coco:
         annotation = item.annotation(size)
         for index, raw in enumerate(payload.annotations):
             where = f"image {payload.image.id}, annotation {index + 1}"
-            with Place(problems, shown, where):
+            with Spot(problems, shown, where):
                 row = _json.decode(raw, _Annotation, shown, problems, where)
                 where = f"annotation {row.id if row.id is not None else index + 1}"
-                with Place(problems, shown, where) as place:
+                with Spot(problems, shown, where) as place:
                     annotation.regions.append(_region(row, names, size, place))
         return annotation
 
@@ -153,7 +153,7 @@ def _is_coco(path: Path) -> bool:
     )
 
 
-def _region(row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: Place) -> Region:
+def _region(row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: Spot) -> Region:
     label = _json.name_in(names, row.category_id)
     parts = parts_of(row.segmentation, size, place)
     sentences = tuple(_sentences(row)) if row.sentences or row.caption else ()

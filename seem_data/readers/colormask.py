@@ -32,7 +32,7 @@ from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.categories import Categories, Category
 from seem_data.common.colors import Color
 from seem_data.common.wording import a_few
-from seem_data.problems import DataError, Place, Problem
+from seem_data.problems import DataError, Problem, Spot
 from seem_data.readers import Input, Item, Reader, _foreign, _mask_names, _paint, _photos, _tables, _walk
 from seem_data.readers._tables import NameTable
 
@@ -81,7 +81,7 @@ class ColorMask:
         places = _places(source, folder)
         tables: dict[Path, NameTable | None] = {}
         for path in masks:
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 inner = path.relative_to(folder)
                 photo, name = None, inner.as_posix()
                 for place in places:

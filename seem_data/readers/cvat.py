@@ -28,7 +28,7 @@ from xml.etree.ElementTree import Element
 import msgspec
 
 from seem_data.annotations import NAME_OF_SENTENCES, Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import DataError, Place, Problem, fault
+from seem_data.problems import DataError, Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk, _xml
 
 _LABELS = ("meta/task/labels/label", "meta/project/labels/label", "meta/job/labels/label")
@@ -78,7 +78,7 @@ class Cvat:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".xml",), problems, _is_cvat):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 yield from self._items(path, photos, problems)
 
     def _items(self, path: Path, photos: _photos.Photos, problems: list[Problem]) -> Iterator[Item]:
@@ -89,7 +89,7 @@ class Cvat:
         for where, element in _xml.elements(path, *_LABELS, _TASK, "image", "track"):
             if where == "image":
                 name = element.get("name", "")
-                with Place(problems, str(path), f"image {name!r}"):
+                with Spot(problems, str(path), f"image {name!r}"):
                     shapes = [_shape(child, texts) for child in element if child.tag != "tag"]
                     tags = [child.get("label", "") for child in element if child.tag == "tag"]
                     payload = _Payload(_size(element), shapes, tags)
@@ -105,7 +105,7 @@ class Cvat:
                     is_outside = child.get("outside", "").lower() in ("1", "true")
                     if is_outside or child.tag in ("attribute", "track"):
                         continue
-                    with Place(problems, str(path), f"track {element.get('id', '')}"):
+                    with Spot(problems, str(path), f"track {element.get('id', '')}"):
                         if not frame.isdecimal():
                             message = f"has a {child.tag} of frame {frame!r}, which is no number."
                             raise fault("bad-number", message, "Export it again.")
@@ -119,7 +119,7 @@ class Cvat:
                     if attribute.findtext("input_type", "").strip() == "text":
                         texts.add((element.findtext("name", ""), attribute.findtext("name", "")))
         for frame in sorted(frames):
-            with Place(problems, str(path), f"frame {frame.number}"):
+            with Spot(problems, str(path), f"frame {frame.number}"):
                 photo = self._picture(photos, path, frame, _before(frame, tasks))
                 of_subset = _walk.split_by_word(frame.subset)
                 payload = msgspec.json.encode(_Payload(None, frames[frame]))
@@ -149,7 +149,7 @@ class Cvat:
         annotation.tags = tuple(tag for tag in payload.tags if tag)
         for index, shape in enumerate(payload.shapes):
             where = f"image {item.name!r}, {shape.kind} {index + 1}"
-            with Place(problems, shown, where) as place:
+            with Spot(problems, shown, where) as place:
                 annotation.regions.append(_region(shape, place))
         return annotation
 
@@ -196,7 +196,7 @@ def _shape(element: Element, texts: set[tuple[str, str]]) -> _Shape:
     return _Shape(element.tag, dict(element.attrib), sentences)
 
 
-def _region(shape: _Shape, place: Place) -> Region:
+def _region(shape: _Shape, place: Spot) -> Region:
     label = shape.values.get("label", "").strip()
     part = _part(shape, place)
     group = shape.values.get("group_id", "")
@@ -210,7 +210,7 @@ def _region(shape: _Shape, place: Place) -> Region:
     )
 
 
-def _z_order(shape: _Shape, place: Place) -> int:
+def _z_order(shape: _Shape, place: Spot) -> int:
     try:
         return round(_number(shape, "z_order", "0"))
     except DataError:
@@ -219,7 +219,7 @@ def _z_order(shape: _Shape, place: Place) -> int:
         return 0
 
 
-def _part(shape: _Shape, place: Place) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: Spot) -> Polygon | Bitmap:
     if shape.kind == "polygon":
         return Polygon(_shapes.ring(_points(shape.values.get("points", ""))))
     if shape.kind == "box":

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
@@ -88,7 +88,7 @@ class Datumaro:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 file = _json.read(path, _File, problems)
                 labels = file.categories.label.labels if file.categories and file.categories.label else []
                 names = (
@@ -96,7 +96,7 @@ class Datumaro:
                 )
                 for index, raw in enumerate(file.items):
                     where = f"items[{index}]"
-                    with Place(problems, str(path), where):
+                    with Spot(problems, str(path), where):
                         row = _json.decode(raw, _Item, str(path), problems, where)
                         yield self._item(row, names, path, photos)
 
@@ -120,11 +120,11 @@ class Datumaro:
         rows: list[tuple[str, _Annotation]] = []
         for index, raw in enumerate(payload.annotations):
             where = f"image {item.name!r}, annotations[{index}]"
-            with Place(problems, shown, where):
+            with Spot(problems, shown, where):
                 rows.append((where, _json.decode(raw, _Annotation, shown, problems, where)))
         outlined = {row.group for _, row in rows if row.group and row.type in ("polygon", "mask")}
         for where, row in rows:
-            with Place(problems, shown, where) as place:
+            with Spot(problems, shown, where) as place:
                 if row.type in _WHOLE:
                     continue
                 if row.type == "bbox" and row.group in outlined:
@@ -140,7 +140,7 @@ def _fits(path: Path) -> bool:
     return kind == "{" and {"categories", "items"} <= keys and "images" not in keys
 
 
-def _region(row: _Annotation, payload: _Payload, place: Place) -> Region:
+def _region(row: _Annotation, payload: _Payload, place: Spot) -> Region:
     parts = _parts(row, payload.size, place)
     number = _json.plain_id(row.label_id) if row.label_id is not None else None
     if number is not None and not (isinstance(number, int) and 0 <= number < len(payload.names)):
@@ -156,7 +156,7 @@ def _region(row: _Annotation, payload: _Payload, place: Place) -> Region:
     )
 
 
-def _parts(row: _Annotation, size: tuple[int, int] | None, place: Place) -> tuple[Polygon | Bitmap, ...]:
+def _parts(row: _Annotation, size: tuple[int, int] | None, place: Spot) -> tuple[Polygon | Bitmap, ...]:
     points = row.points or []
     if row.type == "polygon":
         return (Polygon(_shapes.flat_ring(points)),)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import UNLABELED, ImageAnnotation, Polygon, Region, sentences_of
-from seem_data.problems import Place, Problem
+from seem_data.problems import Problem, Spot
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 
@@ -60,7 +60,7 @@ class Isat:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 yield photos.item(photos.find(_json.read(path, _Head, []).info.name, path.parent), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
@@ -76,7 +76,7 @@ def _fits(path: Path) -> bool:
     return kind == "{" and {"info", "objects"} <= keys and not keys & {"images", "items", "size"}
 
 
-def _region(row: _Object, place: Place) -> Region:
+def _region(row: _Object, place: Spot) -> Region:
     label = (row.category or "").strip()
     layer = max(-_MOST_LAYERS, min(_MOST_LAYERS, row.layer or 0.0))
     return Region(

@@ -25,7 +25,7 @@ import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence, sentences_of
 from seem_data.images import read_header
-from seem_data.problems import DataError, Place, Problem, fault
+from seem_data.problems import DataError, Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
@@ -74,7 +74,7 @@ class LabelMe:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".json",), problems):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 if path != source.polys and _json.outline(path)[0] == "[":
                     raise _no_labelme()
                 head = _json.read(path, _Head, [])
@@ -95,7 +95,7 @@ class LabelMe:
     def _photo(self, photos: _photos.Photos, path: Path, inner: Path, name: str | None) -> Path:
         if name:
             return photos.find(name, path.parent, photos.root / inner.parent)
-        with Place([]):  # the photo that is called like the file
+        with Spot([]):  # the photo that is called like the file
             return photos.find_like(path, inner.with_suffix(""))
         raise fault("no-image-path", "does not name its photo.", 'Add "imagePath".', where="imagePath")
 
@@ -120,7 +120,7 @@ def _embedded(raw: msgspec.Raw, shown: str) -> bytes:
     return image
 
 
-def _region(shape: _Shape, place: Place) -> Region:
+def _region(shape: _Shape, place: Spot) -> Region:
     return Region(
         (shape.label or "").strip(),
         (_part(shape, place),),
@@ -131,7 +131,7 @@ def _region(shape: _Shape, place: Place) -> Region:
     )
 
 
-def _part(shape: _Shape, place: Place) -> Polygon | Bitmap:
+def _part(shape: _Shape, place: Spot) -> Polygon | Bitmap:
     kind, points = (shape.shape_type or "polygon").lower(), shape.points
     if kind == "polygon" or (kind in ("rotation", "quadrilateral") and len(points) == 4):
         return Polygon(_shapes.ring(points))

@@ -28,7 +28,7 @@ import numpy as np
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, sentences_of
 from seem_data.images import opening, read_header
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _tasks, _walk
 from seem_data.readers._brush import decode_brush
 from seem_data.readers._json import Id, Number
@@ -104,13 +104,13 @@ class LabelStudio:
         photos = _photos.Photos(source)
         files = _tasks.together(_json.files_of(source, _tasks.fits, problems))
         for path, same in files.items():
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 for where, task in _tasks.tasks(path, problems):
                     for other in same[1:]:
-                        with Place(problems, str(other)):
+                        with Spot(problems, str(other)):
                             for _, more in _tasks.tasks(other, problems):
                                 task.annotations = task.done + more.done
-                    with Place(problems, str(path), where) as place:
+                    with Spot(problems, str(path), where) as place:
                         annotation = _tasks.chosen(task, source.annotator, place)
                         yield from _items(task, annotation, photos, path)
 
@@ -120,7 +120,7 @@ class LabelStudio:
         regions = list(_by_region(_json.decode(item.content, _Payload, shown).result, item, problems))
         sizes = [row.size for _, rows in regions for row in rows if row.size]
         for where, rows in regions:
-            with Place(problems, shown, where):
+            with Spot(problems, shown, where):
                 shape = _shape_of(rows)
                 if shape is None:
                     continue  # a choice or a text about the whole photo
@@ -158,7 +158,7 @@ def _by_region(
     regions: dict[Id, list[_Result]] = {}
     for index, raw in enumerate(results):
         where = f"{item.name}, result[{index}]"
-        with Place(problems, str(item.source), where):
+        with Spot(problems, str(item.source), where):
             row = _json.decode(raw, _Result, str(item.source), problems, where)
             regions.setdefault(row.id if row.id is not None else where, []).append(row)
     for number, rows in regions.items():

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from seem_data.annotations import ImageAnnotation, Region, Sentence
 from seem_data.layout import GROUNDING_JSON, IMAGES, read_grounding
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _paint, _photos, _walk
 from seem_data.readers._json import Id, Said
 from seem_data.readers._lenient import Needed
@@ -73,7 +73,7 @@ class PanopticDocument:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _walk.annotation_files(source, (".json",), problems, _is_panoptic):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 yield from self._items(path, source, photos, problems)
 
     def _items(
@@ -81,8 +81,8 @@ class PanopticDocument:
     ) -> Iterator[Item]:
         file = _json.read(path, _File)
         shown = str(path)
-        categories = _json.rows(file.categories, _json.CategoryRow, shown, "categories", problems)
-        images = _json.rows(file.images, _json.ImageRow, shown, "images", problems)
+        categories = _json.rows(file.categories, _json.CocoCategory, shown, "categories", problems)
+        images = _json.rows(file.images, _json.CocoImage, shown, "images", problems)
         names = (
             b'{"names":' + msgspec.json.encode(list(_json.names_by_id(categories).items())) + b',"segments":'
         )
@@ -94,7 +94,7 @@ class PanopticDocument:
         sentences = _sentences(path) if (own := _walk.of_dataset(path)) else {}
         for index, raw in enumerate(file.annotations):
             where = f"annotations[{index}]"
-            with Place(problems, shown, where):
+            with Spot(problems, shown, where):
                 row = _json.decode(raw, _Row, shown, problems, where)
                 image_id = _json.plain_id(row.image_id)
                 shared.check(row.image_id)
@@ -130,7 +130,7 @@ class PanopticDocument:
         there = {int(number) for number in np.unique(ids)} - {0}
         for segment in payload.segments:
             where = f"segment {segment.id}"
-            with Place(problems, str(mask), where):
+            with Spot(problems, str(mask), where):
                 if segment.id not in there:
                     raise fault("lost-segment", "has no pixel in the PNG.", "Export it again.")
                 label = _json.name_in(names, segment.category_id)

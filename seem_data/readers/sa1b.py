@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import ImageAnnotation, Region
-from seem_data.problems import Place, Problem
+from seem_data.problems import Problem, Spot
 from seem_data.readers import Input, Item, _json, _photos, _walk
 from seem_data.readers._json import Id, Number
 from seem_data.readers._lenient import Needed
@@ -56,14 +56,14 @@ class Sa1b:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 yield photos.item(photos.find(_json.read(path, _Head, []).image.file_name, path.parent), path)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         file = _json.read(item.file, _File, problems)
         size = (file.image.width, file.image.height) if file.image.width and file.image.height else None
 
-        def region(row: _Annotation, place: Place) -> Region:
+        def region(row: _Annotation, place: Spot) -> Region:
             return Region("", parts_of(row.segmentation, size, place), where=place.where)
 
         annotation = item.annotation(size)

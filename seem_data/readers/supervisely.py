@@ -21,7 +21,7 @@ from typing import Annotated
 import msgspec
 
 from seem_data.annotations import Bitmap, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Number
 from seem_data.readers._lenient import Needed
@@ -78,7 +78,7 @@ class Supervisely:
     def scan(self, source: Input, problems: list[Problem]) -> Iterator[Item]:
         photos = _photos.Photos(source)
         for path in _json.files_of(source, _fits, problems, beside=_BESIDE):
-            with Place(problems, str(path)):
+            with Spot(problems, str(path)):
                 inner = path.relative_to(source.polys).parent if source.polys.is_dir() else Path()
                 beside = path.parent.parent / "img"
                 photo = photos.find(path.stem, beside, path.parent, photos.root / inner)
@@ -98,12 +98,12 @@ def _fits(path: Path) -> bool:
     return kind == "{" and {"objects", "size"} <= keys
 
 
-def _region(row: _Object, place: Place) -> Region:
+def _region(row: _Object, place: Spot) -> Region:
     label, sentences = (row.classTitle or "").strip(), tuple(_sentences(row))
     return Region(label, (_part(row, place),), sentences=sentences, where=place.where)
 
 
-def _part(row: _Object, place: Place) -> Polygon | Bitmap:
+def _part(row: _Object, place: Spot) -> Polygon | Bitmap:
     kind = row.geometryType.lower()
     if kind == "polygon" and row.points:
         holes = _shapes.usable(row.points.interior, _shapes.ring, "hole", place)

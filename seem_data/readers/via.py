@@ -25,7 +25,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from seem_data.annotations import NAME_OF_SENTENCES, ImageAnnotation, Polygon, Region, Sentence
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 from seem_data.readers._json import Id, Number, text_of
 from seem_data.readers._lenient import Needed
@@ -127,13 +127,13 @@ class Via:
         for path in _walk.annotation_files(source, (".json", ".csv"), problems, _is_via):
             shown = str(path)
             rows: list[tuple[str, _Photo]] = []
-            with Place(problems, shown):
+            with Spot(problems, shown):
                 for place, raw in _rows(path, problems):
-                    with Place(problems, shown, place):
+                    with Spot(problems, shown, place):
                         rows.append((place, _json.decode(raw, _Photo, shown, problems, place)))
             labels = _label_attributes([photo for _, photo in rows], source.known)
             for place, row in rows:
-                with Place(problems, shown, place):
+                with Spot(problems, shown, place):
                     photo = photos.find(row.filename, path.parent)
                     yield photos.item(photo, path, msgspec.json.encode(_Payload(labels, row)))
 
@@ -143,7 +143,7 @@ class Via:
         annotation = item.annotation(exif="applied")
         for key, raw in payload.photo.places:
             where = f"{Path(item.name).name}, regions[{key}]"
-            with Place(problems, shown, where) as place:
+            with Spot(problems, shown, where) as place:
                 row = _json.decode(raw, _Region, shown, problems, where)
                 annotation.regions.append(_region(row, payload.labels, place))
         return annotation
@@ -169,7 +169,7 @@ def _label_attributes(photos: list[_Photo], known: Callable[[str], object] | Non
     of_categories: Counter[str] = Counter()
     for photo in photos:
         for _, raw in photo.places:
-            with Place([]):
+            with Spot([]):
                 for name, value in (_json.decode(raw, _Attributes, "", []).region_attributes or {}).items():
                     counts[name] += 1
                     of_categories[name] += known is not None and known(_word(value)) is not None
@@ -218,7 +218,7 @@ def _rows_of_csv(path: Path, problems: list[Problem]) -> Iterator[tuple[str, byt
         raise fault("bad-csv", f"is no CSV ({error}).", "Export it again.", shown) from None
     for row in rows:
         where = f"line {row.get('region_id') or row.get('metadata_id') or len(regions) + 1}"
-        with Place(problems, shown, where):
+        with Spot(problems, shown, where):
             cells = {str(key).lstrip("#"): value for key, value in row.items() if isinstance(value, str)}
             if "spatial_coordinates" in cells:
                 names = _cell(cells, "file_list", list[str], shown)
@@ -247,7 +247,7 @@ def _rows_of_version_3(file: _Version3, shown: str, problems: list[Problem]) -> 
     regions: dict[str, list[dict[str, object]]] = defaultdict(list)
     for key, raw in file.metadata.items():
         where = f"metadata[{key!r}]"
-        with Place(problems, shown, where):
+        with Spot(problems, shown, where):
             row = _json.decode(raw, _Metadata, shown, problems, where)
             if not row.xy:
                 continue  # a tag of the whole photo
@@ -280,7 +280,7 @@ def _shape_of_version_3(xy: list[Number]) -> dict[str, object]:
     return {"name": name, "all_points_x": values[::2], "all_points_y": values[1::2]}
 
 
-def _region(row: _Region, labels: list[str], place: Place) -> Region:
+def _region(row: _Region, labels: list[str], place: Spot) -> Region:
     attributes = row.region_attributes or {}
     label = next((word for name in labels if (word := _word(attributes.get(name)))), "")
     if attributes and not label:
@@ -301,7 +301,7 @@ def _word(value: object) -> str:
     return text_of(value)
 
 
-def _part(shape: _Shape, place: Place) -> Polygon:
+def _part(shape: _Shape, place: Spot) -> Polygon:
     kind = shape.name.lower()
     if kind in ("polygon", "polyline", "extreme_rect"):
         xs, ys = shape.all_points_x, shape.all_points_y

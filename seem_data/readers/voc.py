@@ -25,7 +25,7 @@ import numpy as np
 from seem_data.annotations import VOID, ImageAnnotation, Region
 from seem_data.common.colors import Color
 from seem_data.images import read_header, resolve_inside
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _paint, _photos, _tables, _walk, _xml
 
 _CLASSES = ("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -59,13 +59,13 @@ class Voc:
             remedy = "Name the folder that holds SegmentationClass and JPEGImages."
             raise fault("no-segmentation", message, remedy, str(source.polys))
         for root in roots:
-            with Place(problems, str(root)):
+            with Spot(problems, str(root)):
                 own = root / "JPEGImages"
                 photos = _photos.Photos(Input(root, source.images or (own if own.is_dir() else None)))
                 payload = msgspec.json.encode(_Payload(_classes(root)))
                 prefix = f"{root.name}/" if len(roots) > 1 else ""
                 for stem, split, listed in _listed(root, problems):
-                    with Place(problems, str(listed), "" if listed.suffix == ".png" else repr(stem)):
+                    with Spot(problems, str(listed), "" if listed.suffix == ".png" else repr(stem)):
                         yield _item(root, stem, split, photos, payload, prefix)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
@@ -161,7 +161,7 @@ def _listed(root: Path, problems: list[Problem]) -> Iterator[tuple[str, str | No
         for path in _walk.walk(folder, (".png",), problems):
             yield path.relative_to(folder).with_suffix("").as_posix(), None, path
     for path in lists:
-        with Place(problems, str(path)):
+        with Spot(problems, str(path)):
             for line in _walk.read_text(path).splitlines():
                 if words := re.findall(r'"([^"]+)"|(\S+)', line):
                     yield "".join(words[0]), _walk.split_by_name(path), path

@@ -25,7 +25,7 @@ import msgspec
 from seem_data import images
 from seem_data.annotations import ImageAnnotation, Polygon, Region
 from seem_data.common.bounded_yaml import YamlError, load_yaml
-from seem_data.problems import Place, Problem, fault
+from seem_data.problems import Problem, Spot, fault
 from seem_data.readers import Input, Item, _json, _photos, _shapes, _walk
 
 _YAML = (".yaml", ".yml")
@@ -82,7 +82,7 @@ class Yolo:
         for number, line in enumerate(text.splitlines(), start=1):
             words = line.split()
             if words:
-                with Place(problems, str(item.source), f"line {number}"):
+                with Spot(problems, str(item.source), f"line {number}"):
                     annotation.regions.append(_region(words, names, size, f"line {number}"))
                     boxes += len(words) == 5
         if boxes:
@@ -182,7 +182,7 @@ def _photos_by_split(
         value = config[key]
         entries = value if isinstance(value, list) else [value]
         for index, entry in enumerate(entries):
-            with Place(problems, str(path), f"{key}[{index}]"):
+            with Spot(problems, str(path), f"{key}[{index}]"):
                 for photo in _photos_of(str(entry), config, root, photos, problems):
                     yield _walk.split_by_word(key), photo
     if not told:
@@ -213,7 +213,7 @@ def _photos_of(
         elif place.suffix.lower() == ".txt":
             for line in _walk.read_text(place).splitlines():
                 if line.strip():
-                    with Place(problems, str(place), repr(line.strip())):
+                    with Spot(problems, str(place), repr(line.strip())):
                         yield photos.find(line.strip(), place.parent)
         else:
             yield place

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from seem_data.annotations import Region, Sentence, spellings
-from seem_data.problems import DataError, Place, Problem, fault
+from seem_data.problems import DataError, Problem, Spot, fault
 
 #: object ─▶ sentences, of one image
 ImageSentences = dict[str, list[str]]
@@ -146,7 +146,7 @@ def add_sentences(
             which = f"has {several} regions called {name!r}: which one is meant?"
             message = f"{which if several else f'has no object {name!r}.'} Its sentences are left out."
             remedy = f"Objects here: {', '.join(sorted(names)[:6])}."
-            Place(problems, file, "--sentences").tell("sentence-without-object", message, remedy)
+            Spot(problems, file, "--sentences").tell("sentence-without-object", message, remedy)
             continue
         own = tuple(Sentence(raw.strip()) for raw in words if raw.strip())
         sentences = tuple(dict.fromkeys((*regions[index].sentences, *own)))

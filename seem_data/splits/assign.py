@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from seem_data.annotations import spellings
 from seem_data.common.wording import a_few
-from seem_data.problems import Place, Problem
+from seem_data.problems import Problem, Spot
 from seem_data.splits import stratify
 from seem_data.splits.plan import SPLIT_NAME, SPLIT_SYNONYMS, Plan
 
@@ -175,7 +175,7 @@ def _report_empty(
         if split not in present and members:
             message = f"gets no image of the {len(members)}: they are too few, or of too few groups."
             remedy = "Add images, or leave the split out (--split train=1)."
-            Place(problems, where=f"--split {split}").tell("empty-split", message, remedy)
+            Spot(problems, where=f"--split {split}").tell("empty-split", message, remedy)
 
 
 def absent_categories(
@@ -192,5 +192,5 @@ def absent_categories(
         if missing := sorted(everywhere - seen[split]):
             message = f"has no {a_few([names[category] for category in missing])}."
             remedy = "Add images of them, or split otherwise (--split, --seed)."
-            Place(problems, where=f"split {split}").tell("absent-category", message, remedy)
+            Spot(problems, where=f"split {split}").tell("absent-category", message, remedy)
     return problems
