@@ -43,29 +43,24 @@ def labels_of_masks(
                 name = table.numbers.get(key) if isinstance(key, int) else colors.get(key)
                 if name:
                     names.setdefault(key, name)
-    for key in [
-        key for key in pixels if names.get(key) in (VOID, UNLABELED) or (key == 0 and key not in names)
-    ]:
-        del pixels[key]
+    means: dict[int | Color, str] = {0: UNLABELED, **names}
+    pixels = Counter({key: n for key, n in pixels.items() if means.get(key) not in (VOID, UNLABELED)})
     if not pixels:
         nothing = Problem("no-labels", "holds no mask with a labelled pixel.", "", str(source.polys))
         raise DataError([nothing, *problems])
-    rare = set()
-    if len(pixels) > _MOST:
-        least = _SHARE * pixels.total()
-        rare = {key for key, count in pixels.items() if count < least}
+    least = _SHARE * pixels.total() if len(pixels) > _MOST else 0
+    rare = {key for key, count in pixels.items() if count < least}
     kept = [key for key, _ in pixels.most_common() if key not in rare]
     told = {key: names.get(key) or _placeholder(key) for key in kept}
     shown = a_few([f"{_shown(key)} {told[key]!r} ({pixels[key]:,} pixels)" for key in kept], most=30)
     more = f"; {len(rare)} rarer colours are left out (blurred edges?)" if rare else ""
     problems.append(Problem("found", f"holds {shown}{more}.", "", str(source.polys), severity="note"))
     labels = {told[key].casefold(): told[key] for key in kept}
-    records = {told[key].casefold(): _record(key) for key in reversed(kept)}
+    records: dict[str, dict[str, object]] = {
+        told[key].casefold(): {"value": key} if isinstance(key, int) else {"color": list(key)}
+        for key in reversed(kept)
+    }
     return labels, records
-
-
-def _record(key: int | Color) -> dict[str, object]:
-    return {"value": key} if isinstance(key, int) else {"color": list(key)}
 
 
 def _placeholder(key: int | Color) -> str:

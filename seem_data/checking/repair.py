@@ -221,7 +221,11 @@ class _Repair:
         rows: dict[int, dict[str, object]] = {}
         for row in self._rows.grounding:
             segment = segments.get(row.segment_id)
-            said = [_known_kind(sentence) for sentence in row.sentences if sentence.raw.strip()]
+            said = [
+                sentence if sentence.kind in layout.SENTENCE_KINDS else Sentence(sentence.raw)
+                for sentence in row.sentences
+                if sentence.raw.strip()
+            ]
             if segment is None or not said or segment.id in rows:
                 continue
             polygons = row.segmentation
@@ -232,7 +236,3 @@ class _Repair:
             rows[segment.id] = grounding.row(segment, polygons, said)
             count += len(said)
         return list(rows.values()), count
-
-
-def _known_kind(sentence: Sentence) -> Sentence:
-    return sentence if sentence.kind in layout.SENTENCE_KINDS else Sentence(sentence.raw)

@@ -136,7 +136,8 @@ class SplitCheck(Inspection):
         grounding = self._read(layout.GROUNDING_JSON, GroundingFile)
         self._check_categories(layout.PANOPTIC_JSON, panoptic.categories)
         pairs = self._check_rows(panoptic)
-        self._check_strays(panoptic)
+        for folder, stray in strays(self.root, panoptic):
+            self.add("stray-file", f"{folder}/{stray}", "belongs to no image of the split.")
         for name, file in ((layout.INSTANCES_JSON, instances), (layout.GROUNDING_JSON, grounding)):
             if file is not None:
                 self._check_categories(name, file.categories)
@@ -211,10 +212,6 @@ class SplitCheck(Inspection):
             if row.image_id not in ids:
                 message = f"is for image {row.image_id}, which is not there."
                 self.add("lost-annotation", name, message, where=f"annotation {row.id}")
-
-    def _check_strays(self, file: PanopticFile) -> None:
-        for folder, stray in strays(self.root, file):
-            self.add("stray-file", f"{folder}/{stray}", "belongs to no image of the split.")
 
     def _check_images(
         self, rows: list[Rows], workers: int | None, progress: Callable[[str, int, int], None] | None

@@ -177,9 +177,9 @@ class _ImageCheck(Inspection):
             remedy = "Cut the photo into tiles, or mark very small objects as one crowd."
             self.add("more-than-queries", self.photo, message, remedy, severity="note")
 
-    def _segment(self, code: str, number: int, message: str, remedy: str = FIX) -> None:
+    def _segment(self, code: str, number: int, message: str) -> None:
         where = f"image {self.rows.image.file_name}, segment {number}"
-        self.add(code, layout.PANOPTIC_JSON, message, remedy, where)
+        self.add(code, layout.PANOPTIC_JSON, message, where=where)
 
     def _check_against_pixels(self, found: SegmentMap) -> None:
         told = dict(self._told)

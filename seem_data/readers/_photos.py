@@ -94,8 +94,10 @@ class Photos:
         """
         called_so = self._by_name.get(re.split(r"[\\/]", name)[-1].casefold(), [])
         if not any(is_file(folder / plain_name(name)) for folder in folders) and len(called_so) > 1:
-            for of_masks in (lambda path: _MASK_FOLDER.search(path.parent.name.lower()), _in_no_photo_folder):
-                if len(found := list(filter(of_masks, called_so))) == 1:
+            of_masks = [path for path in called_so if _MASK_FOLDER.search(path.parent.name.lower())]
+            of_no_photos = [path for path in called_so if path.parent.name not in PHOTO_FOLDERS]
+            for found in (of_masks, of_no_photos):
+                if len(found) == 1:
                     return found[0]
         return self.find(name, *folders)
 
@@ -225,10 +227,6 @@ def _most_alike(photos: list[Path], inner: Path) -> list[Path]:
     own = {part.casefold() for part in inner.parts[:-1]}
     shared = [len(own & {part.casefold() for part in photo.parts[:-1]}) for photo in photos]
     return [photo for photo, count in zip(photos, shared, strict=True) if count == max(shared)]
-
-
-def _in_no_photo_folder(path: Path) -> bool:
-    return path.parent.name not in PHOTO_FOLDERS
 
 
 def is_photo(path: Path) -> bool:

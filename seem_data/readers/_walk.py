@@ -100,12 +100,8 @@ def walk(
                 if is_file(path) or not path.exists():  # a broken link is told where it is read
                     yield path
                 elif problems is not None:
-                    problems.append(_no_file(path))
-
-
-def _no_file(path: Path) -> Problem:
-    message = "is a named pipe or a device, not a file; it is left out."
-    return Problem("no-file", message, "Put the file itself there.", str(path))
+                    message = "is a named pipe or a device, not a file; it is left out."
+                    problems.append(Problem("no-file", message, "Put the file itself there.", str(path)))
 
 
 def _is_dataset(root: str, folders: list[str], files: list[str]) -> bool:
