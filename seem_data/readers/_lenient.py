@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from types import NoneType
+from typing import TypeAlias
 
 import msgspec
 from msgspec import inspect
@@ -25,20 +26,20 @@ from msgspec import inspect
 #: Marks a field with a default as one that masks are made of: ``Annotated[list[int] | None, Needed]``.
 Needed = msgspec.Meta(extra={"needed": True})
 
+LeftOut: TypeAlias = list[tuple[str, str]]  #: the place of each field, and what was there
+
 _HOLDERS = inspect.StructType | inspect.ListType | inspect.TupleType | inspect.DictType
 _TRUE = frozenset(("true", "yes", "y", "on", "1", "t"))
 _FALSE = frozenset(("false", "no", "n", "off", "0", "f", "", "none", "null"))
-
-
 _UNFIT = object()  #: what cannot be made to fit
 
 
-def eased(value: object, type: object) -> tuple[object, list[tuple[str, str]]]:
+def eased(value: object, type: object) -> tuple[object, LeftOut]:
     """The value as one that fits the type better, and the fields left out for it: place, and what was there.
 
     What cannot be made to fit and is needed stays as it was: decoding tells what is wrong with it.
     """
-    left_out: list[tuple[str, str]] = []
+    left_out: LeftOut = []
     better = _ease(value, _information(type), "", left_out)
     return (value if better is _UNFIT else better), left_out
 
@@ -48,7 +49,7 @@ def _information(type: object) -> inspect.Type:
     return inspect.type_info(type)
 
 
-def _ease(value: object, type: inspect.Type, place: str, left_out: list[tuple[str, str]]) -> object:
+def _ease(value: object, type: inspect.Type, place: str, left_out: LeftOut) -> object:
     if isinstance(type, inspect.Metadata):
         return _ease(value, type.type, place, left_out)
     if isinstance(type, inspect.UnionType):
@@ -57,14 +58,8 @@ def _ease(value: object, type: inspect.Type, place: str, left_out: list[tuple[st
         value = _of_text(value)
     if isinstance(type, inspect.StructType):
         return _ease_struct(value, type, place, left_out)
-    if isinstance(type, inspect.ListType):
-        if not isinstance(value, list):
-            return _UNFIT
-        return _ease_list(value, [type.item_type] * len(value), place, left_out)
-    if isinstance(type, inspect.TupleType):
-        if not isinstance(value, list) or len(value) != len(type.item_types):
-            return _UNFIT
-        return _ease_list(value, list(type.item_types), place, left_out)
+    if isinstance(type, inspect.ListType | inspect.TupleType):
+        return _ease_list(value, type, place, left_out)
     if isinstance(type, inspect.DictType):
         return _ease_dict(value, type, place, left_out)
     return _ease_plain(value, type)
@@ -121,13 +116,11 @@ def _flag(value: object) -> object:
     return bool(value) if isinstance(value, int | float) and value in (0, 1) else _UNFIT
 
 
-def _ease_union(
-    value: object, type: inspect.UnionType, place: str, left_out: list[tuple[str, str]]
-) -> object:
+def _ease_union(value: object, type: inspect.UnionType, place: str, left_out: LeftOut) -> object:
     """As the member that the value is of already, else as the first that it can be made."""
     members = sorted(type.types, key=lambda member: not _is_of(value, member))
     for member in members:
-        told: list[tuple[str, str]] = []
+        told: LeftOut = []
         better = _ease(value, member, place, told)
         if better is not _UNFIT:
             left_out += told
@@ -151,9 +144,7 @@ def _is_of(value: object, type: inspect.Type) -> bool:
     return isinstance(type, kinds.get(value.__class__, inspect.AnyType))
 
 
-def _ease_struct(
-    value: object, type: inspect.StructType, place: str, left_out: list[tuple[str, str]]
-) -> object:
+def _ease_struct(value: object, type: inspect.StructType, place: str, left_out: LeftOut) -> object:
     if not isinstance(value, dict):
         return _UNFIT
     better = dict(value)
@@ -178,18 +169,23 @@ def _is_needed(type: inspect.Type) -> bool:
 
 
 def _ease_list(
-    values: list[object], types: list[inspect.Type], place: str, left_out: list[tuple[str, str]]
-) -> list[object]:
+    value: object, type: inspect.ListType | inspect.TupleType, place: str, left_out: LeftOut
+) -> object:
+    if not isinstance(value, list):
+        return _UNFIT
+    types = type.item_types if isinstance(type, inspect.TupleType) else (type.item_type,) * len(value)
+    if len(types) != len(value):
+        return _UNFIT
     better: list[object] = []
-    for index, (value, type) in enumerate(zip(values, types, strict=True)):
-        eased = _ease(value, type, f"{place}[{index}]", left_out)
+    for index, (there, inner) in enumerate(zip(value, types, strict=True)):
+        eased = _ease(there, inner, f"{place}[{index}]", left_out)
         if eased is _UNFIT:
-            eased = None if _ease(None, type, "", []) is None else value
+            eased = None if _ease(None, inner, "", []) is None else there
         better.append(eased)
     return better
 
 
-def _ease_dict(value: object, type: inspect.DictType, place: str, left_out: list[tuple[str, str]]) -> object:
+def _ease_dict(value: object, type: inspect.DictType, place: str, left_out: LeftOut) -> object:
     if not isinstance(value, dict):
         return _UNFIT
     better = {}
