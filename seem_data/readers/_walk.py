@@ -83,13 +83,11 @@ def walk(
         except OSError:
             folders.clear()
             continue
-        if (status.st_dev, status.st_ino) in entered:
+        place = status.st_dev, status.st_ino
+        if place in entered or (Path(root) != folder and _is_dataset(root, folders, files)):
             folders.clear()
             continue
-        entered.add((status.st_dev, status.st_ino))
-        if Path(root) != folder and _is_dataset(root, folders, files):
-            folders.clear()
-            continue
+        entered.add(place)
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         if ordered:
             folders.sort()

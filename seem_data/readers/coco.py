@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -110,12 +111,8 @@ class Coco:
                 photo = photos.find(image.file_name, path.parent)
                 name = photos.name_of(photo)
                 own = of_image.pop(_json.plain_id(image.id), [])
-                payload = (
-                    b'{"image":' + msgspec.json.encode(image),
-                    all_names,
-                    msgspec.json.encode(own) + b"}",
-                )
-                yield Item(name, payload, photo, path, _walk.split_by_folder(name) or split)
+                head, rows = b'{"image":' + msgspec.json.encode(image), msgspec.json.encode(own) + b"}"
+                yield Item(name, (head, all_names, rows), photo, path, _walk.split_by_folder(name) or split)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         shown = str(item.source)
@@ -156,13 +153,9 @@ def _is_coco(path: Path) -> bool:
 def _region(row: _Annotation, names: dict[Id, str], size: tuple[int, int] | None, place: Spot) -> Region:
     label = _json.name_in(names, row.category_id)
     parts = parts_of(row.segmentation, size, place)
-    sentences = tuple(_sentences(row)) if row.sentences or row.caption else ()
+    said = chain(_json.sentences_in(row.sentences), _json.sentences_in(row.caption))
+    sentences = tuple(map(Sentence, said))
     return Region(label, parts, iscrowd=bool(row.iscrowd), sentences=sentences, where=place.where)
-
-
-def _sentences(row: _Annotation) -> Iterator[Sentence]:
-    yield from map(Sentence, _json.sentences_in(row.sentences))
-    yield from map(Sentence, _json.sentences_in(row.caption))
 
 
 READER = Coco()

@@ -104,13 +104,8 @@ class ColorMask:
         return NameTable({**(table.numbers if table else {}), **self.categories.values}, colors, instances)
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
-        path = item.files[0] if item.files else item.payload
-        assert isinstance(path, Path)
-        table = (
-            msgspec.json.decode(item.payload, type=NameTable)
-            if isinstance(item.payload, bytes)
-            else NameTable()
-        )
+        path = item.files[0] if item.files else item.file
+        table = msgspec.json.decode(item.content, type=NameTable) if item.files else NameTable()
         numbers = _paint.read_numbers(path)
         if numbers is None and table.numbers:
             numbers = _paint.read_grey(path)

@@ -91,9 +91,8 @@ class Datumaro:
             with Spot(problems, str(path)):
                 file = _json.read(path, _File, problems)
                 labels = file.categories.label.labels if file.categories and file.categories.label else []
-                names = (
-                    b',"names":' + msgspec.json.encode([label.name for label in labels]) + b',"annotations":'
-                )
+                encoded = msgspec.json.encode([label.name for label in labels])
+                names = b',"names":' + encoded + b',"annotations":'
                 for index, raw in enumerate(file.items):
                     where = f"items[{index}]"
                     with Spot(problems, str(path), where):
@@ -106,12 +105,8 @@ class Datumaro:
         folders = (images / path.stem, images, path.parent)
         photo = photos.find(media.path or f"{row.id}.jpg", *folders)
         size = (media.size[1], media.size[0]) if media.size else None
-        payload = (
-            b'{"size":' + msgspec.json.encode(size),
-            names,
-            msgspec.json.encode(row.annotations) + b"}",
-        )
-        return photos.item(photo, path, payload, _walk.split_by_name(path))
+        head, rows = b'{"size":' + msgspec.json.encode(size), msgspec.json.encode(row.annotations) + b"}"
+        return photos.item(photo, path, (head, names, rows), _walk.split_by_name(path))
 
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         shown = str(item.source)

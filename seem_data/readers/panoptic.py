@@ -83,9 +83,8 @@ class PanopticDocument:
         shown = str(path)
         categories = _json.rows(file.categories, _json.CocoCategory, shown, "categories", problems)
         images = _json.rows(file.images, _json.CocoImage, shown, "images", problems)
-        names = (
-            b'{"names":' + msgspec.json.encode(list(_json.names_by_id(categories).items())) + b',"segments":'
-        )
+        encoded = msgspec.json.encode(list(_json.names_by_id(categories).items()))
+        names = b'{"names":' + encoded + b',"segments":'
         shared = _json.SharedIds(images)
         photo_names = {_json.plain_id(image.id): image.file_name for image in images}
         root = source.polys if source.polys.is_dir() else path.parent
@@ -123,7 +122,8 @@ class PanopticDocument:
     def load(self, item: Item, problems: list[Problem]) -> ImageAnnotation:
         payload = _json.decode(item.content, _Payload, str(item.source))
         mask = item.files[0]
-        ids = _ids(mask, {segment.id for segment in payload.segments})
+        told = {segment.id for segment in payload.segments}
+        ids = _ids(mask, told)
         height, width = ids.shape
         annotation = item.annotation((width, height), image=item.image or mask)
         names = dict(payload.names)
@@ -145,7 +145,6 @@ class PanopticDocument:
                         where=where,
                     )
                 )
-        told = {segment.id for segment in payload.segments}
         if lost := sorted(there - told):
             message = (
                 f"has {len(lost)} segment(s) that the JSON does not list, first {lost[0]}; "
