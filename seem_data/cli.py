@@ -233,9 +233,7 @@ def formats(json: Json = False) -> None:
         return
     from rich.table import Table
 
-    table = Table(show_lines=True)
-    for heading in ("--format", "", "recognised by", "shapes", "EXIF"):
-        table.add_column(heading)
+    table = Table("--format", "", "recognised by", "shapes", "EXIF", show_lines=True)
     for row in rows:
         table.add_row(*row.values())
     show(table)

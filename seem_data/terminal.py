@@ -54,11 +54,9 @@ def show_numbers(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     if not sys.stdout.isatty():
         tell(columns([headings, *rows], indent=" "))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table()
-    for column, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if column else "left")
+    table = Table(headings[0], *(Column(heading, justify="right") for heading in headings[1:]))
     for row in rows:
         table.add_row(*row)
     show(table)

@@ -122,14 +122,14 @@ def _count(split: Split) -> SplitStats:
 
 def tables(stats: DatasetStats) -> list[RenderableType]:
     """The numbers as two tables for a terminal: splits, then categories; and what is absent, as lines."""
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    overview = Table(title=f"{stats.name}: splits", title_justify="left")
-    overview.add_column("split")
-    for heading in ("images", "segments", "labelled", "sparse", "sentences"):
-        overview.add_column(heading, justify="right")
-    overview.add_column("sizes")
+    def numbers(*headings: str) -> list[Column]:
+        return [Column(heading, justify="right") for heading in headings]
+
+    counted = numbers("images", "segments", "labelled", "sparse", "sentences")
+    overview = Table("split", *counted, "sizes", title=f"{stats.name}: splits", title_justify="left")
     for name, split in stats.splits.items():
         sizes = "–".join(f"{width}×{height}" for width, height in sorted({split.smallest, split.largest}))
         overview.add_row(
@@ -142,14 +142,7 @@ def tables(stats: DatasetStats) -> list[RenderableType]:
             sizes,
         )
     heading = Text("categories: segments by split, share of labelled pixels", style="table.title")
-    rows = Table()
-    rows.add_column("")
-    rows.add_column("category")
-    rows.add_column("kind")
-    for name in stats.splits:
-        rows.add_column(name, justify="right")
-    rows.add_column("pixels", justify="right")
-    rows.add_column("sentences", justify="right")
+    rows = Table("", "category", "kind", *numbers(*stats.splits, "pixels", "sentences"))
     labelled = sum(split.coverage * split.pixels for split in stats.splits.values()) or 1
     for category in stats.categories:
         parts = [split.categories[category.name] for split in stats.splits.values()]
