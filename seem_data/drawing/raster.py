@@ -150,7 +150,11 @@ def rasterize(
         stretches = spread_to_nearest(stretches, _UNLABELED, _FIRST)
     stretches = stretches.relabelled(index.astype(np.min_scalar_type(len(kept))))
     runs = stretches.runs(len(kept))
-    return Drawing(stretches, _segments(kept, runs), runs, layers, coverage, dict(dropped))
+    segments = [
+        DrawnSegment(thing.category, thing.iscrowd, area, box, tuple(thing.sentences), thing.where)
+        for thing, area, box in zip(kept, runs.areas()[1:].tolist(), runs.boxes(), strict=True)
+    ]
+    return Drawing(stretches, segments, runs, layers, coverage, dict(dropped))
 
 
 def _filler(options: RasterOptions, categories: Categories, file: str) -> Category | None:
@@ -191,14 +195,6 @@ def _objects(regions: Sequence[Region], categories: Categories) -> tuple[list[_O
             objects[value - _FIRST].sentences.update(dict.fromkeys(region.sentences))
         values.append(value)
     return objects, np.array(values, np.int64)
-
-
-def _segments(objects: Sequence[_Object], runs: Runs) -> list[DrawnSegment]:
-    """The objects as they are seen."""
-    return [
-        DrawnSegment(thing.category, thing.iscrowd, area, box, tuple(thing.sentences), thing.where)
-        for thing, area, box in zip(objects, runs.areas()[1:].tolist(), runs.boxes(), strict=True)
-    ]
 
 
 def _index_of_stuff(category: Category, objects: list[_Object]) -> int:

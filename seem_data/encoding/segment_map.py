@@ -54,5 +54,4 @@ class SegmentMap:
         ignore = layout.semantic_ignore(len(categories))
         index_of = categories.index_of
         values = [index_of.get(category_of.get(number, -1), ignore) for number in self.segments]
-        depth = np.uint8 if ignore == layout.IGNORE_8BIT else np.uint16
-        return np.array([ignore, *values], depth)[self.index]
+        return np.array([ignore, *values], np.min_scalar_type(ignore))[self.index]

@@ -11,12 +11,12 @@ import numpy as np
 
 from seem_data.categories import Categories
 from seem_data.encoding.panoptic import PanopticImage
-from seem_data.layout import IGNORE_8BIT, png, semantic_ignore
+from seem_data.layout import png, semantic_ignore
 
 
 def encode(panoptic: PanopticImage, categories: Categories) -> bytes:
     """The PNG file."""
     ignore = semantic_ignore(len(categories))
     indices = [categories.index_of[segment.category_id] for segment in panoptic.segments]
-    table = np.array([ignore, *indices], np.uint8 if ignore == IGNORE_8BIT else np.uint16)
+    table = np.array([ignore, *indices], np.min_scalar_type(ignore))
     return png.encode_changes(panoptic.changes, table)

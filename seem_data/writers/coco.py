@@ -6,7 +6,7 @@ A segment without holes is a list of polygons, one with holes or a crowd compres
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -30,46 +30,45 @@ def encode(
         categories: all that the segments have.
         tolerance: of polygons, in pixels; 0 follows every pixel.
     """
-    ids = {category.name: category.id for category in categories}
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for number, (photo, segments) in enumerate(photos, start=1):
-        images.append(_image(number, photo))
-        annotations += _rows(number, photo, segments, ids, tolerance)
-    return _document(images, annotations, categories)
+    document = _Document(categories, tolerance)
+    for photo, segments in photos:
+        document.add(photo, segments)
+    return document.encode()
 
 
-def _image(number: int, photo: WrittenPhoto) -> dict[str, object]:
-    return {"id": number, "file_name": photo.name, "width": photo.size[0], "height": photo.size[1]}
+class _Document:
+    def __init__(self, categories: Sequence[Category], tolerance: float) -> None:
+        self._categories, self._tolerance = categories, tolerance
+        self._ids = {category.name: category.id for category in categories}
+        self._images: list[dict[str, object]] = []
+        self._annotations: list[dict[str, object]] = []
 
+    def add(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment]) -> None:
+        number, (width, height) = len(self._images) + 1, photo.size
+        self._images.append({"id": number, "file_name": photo.name, "width": width, "height": height})
+        for segment, parts in zip(segments, outlines(segments, photo.size, self._tolerance), strict=True):
+            if not parts:
+                continue
+            window = segment.cropped()
+            row: dict[str, object] = {
+                "id": len(self._annotations) + 1,
+                "image_id": number,
+                "category_id": self._ids[segment.category],
+                "segmentation": _segmentation(segment, parts, photo.size),
+                "area": int(np.count_nonzero(segment.mask)),
+                "bbox": [window.left, window.top, *reversed(window.mask.shape)],
+                "iscrowd": int(segment.iscrowd),
+            }
+            if segment.score is not None:
+                row["score"] = round(segment.score, 4)
+            if segment.sentences:
+                row["sentences"] = [{"raw": sentence} for sentence in segment.sentences]
+            self._annotations.append(row)
 
-def _rows(
-    image_id: int,
-    photo: WrittenPhoto,
-    segments: Sequence[MarkedSegment],
-    ids: Mapping[str, int],
-    tolerance: float,
-) -> list[dict[str, object]]:
-    """Annotations without ``id``, which `_document` counts."""
-    rows = []
-    for segment, parts in zip(segments, outlines(segments, photo.size, tolerance), strict=True):
-        if not parts:
-            continue
-        window = segment.cropped()
-        row: dict[str, object] = {
-            "image_id": image_id,
-            "category_id": ids[segment.category],
-            "segmentation": _segmentation(segment, parts, photo.size),
-            "area": int(np.count_nonzero(segment.mask)),
-            "bbox": [window.left, window.top, *reversed(window.mask.shape)],
-            "iscrowd": int(segment.iscrowd),
-        }
-        if segment.score is not None:
-            row["score"] = round(segment.score, 4)
-        if segment.sentences:
-            row["sentences"] = [{"raw": sentence} for sentence in segment.sentences]
-        rows.append(row)
-    return rows
+    def encode(self) -> bytes:
+        categories = [category.as_coco() for category in self._categories]
+        document = {"images": self._images, "annotations": self._annotations, "categories": categories}
+        return msgspec.json.encode(document) + b"\n"
 
 
 def _segmentation(segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[int, int]) -> object:
@@ -81,19 +80,6 @@ def _segmentation(segment: MarkedSegment, parts: Sequence[Polygon], size: tuple[
     return {"size": list(packed["size"]), "counts": counts.decode("ascii")}
 
 
-def _document(
-    images: Sequence[dict[str, object]],
-    annotations: Sequence[dict[str, object]],
-    categories: Sequence[Category],
-) -> bytes:
-    document = {
-        "images": images,
-        "annotations": [{"id": number, **row} for number, row in enumerate(annotations, start=1)],
-        "categories": [category.as_coco() for category in categories],
-    }
-    return msgspec.json.encode(document) + b"\n"
-
-
 class CocoWriter(FolderWriter):
     """``annotations.json``, and the photos in ``images/``, upright: COCO's tools never look at EXIF."""
 
@@ -101,17 +87,13 @@ class CocoWriter(FolderWriter):
     knows_crowds = True
 
     def start(self) -> None:
-        self._ids = {category.name: category.id for category in self.categories}
-        self._images: list[dict[str, object]] = []
-        self._annotations: list[dict[str, object]] = []
+        self._document = _Document(self.categories, self.tolerance)
 
     def write(self, photo: WrittenPhoto, segments: Sequence[MarkedSegment], split: str) -> None:  # noqa: ARG002
-        number = len(self._images) + 1
-        self._images.append(_image(number, photo))
-        self._annotations += _rows(number, photo, segments, self._ids, self.tolerance)
+        self._document.add(photo, segments)
 
     def close(self) -> None:
-        self.write_file("annotations.json", _document(self._images, self._annotations, self.categories))
+        self.write_file("annotations.json", self._document.encode())
 
 
 WRITER = CocoWriter
