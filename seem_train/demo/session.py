@@ -13,9 +13,10 @@ wherever the model is asked: `look`, `prompt`, `everything`, `compare`, `set_ref
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from itertools import count
+from itertools import count, repeat
 from secrets import token_urlsafe
 
 import numpy as np
@@ -28,7 +29,7 @@ from seem_train.demo.models import DemoModel, PhotoLook
 from seem_train.demo.objects import DemoObject, TableState
 from seem_train.demo.wire import Edit, Prompt
 from seem_train.errors import UserError
-from seem_train.prediction.answers import Objects
+from seem_train.prediction.answers import Objects, Panoptic
 from seem_train.prediction.conversation import about_mask
 from seem_train.prediction.predictor import UNNAMED
 from seem_train.prediction.prompt_types import Prompts
@@ -150,22 +151,8 @@ class DemoSession:
             )
         state = replace(self.state, everything=tuple(named))
         state = state.without([o.id for o in state.objects if o.origin == "everything" and not o.edited])
-        found: list[DemoObject] = []
-        segments = sorted(result.segments, key=lambda segment: segment.isthing)
-        for segment in segments[: max(0, self.limits.objects - len(state.objects))]:
-            name = result.name(segment)
-            colored = TableState((*state.objects, *found))
-            found.append(
-                DemoObject(
-                    next(self._ids),
-                    next(self._revisions),
-                    name,
-                    colored.color_of(name, named),
-                    masks.encode(result.mask(segment)),
-                    "everything",
-                    float(segment.score),
-                )
-            )
+        room = max(0, self.limits.objects - len(state.objects))
+        found = _as_objects(result, state, zip(self._ids, self._revisions, strict=True), room)
         self.history.add(replace(state, objects=(*found, *state.objects)))
         return found
 
@@ -189,11 +176,7 @@ class DemoSession:
         found: list[DemoObject] = []
         if state.everything is not None:
             result = base.predictor.panoptic(state.everything)
-            for number, segment in enumerate(sorted(result.segments, key=lambda segment: segment.isthing)):
-                name = result.name(segment)
-                color = TableState(tuple(found)).color_of(name, state.everything)
-                mask = masks.encode(result.mask(segment))
-                found.append(DemoObject(-1 - number, 0, name, color, mask, "everything", segment.score))
+            found = _as_objects(result, TableState(), zip(count(-1, -1), repeat(0), strict=True))
         for one in state.objects:
             if one.origin != "prompt":
                 continue
@@ -344,3 +327,20 @@ class DemoSession:
         counts = np.bincount(seen, minlength=len(self.categories))
         best = int(counts.argmax())
         return self.categories[best].name if counts[best] >= _OWN_NAME * len(seen) else UNNAMED
+
+
+def _as_objects(
+    result: Panoptic, there: TableState, numbers: Iterator[tuple[int, int]], most: int | None = None
+) -> list[DemoObject]:
+    """The segments of a result, stuff first, in colours that what is on the table already has not.
+
+    Args:
+        numbers: id and revision of each.
+        most: how many at most.
+    """
+    found: list[DemoObject] = []
+    for segment in sorted(result.segments, key=lambda segment: segment.isthing)[:most]:
+        name, mask = result.name(segment), masks.encode(result.mask(segment))
+        color = TableState((*there.objects, *found)).color_of(name, result.categories)
+        found.append(DemoObject(*next(numbers), name, color, mask, "everything", float(segment.score)))
+    return found

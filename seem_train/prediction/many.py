@@ -116,11 +116,10 @@ def predict(
                 except UserError as error:
                     outcome.problems.append(_of(photos[place], error))
                     continue
-                writer.propose(photos[place], names[place][0], answers)
                 if isinstance(answer := answers.get("panoptic"), Panoptic):
                     picture = writer.picture(names[place], "panoptic")
                     outcome.reviewed.append(ReviewPhoto(names[place][0], how_unsure(answer), picture))
-                row = writer.write(place + 1, names[place], answers, wanted.prompts)
+                row = writer.write(place + 1, photos[place], names[place], answers)
                 outcome.rows.append(row | ({"not_found": [vars(one) for one in missed]} if missed else {}))
             done += len(chunk)
             if progress is not None:
@@ -156,6 +155,7 @@ class _Writer:
 
     def __init__(self, out: Path, predictor: Predictor, photos: int, wanted: PredictRequest) -> None:
         self._out, self._categories, self._photos = out, predictor.categories, photos
+        self._prompts = wanted.prompts
         self._proposals: Proposals | None = None
         if form := wanted.annotations:
             self._proposals = Proposals(form, out / form, predictor.categories, wanted.prompts)
@@ -183,13 +183,16 @@ class _Writer:
             self._proposals.close()
 
     def write(
-        self,
-        image_id: int,
-        name: tuple[str, str],
-        answers: Mapping[str, Prediction],
-        prompts: Prompts,
+        self, image_id: int, photo: Path, name: tuple[str, str], answers: Mapping[str, Prediction]
     ) -> dict[str, Any]:
-        """One photo's files, and its row for the reader; `name`: the photo's, its files' without suffix."""
+        """One photo's files, and its row for the reader.
+
+        Args:
+            name: the photo's, its files' without suffix.
+
+        Raises:
+            UserError: the photo cannot be read again, or nothing be written.
+        """
         file_name, stem = name
         row: dict[str, Any] = {"file": file_name}
         for task, answer in answers.items():
@@ -200,10 +203,12 @@ class _Writer:
             if isinstance(answer, Panoptic) and unsure and not answer.segments:
                 sure = answer.object_threshold
                 row |= {"best_score": round(answer.best_score, 4), "object_threshold": sure}
+            if self._proposals is not None:
+                self._proposals.add(photo, file_name, answer, asked_for=task == "prompts")
             self._keep(task, answer, record)
             picture = answer.draw(longest=OVERLAY)
             if task == "prompts":
-                asked = read_prompts(answer.size, prompts)
+                asked = read_prompts(answer.size, self._prompts)
                 picture = _with_marks(picture, asked, picture.shape[1] / width)
             write_image(self.picture(name, task), picture)
             if self._photos > 1 and len(self._sheet) < SHEET:
@@ -215,16 +220,6 @@ class _Writer:
     def picture(self, name: tuple[str, str], task: str) -> Path:
         """Where the picture of an answer lies."""
         return self._out / "overlays" / f"{name[1]}.{task}.png"
-
-    def propose(self, photo: Path, name: str, answers: Mapping[str, Prediction]) -> None:
-        """What was found as annotations, where they are wanted.
-
-        Raises:
-            UserError: the photo cannot be read again, or nothing be written.
-        """
-        if self._proposals is not None:
-            for task, answer in answers.items():
-                self._proposals.add(photo, name, answer, asked_for=task == "prompts")
 
     def _keep(self, task: str, answer: Prediction, record: ImageRecord) -> None:
         if isinstance(answer, Panoptic):
