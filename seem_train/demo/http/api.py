@@ -29,6 +29,7 @@ from seem_train.demo.work_queue import WorkResult
 from seem_train.demo.workplace import Workplace
 
 NO_SESSION = "there is no such session (any more); open the photo again"
+_LONGEST_SIDE = 16, 100_000  #: bounds of what the longer side of masks may be asked for
 _LONGEST_WAIT = 20  #: seconds that a request for a session's status may wait for news
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -48,7 +49,7 @@ class Operation:
     summary: str
     handler: Handler
     body: type[msgspec.Struct] | str | None = None
-    reply: type[msgspec.Struct] | str | None = wire.Table
+    reply: type[msgspec.Struct] | str | None = None
     status: int = 200
     query: tuple[tuple[str, tuple[int, int] | None], ...] = ()
 
@@ -241,7 +242,7 @@ def _object(request: Request) -> int:
 
 def _longest(request: Request) -> int | None:
     """Of masks, as of the photo that is shown; curl may want them as they are."""
-    return query_int(request, "longest", 16, 100_000)
+    return query_int(request, "longest", *_LONGEST_SIDE)
 
 
 def _json_limit(request: Request) -> int:
@@ -299,7 +300,16 @@ def _table(session: DemoSession, longest: int | None, before: tuple[DemoObject, 
 
 
 _SESSION = "/api/sessions/{session}"
-_LONGEST = (("longest", (16, 100_000)),)
+
+
+def _on_table(
+    method: str, path: str, summary: str, handler: Handler, body: type[msgspec.Struct] | None = None
+) -> Operation:
+    """Something about a session's objects that is answered with all of them."""
+    query = (("longest", _LONGEST_SIDE),)
+    return Operation(method, f"{_SESSION}/{path}", summary, handler, body, wire.Table, query=query)
+
+
 OPERATIONS = (
     Operation("GET", "/api/about", "The model, and what this server offers", about, reply=wire.About),
     Operation("GET", "/api/album", "The photos of --images, least sure first", album, reply=wire.AlbumReply),
@@ -330,7 +340,7 @@ OPERATIONS = (
         reply=wire.Status,
         query=(("wait", (0, _LONGEST_WAIT)),),
     ),
-    Operation("DELETE", _SESSION, "Forget a session", leave, reply=None, status=204),
+    Operation("DELETE", _SESSION, "Forget a session", leave, status=204),
     Operation(
         "GET", f"{_SESSION}/photo", f"The upright photo, at most {SHOWN} pixels", photo, reply="image/jpeg"
     ),
@@ -342,30 +352,17 @@ OPERATIONS = (
         body="photo",
         reply=wire.ReferenceRow,
     ),
-    Operation("GET", f"{_SESSION}/objects", "All objects with masks", objects, query=_LONGEST),
-    Operation("POST", f"{_SESSION}/prompt", "Ask for an object", prompt, body=wire.Prompt, query=_LONGEST),
-    Operation(
-        "POST",
-        f"{_SESSION}/everything",
-        "Ask for everything",
-        everything,
-        body=wire.EverythingRequest,
-        query=_LONGEST,
-    ),
-    Operation("POST", f"{_SESSION}/edit", "Draw or take away pixels", edit, body=wire.Edit, query=_LONGEST),
-    Operation(
-        "POST", f"{_SESSION}/merge", "Make several objects one", merge, body=wire.Merge, query=_LONGEST
-    ),
-    Operation(
-        "PATCH", f"{_SESSION}/objects/{{object}}", "Name an object", rename, body=wire.Rename, query=_LONGEST
-    ),
-    Operation("DELETE", f"{_SESSION}/objects/{{object}}", "Delete an object", delete, query=_LONGEST),
-    Operation("POST", f"{_SESSION}/undo", "Take a step back", undo, query=_LONGEST),
-    Operation("POST", f"{_SESSION}/redo", "Take it again", redo, query=_LONGEST),
-    Operation("POST", f"{_SESSION}/clear", "Empty the table", clear, query=_LONGEST),
-    Operation(
-        "GET", f"{_SESSION}/compare", "What the base says to the same questions", compare, query=_LONGEST
-    ),
+    _on_table("GET", "objects", "All objects with masks", objects),
+    _on_table("POST", "prompt", "Ask for an object", prompt, wire.Prompt),
+    _on_table("POST", "everything", "Ask for everything", everything, wire.EverythingRequest),
+    _on_table("POST", "edit", "Draw or take away pixels", edit, wire.Edit),
+    _on_table("POST", "merge", "Make several objects one", merge, wire.Merge),
+    _on_table("PATCH", "objects/{object}", "Name an object", rename, wire.Rename),
+    _on_table("DELETE", "objects/{object}", "Delete an object", delete),
+    _on_table("POST", "undo", "Take a step back", undo),
+    _on_table("POST", "redo", "Take it again", redo),
+    _on_table("POST", "clear", "Empty the table", clear),
+    _on_table("GET", "compare", "What the base says to the same questions", compare),
     Operation("GET", f"{_SESSION}/save/{{form}}", "The table as a file", save, reply="*/*"),
     Operation(
         "POST", f"{_SESSION}/keep", "Write photo and LabelMe file for seem-data build", keep, reply=wire.Kept
