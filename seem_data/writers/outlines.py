@@ -51,7 +51,7 @@ def outlines(
         return []
     exact: list[Unit] = []
     bounds = [0]
-    for parts in _traced([_window(segment, size) for segment in segments]):
+    for parts in _traced([_window(segment, size) for segment in segments], size):
         exact += [parts] if joined and parts else [[part] for part in parts]
         bounds.append(len(exact))
     if tolerance >= _FINEST and exact:
@@ -73,26 +73,21 @@ def _window(segment: MarkedSegment, size: tuple[int, int]) -> MarkedSegment:
     return segment.cropped()
 
 
-def _traced(windows: Sequence[MarkedSegment]) -> list[list[Polygon]]:
-    """The parts of each segment's exact outline in pixels of the photo: all are traced at once, as if the
-    windows stood side by side."""
+def _traced(windows: Sequence[MarkedSegment], size: tuple[int, int]) -> list[list[Polygon]]:
+    """The parts of each segment's exact outline: all are traced at once, as the segments of one map, whose
+    pixels may lie on one another."""
     runs = [runs_of(np.ascontiguousarray(window.mask.T, np.uint8), 1) for window in windows]
-    widths = [window.mask.shape[1] for window in windows]
-    offsets = np.append(0, np.cumsum(widths, dtype=np.int64)).tolist()
+    placed = list(zip(runs, windows, strict=True))
     counts = [len(one.column) for one in runs]
     together = Runs(
-        column=np.concatenate([one.column + offset for one, offset in zip(runs, offsets, strict=False)]),
-        top=np.concatenate([one.top for one in runs]),
-        bottom=np.concatenate([one.bottom for one in runs]),
+        column=np.concatenate([one.column + window.left for one, window in placed]),
+        top=np.concatenate([one.top + window.top for one, window in placed]),
+        bottom=np.concatenate([one.bottom + window.top for one, window in placed]),
         toggles=np.full((sum(counts), 2), -1),
         bounds=np.append([0, 0], np.cumsum(counts, dtype=np.int64)),
-        size=(offsets[-1], max(window.mask.shape[0] for window in windows)),
+        size=size,
     )
-    corners = [(w.left - offset, w.top) for w, offset in zip(windows, offsets, strict=False)]
-    return [
-        [Polygon(part.outer + corner, tuple(hole + corner for hole in part.holes)) for part in parts]
-        for corner, parts in zip(corners, trace(together), strict=True)
-    ]
+    return [[Polygon(part.outer, tuple(part.holes)) for part in parts] for parts in trace(together)]
 
 
 def _simplified(

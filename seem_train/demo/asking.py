@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from seem_train.demo import masks
@@ -12,9 +10,8 @@ from seem_train.demo.wire import Prompt
 from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects
 from seem_train.prediction.conversation import Conversation
-from seem_train.prediction.found import found_and_not
 from seem_train.prediction.predictor import Predictor
-from seem_train.prediction.prompt_types import Prompts, UserPrompt
+from seem_train.prediction.prompt_types import Prompts
 
 
 class NothingFoundError(UserError):
@@ -57,20 +54,6 @@ def as_prompts(prompt: Prompt, reference: np.ndarray | None) -> Prompts:
     if not read:
         raise UserError("the prompt is empty; give text, points, a box, strokes or a reference")
     return read
-
-
-def check_found(answer: Objects, asked: Sequence[UserPrompt], least: float | None, for_texts: float) -> None:
-    """
-    Args:
-        least: score of what is found; None: `for_texts` of what has a text, and any of what has none.
-
-    Raises:
-        NothingFoundError: the answer has no pixel, or scores less.
-    """
-    for_marks = 0.0 if least is None else least
-    _, missed = found_and_not(answer, asked, for_texts if least is None else least, for_marks)
-    if missed:
-        raise NothingFoundError(str(missed[0]), missed[0].best)
 
 
 def starts_from_mask(one: DemoObject, prompts: Prompts) -> bool:

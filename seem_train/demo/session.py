@@ -31,6 +31,7 @@ from seem_train.demo.wire import Edit, Prompt
 from seem_train.errors import UserError
 from seem_train.prediction.answers import Objects, Panoptic
 from seem_train.prediction.conversation import about_mask
+from seem_train.prediction.found import found_and_not
 from seem_train.prediction.predictor import UNNAMED
 from seem_train.prediction.prompt_types import Prompts
 from seem_train.prediction.proposals.writing import label_of
@@ -117,9 +118,11 @@ class DemoSession:
         predictor = self.model.predictor
         if before is None:
             answer = predictor.segment_prompts(prompts)
-            asking.check_found(
-                answer, predictor.conversation.asked, prompt.min_score, self.model.min_text_score
-            )
+            given = prompt.min_score
+            least = (self.model.min_text_score, 0.0) if given is None else (given, given)
+            _, missed = found_and_not(answer, predictor.conversation.asked, *least)
+            if missed:
+                raise NothingFoundError(str(missed[0]), missed[0].best)
         else:
             before = before.hear(prompt)
             if asking.starts_from_mask(before, prompts):
