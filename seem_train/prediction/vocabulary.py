@@ -23,10 +23,8 @@ def coco_categories() -> tuple[Category, ...]:
 
     Names, ids and colours are those of panopticapi's panoptic_coco_categories.json; the order is SEEM's.
     """
-    rows = json.loads(
-        files("seem_train.prediction").joinpath("coco_categories.json").read_text(encoding="utf-8")
-    )
-    return as_categories(rows)
+    file = files("seem_train.prediction") / "coco_categories.json"
+    return as_categories(json.loads(file.read_text(encoding="utf-8")))
 
 
 def as_categories(

@@ -9,7 +9,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
-from collections import OrderedDict
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from seem_train.errors import UserError
@@ -29,15 +29,12 @@ class StudioPhotos:
     def __init__(self, address: str | None, token: str | None, most: int) -> None:
         self._address = address.rstrip("/") + "/" if address else None
         self._token, self._most = token, most
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._get = lru_cache(_KEPT)(self._got)
 
     def fetch(self, named: str) -> bytes:
         """Raises UserError: it lies elsewhere, or cannot be had."""
         if named.startswith("data:"):
             return self._held(named)
-        if named in self._kept:
-            self._kept.move_to_end(named)
-            return self._kept[named]
         if self._address is None:
             raise UserError(
                 f"{_short(named)}: start the demo with --label-studio URL to let it fetch photos from there"
@@ -48,11 +45,7 @@ class StudioPhotos:
             raise UserError(
                 f"{_short(named)}: does not lie on {self._address}, from where alone photos are fetched"
             )
-        content = self._get(url)
-        self._kept[named] = content
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return content
+        return self._get(url)
 
     def _held(self, named: str) -> bytes:
         head, _, content = named.partition(",")
@@ -63,7 +56,7 @@ class StudioPhotos:
         except ValueError:
             raise UserError("a data: address whose base64 is damaged") from None
 
-    def _get(self, url: str) -> bytes:
+    def _got(self, url: str) -> bytes:
         request = urllib.request.Request(url)
         if self._token:
             request.add_header("Authorization", self._authorization(self._token))
