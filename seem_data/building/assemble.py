@@ -12,23 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from seem_data import layout
+from seem_data.building.job import Job
 from seem_data.building.journal import BuiltImage, Journal, staged_name
 from seem_data.categories import Categories
 from seem_data.files import make_folder, writing
 from seem_data.layout import Counts, ImageRecord, SplitWriter
-
-
-@dataclass(frozen=True, slots=True)
-class SplitPlace:
-    """An image that is built: its id in the dataset, its name and its split."""
-
-    id: int
-    name: str
-    split: str
 
 
 def splits_on_disk(out: Path) -> list[str]:
@@ -39,7 +30,7 @@ def splits_on_disk(out: Path) -> list[str]:
 def assemble(
     out: Path,
     journal: Journal,
-    placed: Sequence[SplitPlace],
+    placed: Sequence[tuple[Job, str]],
     categories: Categories,
     name: str,
     options: Mapping[str, object],
@@ -47,7 +38,7 @@ def assemble(
     """Make the dataset in `out` hold exactly these images.
 
     Args:
-        placed: all images, in the order of their ids.
+        placed: all images and their splits, in the order of their ids.
         name, options: as dataset.json tells them.
 
     Returns:
@@ -59,7 +50,7 @@ def assemble(
     earlier = splits_on_disk(out)
     with writing(out / layout.DATASET_JSON):
         (out / layout.DATASET_JSON).unlink(missing_ok=True)
-    splits = layout.in_order({image.split for image in placed})
+    splits = layout.in_order({split for _, split in placed})
     for split in splits:
         for folder in layout.FOLDERS:
             make_folder(out / split / folder)
@@ -69,21 +60,19 @@ def assemble(
     root, staged = str(out), str(journal.staged)
     with ExitStack() as stack:
         writers = {split: stack.enter_context(SplitWriter(out / split, categories)) for split in splits}
-        for image in placed:
-            built = journal.read(image.name)
-            _place(root, staged, built, image.split, earlier)
+        for job, split in placed:
+            built = journal.read(job.main.name)
+            _place(root, staged, built, split, earlier)
             used |= {f"{layout.IMAGES}/{built.file_name}", f"{layout.PANOPTIC}/{built.panoptic_name}"}
             record = ImageRecord(
-                image.id,
+                job.position + 1,
                 built.file_name,
                 built.width,
                 built.height,
                 built.panoptic_name,
                 tuple(built.segments),
             )
-            writers[image.split].add(
-                record, built.instances, built.grounding, built.sentence_count, built.sha256
-            )
+            writers[split].add(record, built.instances, built.grounding, built.sentence_count, built.sha256)
     counts = {split: writers[split].counts for split in splits}
     _remove_files(out, earlier, journal.mentioned, used)
     for split in set(earlier) - set(splits):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from seem_data.building.assemble import SplitPlace, assemble
+from seem_data.building.assemble import assemble
 from seem_data.building.inputs import Inputs, made_anew
 from seem_data.building.job import Job
 from seem_data.building.journal import Journal, remove_leftovers
@@ -125,16 +125,12 @@ def _carry_out(order: ImageOrder, progress: Progress) -> BuildReport:
                 {category.id: category.name for category in order.categories},
             )
             progress("assemble", 0, len(done))
-            placed = [
-                SplitPlace(job.position + 1, job.main.name, split)
-                for job in done
-                if (split := split_of[job.position]) is not None
-            ]
+            placed = [(job, split) for job in done if (split := split_of[job.position]) is not None]
             report.problems += spoken_otherwise(category.name for category in order.categories)
             options = _options_told(order, reader, mask_reader)
             report.splits = assemble(order.out, journal, placed, order.categories, order.inputs.name, options)
             _write_problems(order.out, report.problems)
-            journal.keep_only(image.name for image in placed)
+            journal.keep_only(job.main.name for job, _ in placed)
     except _Refused as refusal:
         if new is not None:
             with writing(new):
