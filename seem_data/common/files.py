@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -22,9 +22,6 @@ from typing import BinaryIO
 #: Marks files in the making; whoever finds one may delete it.
 TEMPORARY_SUFFIX = ".part"
 _CHUNK = 1 << 20
-
-#: called with (bytes so far, bytes in all or None)
-Progress = Callable[[int, "int | None"], None]
 
 
 def temporary_name(path: Path | str) -> str:
@@ -124,17 +121,13 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_file(path: Path, progress: Progress | None = None) -> str:
+def sha256_file(path: Path) -> str:
     """
     Raises:
         OSError: the file cannot be read.
     """
-    digest, done = hashlib.sha256(), 0
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
         while piece := file.read(_CHUNK):
             digest.update(piece)
-            done += len(piece)
-            if progress is not None:
-                progress(done, size)
     return digest.hexdigest()

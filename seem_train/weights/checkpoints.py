@@ -10,14 +10,17 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from seem_data.common.files import Progress, atomic_path, publish, sha256_file
+from seem_data.common.files import atomic_path, publish, sha256_file
 from seem_train.errors import UserError
 from seem_train.weights.hub import failures
 
 _REPOSITORY = "xdecoder/SEEM"
+Progress: TypeAlias = Callable[[int, "int | None"], None]  #: told (bytes so far, bytes in all or None)
 
 
 @dataclass(frozen=True)
