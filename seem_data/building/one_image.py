@@ -97,26 +97,34 @@ def build_images(recipe: Recipe, jobs: list[Job]) -> list[ImageResult]:
         OutputError: the output cannot be written.
         ImportError: a library cannot be loaded. All else that goes wrong is told in the outcomes.
     """
-    images = [_Image(recipe, job) for job in jobs]
-    group: list[_Image] = []
+    results: list[ImageResult] = []
+    group: list[_Image] = []  # what is known of an image goes with its group: photos are large
     pixels = 0
-    for image in images:
+    for job in jobs:
+        image = _Image(recipe, job)
         if _each([image], _read):
             group.append(image)
             pixels += image.photo.size[0] * image.photo.size[1]
+        else:
+            results += _results([image])
         if pixels >= _PIXELS_AT_ONCE:
-            _build_group(group)
+            results += _build_group(group)
             group, pixels = [], 0
-    _build_group(group)
-    return [image.result for image in images if image.result is not None]
+    return results + _build_group(group)
 
 
-def _build_group(images: list[_Image]) -> None:
+def _build_group(group: list[_Image]) -> list[ImageResult]:
     """The images, stage by stage."""
+    images = group
     for stage in (_draw, _encode, _instances, _look, _speak, _stage):
         images = _each(images, stage)
     _outline(images)
     _each(images, _finish)
+    return _results(group)
+
+
+def _results(images: list[_Image]) -> list[ImageResult]:
+    return [image.result for image in images if image.result is not None]
 
 
 def _each(images: list[_Image], stage: Callable[[_Image], None]) -> list[_Image]:
