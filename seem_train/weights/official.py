@@ -61,7 +61,7 @@ class Report:
 
 
 def official_state_dict(model: SEEM, categories: int | None = None) -> dict[str, Tensor]:
-    """The model's tensors under the names, and in the shapes, of the official checkpoints.
+    """The model's tensors, as views, under the names, and in the shapes, of the official checkpoints.
 
     Works on the meta device. `categories` sizes `criterion.empty_weight`, which the demo model has not; by
     default as many as the model was tuned on, else COCO's 133.
@@ -107,16 +107,9 @@ def load_official(model: SEEM, official: Mapping[str, Tensor], source: str = "th
     report = compare(model, official)
     if not report.fits:
         raise UserError(f"{source} does not fit this model: {report.sentence()}")
-    expected = official_state_dict(model)
-    for ours, theirs in SEEM.OFFICIAL_PREFIX.items():
-        part = getattr(model, ours.rstrip("."))
-        tensors = {
-            name.removeprefix(theirs): _resized(official[name], expected[name])
-            for name in expected
-            if _owner(name) == theirs
-        }
-        tensors = part.from_official(tensors) if hasattr(part, "from_official") else tensors
-        part.load_state_dict(tensors)
+    for name, ours in official_state_dict(model).items():
+        if name not in IGNORABLE:
+            ours.copy_(_resized(official[name], ours))
     return report
 
 
@@ -130,12 +123,6 @@ def recognise(official: Mapping[str, Tensor], file: str = "") -> str | None:
     if known is not None and known.preset in candidates:
         return known.preset
     return candidates[0] if candidates else None
-
-
-def _owner(name: str) -> str | None:
-    """The official prefix of the part that a tensor belongs to: the longest that fits."""
-    fitting = [prefix for prefix in SEEM.OFFICIAL_PREFIX.values() if name.startswith(prefix)]
-    return max(fitting, key=len, default=None)
 
 
 def _bears_marks(official: Mapping[str, Tensor], config: SEEMConfig) -> bool:

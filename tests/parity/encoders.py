@@ -74,7 +74,8 @@ def replay_trunk(case: Case, result: Comparison) -> tuple[str, ...]:
     trunk = build_trunk(_trunk_config(case, weights)).eval()
     decoder = build_pixel_decoder(_pixel_decoder_config(case, weights), trunk.out_channels).eval()
     own = {n.removeprefix("backbone."): t for n, t in weights.items() if n.startswith("backbone.")}
-    trunk.load_state_dict(trunk.from_official(own))
+    for name, tensor in trunk.to_official(trunk.state_dict()).items():
+        tensor.copy_(own[name])
     own = {n.removeprefix(PIXEL_DECODER): t for n, t in weights.items() if n.startswith(PIXEL_DECODER)}
     decoder.load_state_dict(own)
     colours = SEEMConfig()

@@ -23,9 +23,8 @@ class Trunk(nn.Module):
         return block(x)
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The trunk's state dict under the names, and in the shapes, of the released checkpoints."""
-        return dict(state)
+        """The trunk's state dict under the names, and in the shapes, of the released checkpoints.
 
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The way back."""
+        Views of the given tensors: what is copied into them is in the trunk.
+        """
         return dict(state)

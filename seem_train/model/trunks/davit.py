@@ -77,22 +77,6 @@ class DaViTTrunk(Trunk):
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {_official_name(name): tensor for name, tensor in state.items()}
 
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {_timm_name(name): tensor for name, tensor in state.items()}
-
-
-def _timm_name(official: str) -> str:
-    if match := re.match(r"convs\.(\d+)\.(proj|norm)\.(.*)", official):
-        stage, part, rest = match.groups()
-        place = "stem" if stage == "0" else f"stages.{stage}.downsample"
-        return f"trunk.{place}.{'conv' if part == 'proj' else 'norm'}.{rest}"
-    if match := re.match(r"blocks\.(\d+)\.(\d+)\.(spatial_block|channel_block)\.(.*)", official):
-        stage, block, half, rest = match.groups()
-        for theirs, timms in _BLOCK_NAMES:
-            if rest.startswith(theirs):
-                return f"trunk.stages.{stage}.blocks.{block}.{half}.{timms}{rest.removeprefix(theirs)}"
-    return official
-
 
 def _official_name(name: str) -> str:
     name = name.removeprefix("trunk.")

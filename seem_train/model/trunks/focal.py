@@ -168,25 +168,12 @@ class FocalTrunk(Trunk):
         return features
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        renamed = {_rename(name, _TO_OFFICIAL): value for name, value in state.items()}
-        return {name: value.flatten(1) if _is_linear(name) else value for name, value in renamed.items()}
-
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            _rename(name, _FROM_OFFICIAL): value[..., None, None] if _is_linear(name) else value
-            for name, value in state.items()
-        }
+        renamed = {_official_name(name): value for name, value in state.items()}
+        return {name: value[..., 0, 0] if _is_linear(name) else value for name, value in renamed.items()}
 
 
 # timm downsamples at the start of a stage, the original at the end of the one before.
-_FROM_OFFICIAL = [
-    (r"^patch_embed\.", lambda _: "stem."),
-    (r"^norm(\d+)\.", lambda m: f"norms.{m[1]}."),
-    (r"^layers\.(\d+)\.downsample\.", lambda m: f"layers.{int(m[1]) + 1}.downsample."),
-    (r"(\.blocks\.\d+)\.gamma_([12])$", lambda m: f"{m[1]}.ls{m[2]}.gamma"),
-    (r"(\.blocks\.\d+)\.norm([12])\.", lambda m: f"{m[1]}.norm{m[2]}_post."),
-]
-_TO_OFFICIAL = [
+_OFFICIAL_NAMES = [
     (r"^stem\.", lambda _: "patch_embed."),
     (r"^norms\.(\d+)\.", lambda m: f"norm{m[1]}."),
     (r"^layers\.(\d+)\.downsample\.", lambda m: f"layers.{int(m[1]) - 1}.downsample."),
@@ -195,8 +182,8 @@ _TO_OFFICIAL = [
 ]
 
 
-def _rename(name: str, rules: list) -> str:
-    for pattern, replacement in rules:
+def _official_name(name: str) -> str:
+    for pattern, replacement in _OFFICIAL_NAMES:
         name = re.sub(pattern, replacement, name)
     return name
 

@@ -97,9 +97,3 @@ class SamViTTrunk(Trunk):
         return {
             name.removeprefix("vit.").replace(".mlp.fc", ".mlp.lin"): tensor for name, tensor in state.items()
         }
-
-    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            name if name.startswith("neck.") else "vit." + name.replace(".mlp.lin", ".mlp.fc"): tensor
-            for name, tensor in state.items()
-        }
