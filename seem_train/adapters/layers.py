@@ -26,7 +26,7 @@ from torch.nn.utils import parametrize
 from seem_train.errors import UserError
 
 Kind = Literal["none", "bottleneck", "lora"]
-Layout = Literal["tokens", "channels first", "channels last"]
+Layout = Literal["channels first", "channels last"]
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,7 @@ def block_site(model: nn.Module, block: nn.Module) -> tuple[nn.Module, int, Layo
         return block, width, "channels last" if backbone.channels_last else "channels first"
     if hasattr(block, "modulation"):
         modulation: Any = block.modulation
-        last = isinstance(modulation.f, nn.Linear)
-        return modulation, modulation.dim, "channels last" if last else "channels first"
+        return modulation, modulation.dim, "channels first"
     norm: Any = block.norm2
     last = type(block).__module__.endswith("vision_transformer_sam")
     return block, norm.normalized_shape[0], "channels last" if last else "channels first"

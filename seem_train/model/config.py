@@ -24,16 +24,12 @@ class FocalConfig:
 
 
 @dataclass(frozen=True)
-class FocalDWConfig:
-    """Sizes of a `focal_dw` trunk; the defaults are Focal-T."""
+class FocalDWConfig(FocalConfig):
+    """FocalNet with two more convolutions in every block; the defaults are Focal-T."""
 
     embed_dim: int = 96
     depths: tuple[int, ...] = (2, 2, 6, 2)
     focal_levels: tuple[int, ...] = (3, 3, 3, 3)
-    focal_windows: tuple[int, ...] = (3, 3, 3, 3)
-    mlp_ratio: float = 4.0
-    drop_path_rate: float = 0.3
-    layer_scale: float = 1e-4  #: initial value of gamma_1 and gamma_2
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _bears_marks(official: Mapping[str, Tensor], config: SEEMConfig) -> bool:
     marks: dict[str, tuple[int, ...]] = {
         "sem_seg_head.predictor.query_feat.weight": (config.decoder.queries, config.decoder.dim)
     }
-    if isinstance(trunk, FocalConfig | FocalDWConfig):
+    if isinstance(trunk, FocalConfig):
         marks["backbone.patch_embed.proj.weight"] = (trunk.embed_dim, 3, 7, 7)
         if ("backbone.layers.0.blocks.0.dw1.weight" in official) != isinstance(trunk, FocalDWConfig):
             return False

@@ -6,6 +6,7 @@ channels-last throughout, and has what timm's lacks: norms on the four outputs a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,12 +20,7 @@ from torch import Tensor, nn
 from seem_train.model.config import FocalConfig
 from seem_train.model.trunks.base import Trunk
 
-
-class Norm(LayerNorm2d):
-    """LayerNorm over the channels of [B, C, H, W]."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-5)
+Norm = functools.partial(LayerNorm2d, eps=1e-5)  #: over the channels of [B, C, H, W]
 
 
 class Downsample(nn.Module):
@@ -63,12 +59,14 @@ class Pointwise(nn.Conv2d):
 class Modulation(nn.Module):
     """Each pixel's query times the gated sum of contexts of growing size; [B, C, H, W] in and out."""
 
-    def __init__(self, dim: int, window: int, levels: int) -> None:
+    def __init__(
+        self, dim: int, window: int, levels: int, linear: Callable[[int, int], nn.Module] = Pointwise
+    ) -> None:
         super().__init__()
         self.dim, self.levels = dim, levels
-        self.f = Pointwise(dim, 2 * dim + levels + 1)
+        self.f = linear(dim, 2 * dim + levels + 1)
         self.h = Pointwise(dim, dim)
-        self.proj = Pointwise(dim, dim)
+        self.proj = linear(dim, dim)
         self.focal_layers = nn.ModuleList(
             nn.Sequential(nn.Conv2d(dim, dim, k, padding=k // 2, groups=dim, bias=False), Gelu())
             for k in range(window, window + 2 * levels, 2)
@@ -87,11 +85,11 @@ class Modulation(nn.Module):
 
 
 class Mlp(nn.Module):
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, linear: Callable[[int, int], nn.Module] = Pointwise) -> None:
         super().__init__()
-        self.fc1 = Pointwise(dim, hidden)
+        self.fc1 = linear(dim, hidden)
         self.act = Gelu()
-        self.fc2 = Pointwise(hidden, dim)
+        self.fc2 = linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(x)))
