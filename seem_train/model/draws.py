@@ -8,25 +8,8 @@ spatial queries; then, for each decoder layer, the objects its memories carry.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
-
-
-class Draws(Protocol):
-    def points(self, owners: Tensor, count: int) -> Tensor | slice:
-        """`count` different of N pixels, ascending: indices, or all. `owners` [N]: the object of each; every
-        object has the same chance in total."""
-        ...
-
-    def queries(self, among: int, count: int) -> Tensor:
-        """`count` indices below `among`, repetitions allowed, in no order."""
-        ...
-
-    def memories(self, objects: int, count: int) -> Tensor:
-        """`count` indices below `objects`, repetitions allowed, ascending."""
-        ...
 
 
 class SeededDraws:
@@ -36,6 +19,8 @@ class SeededDraws:
         self.generator = generator or torch.Generator().manual_seed(seed)
 
     def points(self, owners: Tensor, count: int) -> Tensor | slice:
+        """`count` different of N pixels, ascending: indices, or all. `owners` [N]: the object of each; every
+        object has the same chance in total."""
         if count >= len(owners):
             return slice(None)
         weights = owners.bincount().float().reciprocal()[owners]
@@ -45,7 +30,9 @@ class SeededDraws:
         return (weights / clocks).topk(count).indices.sort().values
 
     def queries(self, among: int, count: int) -> Tensor:
+        """`count` indices below `among`, repetitions allowed, in no order."""
         return torch.randint(among, (count,), generator=self.generator)
 
     def memories(self, objects: int, count: int) -> Tensor:
+        """`count` indices below `objects`, repetitions allowed, ascending."""
         return torch.randint(objects, (count,), generator=self.generator).sort().values

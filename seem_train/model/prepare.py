@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from seem_train.model.config import DecoderConfig
-from seem_train.model.draws import Draws
+from seem_train.model.draws import SeededDraws
 from seem_train.model.language import TextEmbeddings
 from seem_train.model.prompts import ImagePrompts, RegionTokens
 
@@ -47,7 +47,7 @@ def prepare(
     texts: Sequence[TextEmbeddings | None],
     padded: tuple[int, int],
     config: DecoderConfig,
-    draws: Draws,
+    draws: SeededDraws,
     device: torch.device,
 ) -> PreparedPrompts:
     """Pads a ragged batch of prompts and makes all random draws; masks are best left on the CPU until here.
@@ -89,7 +89,7 @@ def prepare_regions(
     marks: Sequence[Tensor],
     padded: tuple[int, int],
     config: DecoderConfig,
-    draws: Draws,
+    draws: SeededDraws,
     device: torch.device,
 ) -> tuple[SampledPixels, ...]:
     """Pixels of marks [K, H, W] on reference images, drawn for each level and for the mean."""
@@ -115,7 +115,7 @@ def _sample(
     positive: Sequence[tuple[Tensor, Tensor]],
     negative: Sequence[tuple[Tensor, Tensor]],
     limit: int,
-    draws: Draws,
+    draws: SeededDraws,
     device: torch.device,
 ) -> SampledPixels:
     drawn = [[_draw(*pixels, limit, draws) for pixels in sign] for sign in (positive, negative)]
@@ -132,7 +132,7 @@ def _sample(
     )
 
 
-def _draw(points: Tensor, owners: Tensor, limit: int, draws: Draws) -> tuple[Tensor, Tensor]:
+def _draw(points: Tensor, owners: Tensor, limit: int, draws: SeededDraws) -> tuple[Tensor, Tensor]:
     if not len(points):
         return points, owners
     chosen = draws.points(owners, min(limit, len(points)))

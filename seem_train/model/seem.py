@@ -20,7 +20,7 @@ from seem_train.model.card import Card
 from seem_train.model.checks import check_device, check_image, check_prompts
 from seem_train.model.config import SEEMConfig
 from seem_train.model.decoder import Memory, QueryVectors, SEEMDecoder, best_fitting
-from seem_train.model.draws import Draws, SeededDraws
+from seem_train.model.draws import SeededDraws
 from seem_train.model.language import (
     BACKGROUND,
     LanguageEncoder,
@@ -160,7 +160,7 @@ class SEEM(nn.Module):
     # ── prompts ────────────────────────────────────────────────────────────────────────────────────
 
     def encode_regions(
-        self, features: ImageFeatures, marks: Sequence[Tensor], draws: Draws | None = None
+        self, features: ImageFeatures, marks: Sequence[Tensor], draws: SeededDraws | None = None
     ) -> RegionTokens:
         """Tokens under marks [K, H, W] of each reference image: the `ImagePrompts.reference` of another.
 
@@ -174,7 +174,7 @@ class SEEM(nn.Module):
         self,
         features: ImageFeatures,
         prompts: ImagePrompts | Sequence[ImagePrompts],
-        draws: Draws | None = None,
+        draws: SeededDraws | None = None,
     ) -> PreparedPrompts:
         """Checks prompts, makes the random draws, pads the batch and moves it to the device."""
         prompts = [prompts] if isinstance(prompts, ImagePrompts) else list(prompts)
@@ -191,7 +191,7 @@ class SEEM(nn.Module):
                 texts[number] = self.encode_text(prompt.texts)  # pyright: ignore[reportArgumentType]
         return prepare(prompts, texts, features.padded, self.config.decoder, self._draws(draws), self.device)
 
-    def _draws(self, draws: Draws | None) -> Draws:
+    def _draws(self, draws: SeededDraws | None) -> SeededDraws:
         """Deterministic in evaluation, torch's own generator in training."""
         if draws is not None:
             return draws
@@ -205,7 +205,7 @@ class SEEM(nn.Module):
         prompts: ImagePrompts | Sequence[ImagePrompts] | PreparedPrompts | None = None,
         categories: Tensor | None = None,
         *,
-        draws: Draws | None = None,
+        draws: SeededDraws | None = None,
         every_layer: bool | None = None,
     ) -> Predictions:
         """Predictions of encoded images under prompts (one `ImagePrompts` for each image).
@@ -245,7 +245,7 @@ class SEEM(nn.Module):
         self,
         features: ImageFeatures,
         prompts: ImagePrompts | Sequence[ImagePrompts] | PreparedPrompts,
-        draws: Draws | None = None,
+        draws: SeededDraws | None = None,
     ) -> Tensor:
         """[B, K, h, w] mask logits of each object: of the query that fits its strokes best. One click round.
 

@@ -11,9 +11,10 @@ from torch import Tensor
 from seem_train.losses.criterion import LossTerms
 from seem_train.losses.matcher import offsets
 from seem_train.losses.points import Task
+from seem_train.model.draws import SeededDraws
 
 
-class ReplayDraws:
+class ReplayDraws(SeededDraws):
     """Feeds recorded draws in their order; a draw of another size than the recorded one is an error.
 
     `full_sets`: whether the recording holds a draw also where all pixels were taken (the v1 model does so,
