@@ -29,7 +29,15 @@ from seem_data.common.files import atomic_path, write_json, write_text
 from seem_train.adapters import layers as adapters
 from seem_train.data.image_scale import Scale
 from seem_train.errors import UserError
-from seem_train.exporting.graphs import KEYS, LEVELS, ImageEncoder, PromptDecoder, TextEncoder
+from seem_train.exporting.graphs import (
+    GRAPHS,
+    KEYS,
+    LEVELS,
+    ImageEncoder,
+    PromptDecoder,
+    TextEncoder,
+    inputs_of,
+)
 from seem_train.exporting.readme import readme
 from seem_train.exporting.target import Format
 from seem_train.files import make_folder
@@ -96,10 +104,9 @@ def export_graphs(
         _need_packages()
     adapters.fold_lora(model)
     make_folder(folder)
-    model = model.eval()
     checks = []
     side = _fixed_side(model, scale)
-    for graph in _graphs(model, side):
+    for graph in _graphs(model.eval(), side):
         if progress is not None:
             progress(graph.name)
         with torch.no_grad(), _quiet():
@@ -233,7 +240,7 @@ def _save_onnx(program: ExportedProgram, graph: _Graph, path: Path) -> None:
         dynamo=True,
         verbose=False,
         opset_version=_OPSET,
-        input_names=list(graph.module.INPUTS),
+        input_names=inputs_of(graph.name),
         output_names=list(graph.module.OUTPUTS),
     )
     assert made is not None
@@ -242,7 +249,7 @@ def _save_onnx(program: ExportedProgram, graph: _Graph, path: Path) -> None:
 
 def _run_program(program: ExportedProgram) -> Run:
     module = program.module()
-    return lambda inputs: [output.numpy() for output in _listed(module(*inputs))]
+    return lambda inputs: [output.numpy() for output in module(*inputs)]
 
 
 def _run_onnx(path: Path, graph: _Graph) -> Run:
@@ -251,7 +258,7 @@ def _run_onnx(path: Path, graph: _Graph) -> Run:
     taken = {entry.name for entry in session.get_inputs()}
 
     def run(inputs: Sequence[Tensor]) -> list[np.ndarray]:
-        fed = {n: t.numpy() for n, t in zip(graph.module.INPUTS, inputs, strict=True) if n in taken}
+        fed = {n: t.numpy() for n, t in zip(inputs_of(graph.name), inputs, strict=True) if n in taken}
         return [np.asarray(output) for output in session.run(None, fed)]
 
     return run
@@ -260,7 +267,7 @@ def _run_onnx(path: Path, graph: _Graph) -> Run:
 def _checked(graph: _Graph, run: Run) -> Check:
     worst, flipped = 0.0, 0.0
     for inputs in graph.others:
-        for output, expected in zip(run(inputs), _listed(graph.module(*inputs)), strict=True):
+        for output, expected in zip(run(inputs), graph.module(*inputs), strict=True):
             wanted = expected.numpy()
             worst = max(worst, float(np.abs(output - wanted).max()))
             flipped = max(flipped, float(((output > 0) != (wanted > 0)).mean()))
@@ -269,10 +276,6 @@ def _checked(graph: _Graph, run: Run) -> Check:
             f"{graph.name}: the graph is {worst:.2g} away from the model (at most {TOLERANCE:g} is allowed)"
         )
     return Check(graph.name, worst, flipped)
-
-
-def _listed(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def _describe(
@@ -292,12 +295,7 @@ def _describe(
     facts = {
         "format": kind,
         "graphs": {
-            name: {"inputs": graph.INPUTS, "outputs": graph.OUTPUTS}
-            for name, graph in (
-                ("image_encoder", ImageEncoder),
-                ("prompt_decoder", PromptDecoder),
-                ("text_encoder", TextEncoder),
-            )
+            name: {"inputs": inputs_of(name), "outputs": graph.OUTPUTS} for name, graph in GRAPHS.items()
         },
         "image": {
             "short_side": side or scale.short,

@@ -10,6 +10,7 @@ layers, n the queries of an object, M its memories.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -29,7 +30,6 @@ KEYS = ("keys32", "keys16", "keys8")
 class ImageEncoder(nn.Module):
     """A photo to all that prompts need, and the answer no prompt changes."""
 
-    INPUTS = ("image",)
     OUTPUTS = ("mask_features", *LEVELS, *KEYS, "object_vectors", "object_masks")
 
     def __init__(self, model: SEEM) -> None:
@@ -56,7 +56,6 @@ class ImageEncoder(nn.Module):
         mask_features, levels = model.pixel_decoder(model.backbone(normal))
         memory = model.decoder.look(mask_features, levels, keep=True)
         objects = model.decoder(memory, PreparedPrompts(), kinds=(Kind.OBJECT,))[-1][Kind.OBJECT]
-        masks = torch.einsum("bqd,bdhw->bqhw", objects.masks, mask_features)
         assert memory.keys_values is not None
         maps = [level.content.transpose(1, 2).unflatten(2, level.size) for level in memory.levels]
         keys = []
@@ -64,26 +63,12 @@ class ImageEncoder(nn.Module):
             mine = [part for pair in memory.keys_values[place :: len(memory.levels)] for part in pair]
             flat = torch.cat([part.transpose(2, 3).flatten(1, 2) for part in mine], dim=1)
             keys.append(flat.unflatten(2, level.size))
-        return (mask_features, *maps, *keys, objects.classes, masks)
+        return (mask_features, *maps, *keys, objects.classes, memory.masks(objects.masks))
 
 
 class PromptDecoder(nn.Module):
     """Texts and marks on an encoded photo to masks."""
 
-    INPUTS = (
-        "mask_features",
-        *LEVELS,
-        *KEYS,
-        "text_tokens",
-        "text_real",
-        "text_vectors",
-        "points",
-        "owners",
-        "positive",
-        "queries",
-        "previous",
-        "memories",
-    )
     OUTPUTS = ("text_similarity", "text_masks", "object_masks")
 
     def __init__(self, model: SEEM) -> None:
@@ -147,8 +132,8 @@ class PromptDecoder(nn.Module):
         chosen = best_fitting(marks.masks.unflatten(1, (objects, queries.shape[1])), regions.positive)
         return (
             text_similarity(texts.classes[0], text_vectors, model.language.logit_scale),
-            torch.einsum("bqd,bdhw->bqhw", texts.masks, mask_features),
-            torch.einsum("bqd,bdhw->bqhw", chosen, mask_features),
+            memory.masks(texts.masks),
+            memory.masks(chosen),
         )
 
     def _memory(self, mask_features: Tensor, levels: Sequence[Tensor], keys: Sequence[Tensor]) -> Memory:
@@ -173,7 +158,6 @@ class PromptDecoder(nn.Module):
 class TextEncoder(nn.Module):
     """Token ids of texts to their embeddings."""
 
-    INPUTS = ("ids",)
     OUTPUTS = ("tokens", "vectors")
 
     def __init__(self, model: SEEM) -> None:
@@ -192,3 +176,11 @@ class TextEncoder(nn.Module):
         tokens = self.language.encode_ids(ids)
         last = ids.argmax(1)  # the first end of text: no id is greater
         return tokens, tokens.gather(1, last[:, None, None].expand(-1, 1, tokens.shape[-1])).squeeze(1)
+
+
+GRAPHS = {"image_encoder": ImageEncoder, "prompt_decoder": PromptDecoder, "text_encoder": TextEncoder}
+
+
+def inputs_of(graph: str) -> list[str]:
+    """What the graph of that name takes, in its order."""
+    return [*inspect.signature(GRAPHS[graph].forward).parameters][1:]
