@@ -54,6 +54,10 @@ class Memory:
     levels: tuple[Level, ...]  #: coarse to fine
     keys_values: tuple[tuple[Tensor, Tensor], ...] | None = None  #: of each layer, when kept for many prompts
 
+    def masks(self, vectors: Tensor) -> Tensor:
+        """[B, N, H/4, W/4] logits of mask vectors [B, N, D]."""
+        return torch.einsum("bqd,bdhw->bqhw", vectors, self.mask_features)
+
 
 @dataclass(frozen=True)
 class QueryVectors:

@@ -49,7 +49,7 @@ class ImageFeatures:
     memory: Memory  #: mask features and three levels, as the decoder looks at them
     sizes: tuple[tuple[int, int], ...]  #: (height, width) of each image before padding
     padded: tuple[int, int]  #: (height, width) of the batch; mask logits are a quarter of it
-    objects: tuple[ObjectPredictions, ...] | None = None  #: v1 in evaluation: the answer no prompt changes
+    objects: ObjectPredictions | None = None  #: v1 in evaluation: the answer no prompt changes
 
     @property
     def mask_features(self) -> Tensor:
@@ -109,7 +109,7 @@ class SEEM(nn.Module):
         features = ImageFeatures(memory, sizes, (batch.shape[-2], batch.shape[-1]))
         if final and self.config.decoder.mode == "v1":
             answers = self.decoder(memory, PreparedPrompts(), kinds=(Kind.OBJECT,))
-            features = replace(features, objects=(_objects(answers[-1][Kind.OBJECT], memory),))
+            features = replace(features, objects=_objects(answers[-1][Kind.OBJECT], memory))
         return features
 
     def normalise(self, images: Tensor | Sequence[Tensor]) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
@@ -265,7 +265,7 @@ class SEEM(nn.Module):
         else:
             candidates = masks[:, None].expand(-1, prompts.objects, -1, -1)
         chosen = best_fitting(candidates, vectors.positive)
-        return torch.einsum("bkd,bdhw->bkhw", chosen, features.mask_features)
+        return features.memory.masks(chosen)
 
     def _regions(self, features: ImageFeatures, prompts: PreparedPrompts) -> RegionTokens | None:
         if not prompts.pixels:
@@ -277,30 +277,25 @@ class SEEM(nn.Module):
         answers: dict[Kind, QueryVectors],
         memory: Memory,
         vectors: RegionVectors | None,
-        known: tuple[ObjectPredictions, ...] | None,
+        known: ObjectPredictions | None,
         categories: Tensor | None,
     ) -> LayerPredictions:
-        objects = known[-1] if known is not None else _objects(answers[Kind.OBJECT], memory)
+        objects = known if known is not None else _objects(answers[Kind.OBJECT], memory)
         if categories is not None:
             logits = self.language.class_logits(objects.class_vectors, categories)
             objects = replace(objects, logits=logits)
         grounding = spatial = None
         if (texts := answers.get(Kind.GROUNDING)) is not None:
-            grounding = GroundingPredictions(texts.classes, _masks(texts, memory))
+            grounding = GroundingPredictions(texts.classes, memory.masks(texts.masks))
         if (marked := answers.get(Kind.SPATIAL)) is not None and vectors is not None:
-            masks = _masks(marked, memory)
             spatial = SpatialPredictions(
-                marked.classes, marked.masks, masks, vectors.positive, vectors.negative
+                marked.classes, marked.masks, memory.masks(marked.masks), vectors.positive, vectors.negative
             )
         return LayerPredictions(objects, grounding, spatial)
 
 
-def _masks(vectors: QueryVectors, memory: Memory) -> Tensor:
-    return torch.einsum("bqd,bdhw->bqhw", vectors.masks, memory.mask_features)
-
-
 def _objects(vectors: QueryVectors, memory: Memory) -> ObjectPredictions:
-    return ObjectPredictions(vectors.classes, vectors.masks, _masks(vectors, memory), None)
+    return ObjectPredictions(vectors.classes, vectors.masks, memory.masks(vectors.masks), None)
 
 
 def _vectors(regions: RegionTokens | None) -> RegionVectors | None:

@@ -91,8 +91,8 @@ def test_the_image_encoder_gives_what_the_model_keeps(model: SEEM) -> None:
     found = dict(zip(ImageEncoder.OUTPUTS, ImageEncoder(model)(batch), strict=True))
     assert torch.allclose(found["mask_features"], features.mask_features, atol=1e-5)
     assert features.objects is not None
-    assert torch.allclose(found["object_vectors"], features.objects[0].class_vectors, atol=1e-5)
-    assert torch.allclose(found["object_masks"], features.objects[0].masks, atol=1e-4)
+    assert torch.allclose(found["object_vectors"], features.objects.class_vectors, atol=1e-5)
+    assert torch.allclose(found["object_masks"], features.objects.masks, atol=1e-4)
 
 
 @torch.no_grad()

@@ -356,7 +356,7 @@ class OriginalSEEM(SEEM):
         answers: dict[Kind, QueryVectors],
         memory: Memory,  # noqa: ARG002
         vectors: RegionVectors | None,
-        known: tuple[ObjectPredictions, ...] | None,  # noqa: ARG002
+        known: ObjectPredictions | None,  # noqa: ARG002
         categories: Tensor | None,
     ) -> LayerPredictions:
         found = cast(dict[Kind, FullQueryVectors], answers)
