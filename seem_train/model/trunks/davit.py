@@ -39,7 +39,6 @@ class DaViTTrunk(Trunk):
         super().__init__()
         if config.down_kernel not in (2, 3):
             raise UserError(f"davit: down_kernel is 2 or 3, not {config.down_kernel}")
-        self.config = config
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.dims)}
         self.trunk = TimmDaViT(
             depths=config.depths,
@@ -53,13 +52,10 @@ class DaViTTrunk(Trunk):
             num_classes=0,
         )
         del self.trunk.norm_pre, self.trunk.head  # the original has neither
-        self._set_groups_and_drop_path()
-
-    def _set_groups_and_drop_path(self) -> None:
-        """timm has one number for heads and groups, and one drop rate for both blocks of a pair."""
-        halves = 2 * sum(self.config.depths)
-        rates = iter([self.config.drop_path_rate * i / max(halves - 1, 1) for i in range(halves)])
-        for groups, stage in zip(self.config.groups, self.trunk.stages, strict=True):
+        # timm has one number for heads and groups, and one drop rate for both blocks of a pair.
+        halves = 2 * sum(config.depths)
+        rates = iter([config.drop_path_rate * i / max(halves - 1, 1) for i in range(halves)])
+        for groups, stage in zip(config.groups, self.trunk.stages, strict=True):
             for module in stage.modules():
                 if isinstance(module, ChannelAttentionV2):
                     module.groups = groups

@@ -12,7 +12,6 @@ without effect at the size of the tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
 from timm.models.vision_transformer_sam import VisionTransformerSAM
@@ -20,11 +19,6 @@ from torch import Tensor, nn
 
 from seem_train.model.config import SamViTConfig
 from seem_train.model.trunks.base import Trunk
-
-
-class _LayerNorm(nn.LayerNorm):
-    def __init__(self, dim: int, **kwargs: Any) -> None:
-        super().__init__(dim, eps=1e-6, **kwargs)
 
 
 class SimpleFPN(nn.Module):
@@ -65,7 +59,6 @@ class SamViTTrunk(Trunk):
 
     def __init__(self, config: SamViTConfig) -> None:
         super().__init__()
-        self.config = config
         self.out_channels = {f"res{i + 2}": dim for i, dim in enumerate(config.out_dims)}
         self.vit = VisionTransformerSAM(
             img_size=config.image_size,
@@ -76,7 +69,7 @@ class SamViTTrunk(Trunk):
             mlp_ratio=config.mlp_ratio,
             window_size=config.window,
             global_attn_indexes=config.global_blocks,
-            norm_layer=_LayerNorm,
+            norm_layer=None,  # timm's own choice: LayerNorm with an epsilon of 1e-6
             use_rel_pos=True,
             num_classes=0,
         )

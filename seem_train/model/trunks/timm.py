@@ -56,11 +56,11 @@ class TimmTrunk(Trunk):
         self.out_channels = {f"res{n}": c for n, c in enumerate(channels, start=2)}
         self.norms = nn.ModuleList(Norm(c) for c in channels)
         self._stages = [_last_block(self.body, name) for name in names]  # names: no second owner of modules
-        self._last = _channels_last(self.body, channels, config.name)
+        self.channels_last = _channels_last(self.body, channels, config.name)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         levels = cast(list[Tensor], self.run(self.body, x))
-        if self._last:
+        if self.channels_last:
             levels = [level.permute(0, 3, 1, 2) for level in levels]
         return {
             name: norm(level) for name, norm, level in zip(self.out_channels, self.norms, levels, strict=True)
@@ -71,10 +71,6 @@ class TimmTrunk(Trunk):
         """The module that ends each level's stage, and its channels: where adapters join."""
         blocks = (self.body.get_submodule(name) for name in self._stages)
         return list(zip(blocks, self.out_channels.values(), strict=True))
-
-    @property
-    def channels_last(self) -> bool:
-        return self._last
 
 
 def _features(name: str) -> Any:
