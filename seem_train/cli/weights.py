@@ -88,7 +88,7 @@ def list_checkpoints(as_json: AsJson = False) -> None:
     for row in rows:
         here = "here" if row["here"] else "not here"
         tell(f"{row['file']:20} {row['preset']:11} {_megabytes(row['size']):>8}  {here}")
-        tell(f"    {row['url']}\n    sha256 {row['sha256'] or 'unknown'}\n    licence {row['licence']}")
+        tell(f"    {row['url']}\n    sha256 {row['sha256']}\n    licence {row['licence']}")
     tell(f"\nweights folder ($SEEM_WEIGHTS): {folder}")
 
 
@@ -176,10 +176,10 @@ def verify(file: File) -> None:
         raise UserError(f"{path}: {len(broken)} tensors hold NaN or infinity, the first is {broken[0]}")
     digest = sha256_file(path)
     tell(f"{path}: {name}, {report.sentence()}\nsha256 {digest}")
-    official_digests = {c.sha256: c.file for c in CHECKPOINTS.values() if c.sha256}
+    official_digests = {c.sha256: c.file for c in CHECKPOINTS.values()}
     if digest in official_digests:
         tell(f"the official {official_digests[digest]}")
-    elif (known := CHECKPOINTS.get(path.name)) and known.sha256:
+    elif (known := CHECKPOINTS.get(path.name)) is not None:
         raise UserError(f"{path} has not the checksum of the official {known.file} ({known.sha256})")
     else:
         tell("not an official file by its checksum (a converted or fine-tuned one has its own)")
@@ -262,5 +262,5 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _megabytes(size: int | None) -> str:
-    return "unknown" if size is None else f"{size / 1e6:,.0f} MB"
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"

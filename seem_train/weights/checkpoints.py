@@ -19,19 +19,18 @@ from seem_data.common.files import atomic_path, publish, sha256_file
 from seem_train.errors import UserError
 from seem_train.weights.hub import failures
 
-_REPOSITORY = "xdecoder/SEEM"
 Progress: TypeAlias = Callable[[int, "int | None"], None]  #: told (bytes so far, bytes in all or None)
 
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """One official file. `size` in bytes and `sha256` are None where they are not known."""
+    """One official file."""
 
     file: str
     preset: str
-    repository: str = _REPOSITORY  #: on the Hugging Face hub
-    size: int | None = None
-    sha256: str | None = None
+    size: int  #: bytes
+    sha256: str
+    repository: str = "xdecoder/SEEM"  #: on the Hugging Face hub
     licence: str = "AFL-3.0 (as its Hugging Face repository states)"
 
     @property
@@ -40,44 +39,40 @@ class OfficialCheckpoint:
         return f"https://huggingface.co/{self.repository}/resolve/main/{self.file}"
 
 
-def _seem(file: str, preset: str, size: int, sha256: str) -> OfficialCheckpoint:
-    return OfficialCheckpoint(file, preset, _REPOSITORY, size, sha256)
-
-
 CHECKPOINTS = {
     checkpoint.file: checkpoint
     for checkpoint in (
-        _seem(
+        OfficialCheckpoint(
             "seem_focall_v1.pt",
             "focal-l",
             1365136278,
             "06cad58bde442ce4f2b3ce00e3a218791dfb060a2d7f2d709ff509669c28a705",
         ),
-        _seem(
+        OfficialCheckpoint(
             "seem_focalt_v1.pt",
             "focal-t",
             658792514,
             "675e86a033a3cc4bc6fa906e4c7e1878dd11728ef8858a457a4a45cf3f2987b2",
         ),
-        _seem(
+        OfficialCheckpoint(
             "seem_samvitb_v1.pt",
             "samvit-b",
             862528935,
             "fd6f9eb3d73917d0465dc35c4bc9f2f1019dccc0e741d31ced42f5333cbb35da",
         ),
-        _seem(
+        OfficialCheckpoint(
             "seem_samvitl_v1.pt",
             "samvit-l",
             1762490751,
             "5ef8c573b54ea820a2fe6d5b81962def9f5bf693e120b8a4778b2848d604f75c",
         ),
-        _seem(
+        OfficialCheckpoint(
             "seem_focall_v0.pt",
             "focal-l-v0",
             1365136278,
             "b907a76b74fe047507d18c1a3fda7e89c75133f97af4457767db78440ebb1761",
         ),
-        _seem(
+        OfficialCheckpoint(
             "seem_focalt_v0.pt",
             "focal-t-v0",
             658792514,
@@ -139,14 +134,14 @@ def download(
 
     A file that is already there with the right size is kept, one in the shared cache of Hugging Face's tools
     is copied. Else it comes from the hub, or from its mirror in `$HF_ENDPOINT`; what an interrupted download
-    left (`….part`) is continued. The file gets its name only when size and checksum, where known, are right.
+    left (`….part`) is continued. The file gets its name only when size and checksum are right.
     Raises UserError with the address and the place where the network does not allow it.
     """
     from huggingface_hub.errors import HfHubHTTPError  # imported late: only a download needs it
 
     folder = folder or weights_folder()
     target = folder / checkpoint.file
-    if target.is_file() and checkpoint.size in (None, target.stat().st_size):
+    if target.is_file() and checkpoint.size == target.stat().st_size:
         return target
     part = folder / f"{checkpoint.file}.part"
     try:
@@ -157,10 +152,16 @@ def download(
     except failures() as error:  # pyright: ignore[reportGeneralTypeIssues]
         answer = error.response if isinstance(error, HfHubHTTPError) else None
         why = str(error) if answer is None else f"the server answered {answer.status_code}"
-        if part.is_file() and part.stat().st_size:
-            raise _broken_off(checkpoint, part, f" ({why})") from None
-        raise _by_hand(checkpoint, folder, why) from None
-    if checkpoint.sha256 is not None and sha256_file(part) != checkpoint.sha256:
+        if part.is_file() and (done := part.stat().st_size):
+            raise UserError(
+                f"{checkpoint.file}: the download broke off after {done:,} of {checkpoint.size:,} bytes "
+                f"({why}); run the same command again to continue"
+            ) from None
+        raise UserError(
+            f"{checkpoint.file} cannot be downloaded here ({why}); fetch {checkpoint.url} on another machine "
+            f"and place it at {target}, or name it with --weights PATH"
+        ) from None
+    if sha256_file(part) != checkpoint.sha256:
         part.unlink()
         raise UserError(
             f"{checkpoint.file}: what came from {checkpoint.url} has another SHA-256; it was deleted"
@@ -176,9 +177,7 @@ def _copied_from_shared_cache(checkpoint: OfficialCheckpoint, target: Path) -> b
     cached = try_to_load_from_cache(checkpoint.repository, checkpoint.file)
     if not isinstance(cached, str):  # not fetched yet, or known not to exist
         return False
-    if checkpoint.size not in (None, Path(cached).stat().st_size):
-        return False
-    if checkpoint.sha256 not in (None, sha256_file(Path(cached))):
+    if checkpoint.size != Path(cached).stat().st_size or checkpoint.sha256 != sha256_file(Path(cached)):
         return False
     with atomic_path(target) as new:
         shutil.copyfile(cached, new)
@@ -195,30 +194,23 @@ def _fetch(checkpoint: OfficialCheckpoint, part: Path, progress: Progress | None
     from huggingface_hub.utils import build_hf_headers, disable_progress_bars
 
     done = part.stat().st_size if part.exists() else 0
-    if done and done == checkpoint.size:
+    if done == checkpoint.size:
         return
     url = hf_hub_url(checkpoint.repository, checkpoint.file)
-    size = get_hf_file_metadata(url).size  # asked first: unlike the download it does not try again and again
-    total = checkpoint.size or size
-    if total is not None and done > total:  # it is something else: start anew
+    get_hf_file_metadata(url)  # asked first: unlike the download it does not try again and again
+    if done > checkpoint.size:  # it is something else: start anew
         part.unlink()
         done = 0
     disable_progress_bars("huggingface_hub.http_get")  # we draw our own
     headers = build_hf_headers(library_name="seem-tools")
-    with _Counting(part, progress, total) as file:
-        http_get(
-            url,
-            file,
-            resume_size=done,
-            headers=headers,
-            expected_size=total,
-        )
+    with _Counting(part, progress, checkpoint.size) as file:
+        http_get(url, file, resume_size=done, headers=headers, expected_size=checkpoint.size)
 
 
 class _Counting(io.BufferedWriter):
     """Appends to a file and tells how long it is by now."""
 
-    def __init__(self, path: Path, progress: Progress | None, total: int | None) -> None:
+    def __init__(self, path: Path, progress: Progress | None, total: int) -> None:
         super().__init__(io.FileIO(path, "ab"))
         self._progress, self._total = progress, total
 
@@ -227,18 +219,3 @@ class _Counting(io.BufferedWriter):
         if self._progress is not None:
             self._progress(self.tell(), self._total)
         return written
-
-
-def _broken_off(checkpoint: OfficialCheckpoint, part: Path, why: str = "") -> UserError:
-    total = "all" if checkpoint.size is None else f"{checkpoint.size:,}"
-    return UserError(
-        f"{checkpoint.file}: the download broke off after {part.stat().st_size:,} of {total} bytes{why}; "
-        "run the same command again to continue"
-    )
-
-
-def _by_hand(checkpoint: OfficialCheckpoint, folder: Path, why: str) -> UserError:
-    return UserError(
-        f"{checkpoint.file} cannot be downloaded here ({why}); fetch {checkpoint.url} on another machine and "
-        f"place it at {folder / checkpoint.file}, or name it with --weights PATH"
-    )

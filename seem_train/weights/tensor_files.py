@@ -120,7 +120,7 @@ def _read_torch(path: Path, head: bytes, remedy: str) -> object:
 
 def _expected_size(path: Path) -> str:
     known = CHECKPOINTS.get(path.name)
-    if known is None or known.size is None or path.stat().st_size == known.size:
+    if known is None or path.stat().st_size == known.size:
         return ""
     return f": {path.stat().st_size:,} of {known.size:,} bytes"
 

@@ -99,8 +99,8 @@ def test_list_says_what_is_here(kept: Path) -> None:
     assert "AFL-3.0" in text
 
 
-def official(size: int | None = len(BODY), sha256: str | None = DIGEST) -> OfficialCheckpoint:
-    return OfficialCheckpoint("file.pt", "tiny", "some/models", size, sha256)
+def official(sha256: str = DIGEST, repository: str = "some/models") -> OfficialCheckpoint:
+    return OfficialCheckpoint("file.pt", "tiny", len(BODY), sha256, repository)
 
 
 def test_get_puts_the_file_into_the_weights_folder(
@@ -118,7 +118,7 @@ def test_get_puts_the_file_into_the_weights_folder(
 
 def test_progress_reaches_the_whole(server: Server, tmp_path: Path) -> None:
     steps: list[tuple[int, int | None]] = []
-    download(official(size=None, sha256=None), tmp_path, lambda *step: steps.append(step))
+    download(official(), tmp_path, lambda *step: steps.append(step))
     assert steps[-1] == (len(BODY), len(BODY))
     assert len(steps) > 2
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
@@ -182,8 +182,7 @@ def test_without_a_network_it_says_which_file_goes_where(kept: Path, monkeypatch
 def test_what_the_hub_does_not_have_is_fetched_by_hand(
     server: Server, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = OfficialCheckpoint("file.pt", "tiny", "some/others", len(BODY), DIGEST)
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": gone})
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"file.pt": official(repository="some/others")})
     assert_by_hand("the server answered 404", kept, "some/others")
     assert server.asked == [], "what is not there is not asked for"
 
@@ -305,10 +304,10 @@ def test_verify_accepts_a_complete_file_and_shows_its_checksum(saved: Path) -> N
 
 def test_verify_knows_an_official_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()
-    official = OfficialCheckpoint("tiny.pt", "tiny", "some/models", None, digest)
+    official = OfficialCheckpoint("tiny.pt", "tiny", saved.stat().st_size, digest)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"tiny.pt": official})
     assert "the official tiny.pt" in run("weights", "verify", saved).stdout
-    other = OfficialCheckpoint("tiny.pt", "tiny", "some/models", None, "0" * 64)
+    other = OfficialCheckpoint("tiny.pt", "tiny", saved.stat().st_size, "0" * 64)
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", {"tiny.pt": other})
     result = run("weights", "verify", saved)
     assert result.exit_code == 2 and "has not the checksum of the official" in result.stderr
