@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ DEFORMABLE_FFN = 1024
 
 _PIXEL_DECODERS = {"transformer_encoder_fpn": "fpn", "transformer_encoder_deform": "deformable"}
 
-#: what VIT.SIZE means in the original's code: embed_dim, depth, heads, blocks with global attention
-_VIT_SIZES = {
-    "base": (768, 12, 12, (2, 5, 8, 11)),
-    "large": (1024, 24, 16, (5, 11, 17, 23)),
-    "huge": (1280, 32, 16, (7, 15, 23, 31)),
+#: what VIT.SIZE means in the original's code
+VIT_SIZES = {
+    "base": SamViTConfig(),
+    "large": SamViTConfig(embed_dim=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+    "huge": SamViTConfig(embed_dim=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
 }
 
 _MISSING = object()
@@ -62,52 +63,47 @@ def from_original(config: Mapping[str, object], source: str = "config") -> SEEMC
     keys = _Keys(config, source)
     name = keys.get("MODEL.DECODER.NAME")
     queries = keys.get("MODEL.DECODER.NUM_OBJECT_QUERIES")
-    demo = name == "seem_demo"
-    encoder = keys.get("MODEL.ENCODER")
-    trunk = keys.get("MODEL.BACKBONE")
-    heads = keys.get("MODEL.DECODER.NHEADS")
-    ffn_dim = keys.get("MODEL.DECODER.DIM_FEEDFORWARD")
-    language = LanguageConfig(
-        width=keys.get("MODEL.TEXT.WIDTH"),
-        layers=keys.get("MODEL.TEXT.LAYERS"),
-        heads=keys.get("MODEL.TEXT.HEADS"),
-        context_length=keys.get("MODEL.TEXT.CONTEXT_LENGTH"),
-        projection=keys.get("MODEL.DIM_PROJ"),
-    )
-    decoder = DecoderConfig(
-        mode="demo" if demo else "v1",
-        dim=keys.get("MODEL.DECODER.HIDDEN_DIM"),
-        heads=heads,
-        ffn_dim=ffn_dim,
-        layers=(keys.get("MODEL.DECODER.DEC_LAYERS") or 1) - 1,  # the original counts the learned queries too
-        queries=queries,
-        max_points=keys.get("MODEL.DECODER.MAX_SPATIAL_LEN"),
-        memories=keys.get("ATTENTION_ARCH.SPATIAL_MEMORIES"),
-        # v0 gives its one interactive object a copy of every object query
-        queries_per_prompt=queries if name == "seem_v0" else keys.get("ATTENTION_ARCH.QUERY_NUMBER", 3),
-    )
+    encoder, trunk = keys.get("MODEL.ENCODER"), keys.get("MODEL.BACKBONE")
+    heads, ffn_dim = keys.get("MODEL.DECODER.NHEADS"), keys.get("MODEL.DECODER.DIM_FEEDFORWARD")
     detections = keys.get("TEST.DETECTIONS_PER_IMAGE", None)
-    postprocess = PostprocessConfig(
-        object_threshold=keys.get("MODEL.DECODER.TEST.OBJECT_MASK_THRESHOLD", 0.8),
-        overlap_threshold=keys.get("MODEL.DECODER.TEST.OVERLAP_THRESHOLD", 0.8),
-        top_instances=detections or keys.get("MODEL.DECODER.TEST.DETECTIONS_PER_IMAGE", 100),
-        max_clicks=keys.get("STROKE_SAMPLER.EVAL.MAX_ITER", 20),
-        click_dilation=keys.get("STROKE_SAMPLER.DILATION", 3),
+    model = SEEMConfig(
+        language=LanguageConfig(
+            width=keys.get("MODEL.TEXT.WIDTH"),
+            layers=keys.get("MODEL.TEXT.LAYERS"),
+            heads=keys.get("MODEL.TEXT.HEADS"),
+            context_length=keys.get("MODEL.TEXT.CONTEXT_LENGTH"),
+            projection=keys.get("MODEL.DIM_PROJ"),
+        ),
+        decoder=DecoderConfig(
+            mode="demo" if name == "seem_demo" else "v1",
+            dim=keys.get("MODEL.DECODER.HIDDEN_DIM"),
+            heads=heads,
+            ffn_dim=ffn_dim,
+            layers=(keys.get("MODEL.DECODER.DEC_LAYERS") or 1) - 1,  # the original counts the learned queries
+            queries=queries,
+            max_points=keys.get("MODEL.DECODER.MAX_SPATIAL_LEN"),
+            memories=keys.get("ATTENTION_ARCH.SPATIAL_MEMORIES"),
+            # v0 gives its one interactive object a copy of every object query
+            queries_per_prompt=queries if name == "seem_v0" else keys.get("ATTENTION_ARCH.QUERY_NUMBER", 3),
+        ),
+        postprocess=PostprocessConfig(
+            object_threshold=keys.get("MODEL.DECODER.TEST.OBJECT_MASK_THRESHOLD", 0.8),
+            overlap_threshold=keys.get("MODEL.DECODER.TEST.OVERLAP_THRESHOLD", 0.8),
+            top_instances=detections or keys.get("MODEL.DECODER.TEST.DETECTIONS_PER_IMAGE", 100),
+            max_clicks=keys.get("STROKE_SAMPLER.EVAL.MAX_ITER", 20),
+            click_dilation=keys.get("STROKE_SAMPLER.DILATION", 3),
+        ),
+        pixel_mean=keys.get("INPUT.PIXEL_MEAN"),
+        pixel_std=keys.get("INPUT.PIXEL_STD"),
+        size_divisor=keys.get("MODEL.DECODER.SIZE_DIVISIBILITY", 32),
     )
-    mean, std = keys.get("INPUT.PIXEL_MEAN"), keys.get("INPUT.PIXEL_STD")
-    divisor = keys.get("MODEL.DECODER.SIZE_DIVISIBILITY", 32)
     keys.finish()
     if name not in ("seem_v0", "seem_v1", "seem_demo"):
         raise UserError(f"{source}: MODEL.DECODER.NAME is {name!r}; known are seem_v0, seem_v1 and seem_demo")
-    return SEEMConfig(
+    return replace(
+        model,
         trunk=trunk_config(trunk, f"{source}: MODEL.BACKBONE"),
         pixel_decoder=pixel_decoder_config(encoder, heads, ffn_dim, f"{source}: MODEL.ENCODER"),
-        language=language,
-        decoder=decoder,
-        postprocess=postprocess,
-        pixel_mean=mean,
-        pixel_std=std,
-        size_divisor=divisor,
     )
 
 
@@ -206,10 +202,9 @@ def _vit(section: Mapping[str, object], source: str) -> TrunkConfig:
     keys = _Keys(section, source)
     size = keys.get("VIT.SIZE")
     keys.finish()
-    if size not in _VIT_SIZES:
-        raise UserError(f"{source}.VIT.SIZE is {size!r}; known are {', '.join(_VIT_SIZES)}")
-    embed_dim, depth, heads, global_blocks = _VIT_SIZES[size]
-    return SamViTConfig(embed_dim, depth, heads, global_blocks)
+    if size not in VIT_SIZES:
+        raise UserError(f"{source}.VIT.SIZE is {size!r}; known are {', '.join(VIT_SIZES)}")
+    return VIT_SIZES[size]
 
 
 def _only(source: str, found: Mapping[str, tuple[object, object]]) -> None:

@@ -20,11 +20,10 @@ from seem_train.model.config import (
     LanguageConfig,
     PixelDecoderConfig,
     PostprocessConfig,
-    SamViTConfig,
     SEEMConfig,
     TimmConfig,
 )
-from seem_train.weights.original_config import DEFORMABLE_FFN
+from seem_train.weights.original_config import DEFORMABLE_FFN, VIT_SIZES
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,11 @@ _TINY = SEEMConfig(
 
 #: For the pretraining of examples/world, and to be tuned on a CPU: 4.9 M parameters besides the token
 #: embedding, 20 MB in all at 16 bit.
-_SEEM_TINY = SEEMConfig(
+_SEEM_TINY = replace(
+    _TINY,
     trunk=TimmConfig(),
-    pixel_decoder=PixelDecoderConfig(conv_dim=128, mask_dim=128, encoder_layers=1, heads=4, ffn_dim=256),
     language=LanguageConfig(width=96, layers=3, heads=4, projection=128),
-    decoder=DecoderConfig(
-        dim=128, heads=4, ffn_dim=256, layers=3, queries=40, memories=8, max_points=(64, 64, 64, 64)
-    ),
-    postprocess=PostprocessConfig(object_threshold=0.4, overlap_threshold=0.6),
+    decoder=replace(_TINY.decoder, max_points=(64, 64, 64, 64)),
     pixel_mean=(127.5, 127.5, 127.5),
     pixel_std=(127.5, 127.5, 127.5),
 )
@@ -99,17 +95,13 @@ PRESETS = {
         Preset(
             "samvit-b",
             "SAM's ViT-B with a deformable pixel decoder, v1; made for 1024 × 1024 pixels",
-            SEEMConfig(trunk=SamViTConfig(), pixel_decoder=_DEFORMABLE, size_divisor=1024),
+            SEEMConfig(trunk=VIT_SIZES["base"], pixel_decoder=_DEFORMABLE, size_divisor=1024),
             1924.2,
         ),
         Preset(
             "samvit-l",
             "SAM's ViT-L with a deformable pixel decoder, v1; made for 1024 × 1024 pixels",
-            SEEMConfig(
-                trunk=SamViTConfig(embed_dim=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
-                pixel_decoder=_DEFORMABLE,
-                size_divisor=1024,
-            ),
+            SEEMConfig(trunk=VIT_SIZES["large"], pixel_decoder=_DEFORMABLE, size_divisor=1024),
             3971.6,
         ),
         Preset("focal-l-v0", "FocalNet-L, v0: one interactive object", replace(_FOCAL_L, decoder=_V0), 602.4),
