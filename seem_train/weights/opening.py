@@ -40,10 +40,7 @@ from seem_train.weights.adapter_folder import (
     fingerprint,
     read_card,
 )
-from seem_train.weights.checkpoints import (
-    checkpoint_of_preset,
-    find_weights,
-)
+from seem_train.weights.checkpoints import checkpoint_of_preset, find_weights
 from seem_train.weights.choice import RANDOM, SHIPPED, choose_weights
 from seem_train.weights.official import compare, load_official, recognise
 from seem_train.weights.original_config import read_config
@@ -102,15 +99,15 @@ def load_model(
         raise UserError(f"{folder} names its own weights; leave out {weights}")
     if tuned is None and base is not None:
         raise UserError(f"base={base} goes with an adapter folder, which {name} is not")
+    file = None if weights is None else find_weights(weights)
     if tuned is not None:
         model = _open_tuned(tuned, None if base is None else Path(base).expanduser())
-    elif name in SHIPPED and weights is None:
+    elif name in SHIPPED and file is None:
         model = _open_file(_shipped(name), None)
     elif name in PRESETS or not folder.is_dir():
-        file = None if weights is None else find_weights(weights)
         model = _filled(get_preset(name).config, name, file)
     else:
-        model = _open_original(folder, None if weights is None else find_weights(weights))
+        model = _open_original(folder, file)
     return model.to(device).eval()
 
 
@@ -132,21 +129,21 @@ def open_model(
         UserError: nothing of that name is there, or it does not fit.
     """
     path = Path(named).expanduser()
+    tuned = None
     if path.is_dir():
         tuned = _tuned_folder(path)
         model = load_model(path, device=device, base=base)
-        return OpenModel(model, named, tuned and tuned.folder, _size(model))
-    if named in SHIPPED:
+    elif named in SHIPPED:
         model = load_model(named, device=device)
-        return OpenModel(model, named, size=_size(model))
-    if named in PRESETS:
+    elif named in PRESETS:
         official = checkpoint_of_preset(named)
         if official is None:
             raise UserError(f"{named} has no official checkpoint; name a run folder or a file of weights")
-        return OpenModel(load_model(named, weights=find_weights(official.file), device=device), named)
-    device = _checked_device(device)
-    model = _open_file(find_weights(named), preset).to(device).eval()
-    return OpenModel(model, named, size=_size(model))
+        model = load_model(named, find_weights(official.file), device)
+    else:
+        device = _checked_device(device)
+        model = _open_file(find_weights(named), preset).to(device).eval()
+    return OpenModel(model, named, tuned and tuned.folder, model.card and model.card.photo_size)
 
 
 def open_base(tuned: OpenModel, device: str | torch.device = "cpu") -> OpenModel:
@@ -169,10 +166,6 @@ def folder_config(folder: Path) -> SEEMConfig:
         if (folder / name).is_file():
             return read_config(folder / name)
     raise UserError(f"{folder} is not a model folder: it has no config.json")
-
-
-def _size(model: SEEM) -> int | None:
-    return model.card.photo_size if model.card is not None else None
 
 
 # ── what a run starts from ─────────────────────────────────────────────────────────────────────────
@@ -221,12 +214,16 @@ def open_start(
         if isinstance(model.backbone, TimmTrunk) and trunk_weights != RANDOM:
             report += f" but for its {load_pretrained(model.backbone, trunk_weights)}"
         return StartingWeights(model, choice.preset, None, report, choice.why, choice.whole)
-    path = _start_path(choice.weights)
+    path = _shipped(choice.weights) if choice.weights in SHIPPED else find_weights(choice.weights)
     if path.is_dir():
-        tuned = _tuned_folder(path)
+        tuned, wanted = _tuned_folder(path), choice.preset
         model = _open_weights(path, "").eval()
         name = str(path) if tuned is None else read_card(tuned.folder).model
-        _check_wanted(choice.preset, path, name if tuned else None)
+        if wanted is not None and tuned is not None and wanted not in (name, name.partition("+")[0]):
+            raise UserError(
+                f"--model {wanted.replace('+', ' and model.trunk ')}: {path} holds {name}; leave them out, "
+                "or start anew with --weights random"
+            )
         return StartingWeights(model, name, Base(str(path), fingerprint(path)), f"{path} · {name}")
     name = choice.preset or _preset_of(path)
     model = _open_weights(path, name).eval()
@@ -234,22 +231,6 @@ def open_start(
     report = f"{path.name} · {name} · {_bytes_text(path)} · sha256 {base.sha256[:8]}…"
     report += f" · all {len(model.state_dict()):,} tensors match"
     return StartingWeights(model, name, base, report, choice.why)
-
-
-def _check_wanted(wanted: str | None, path: Path, held: str | None) -> None:
-    """A folder tells its model; one that is asked for beside it must be that."""
-    if wanted is not None and held is not None and wanted not in (held, held.partition("+")[0]):
-        raise UserError(
-            f"--model {wanted.replace('+', ' and model.trunk ')}: {path} holds {held}; leave them out, or "
-            "start anew with --weights random"
-        )
-
-
-def _start_path(weights: str) -> Path:
-    if weights in SHIPPED:
-        return _shipped(weights)
-    path = Path(weights).expanduser()
-    return path if path.is_dir() else find_weights(weights)
 
 
 def _bytes_text(path: Path) -> str:
