@@ -15,22 +15,25 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from torch import Tensor, nn
 
 from seem_data.layout import BACKGROUND, clean_name, heard_as
 from seem_train.errors import UserError
 from seem_train.model.attention import Attention
 from seem_train.model.config import LanguageConfig
-from seem_train.model.templates import TEMPLATES
 from seem_train.model.text_store import TextStore, key_of, store_folder
 
-if TYPE_CHECKING:
-    from open_clip.tokenizer import SimpleTokenizer
-
 Kept = TypeVar("Kept")
+
+_PHOTO = "a photo of a {}."
+#: Sentences that a category's name is put into, in SEEM's order: a training step draws one by its place,
+#: evaluation averages over all. The bare name, and CLIP's ImageNet prompts (https://arxiv.org/abs/2103.00020).
+TEMPLATES = ("{}.", _PHOTO, *(t for say in OPENAI_IMAGENET_TEMPLATES if (t := say("{}")) != _PHOTO))
 
 ROWS = 8  #: texts encoded at once
 CHUNK = 512  #: texts whose tokens are held at once where only their vectors are wanted
@@ -71,9 +74,7 @@ class TextEmbeddings:
 
 @functools.cache
 def _tokenizer() -> SimpleTokenizer:
-    from open_clip.tokenizer import SimpleTokenizer  # imported late: it costs a second
-
-    return SimpleTokenizer()
+    return SimpleTokenizer()  # late: it reads its vocabulary for most of a second
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> tuple[Tensor, tuple[int, ...]]:
@@ -195,26 +196,29 @@ class LanguageEncoder(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> TextEmbeddings:
         """Embeddings of texts, encoding only those not seen before (or all of them in training)."""
-        rows = self._rows(texts)
-        if not rows:
+        if not texts:
             empty = self.lang_proj.new_zeros(0, self.config.projection)
             return TextEmbeddings((), empty, empty[:, None], ())
+        keep = self._may_keep()
+        kept = self._kept if keep else {}
+        found = {text: kept[text] for text in texts if text in kept}
+        new = self._encode([text for text in dict.fromkeys(texts) if text not in found])
+        found |= new
+        if keep:
+            kept |= {text: (vector.clone(), tokens.clone()) for text, (vector, tokens) in new.items()}
+            _forget_oldest(kept)
+        rows = [found[text] for text in texts]
         lengths = tuple(tokens.shape[0] for _, tokens in rows)
         tokens = nn.utils.rnn.pad_sequence([tokens for _, tokens in rows], batch_first=True)
         return TextEmbeddings(tuple(texts), torch.stack([vector for vector, _ in rows]), tokens, lengths)
 
-    def category_embeddings(
-        self, names: Sequence[str], *, background: bool = True, prompts: Sequence[str] | None = None
-    ) -> Tensor:
-        """[C(+1), D] unit vectors of categories, the background last.
+    def sentence_embeddings(self, prompts: Sequence[str]) -> Tensor:
+        """[T, D] unit vectors of sentences about categories, as `training_prompts` draws them."""
+        return unit(self._sentences(prompts))
 
-        Without `prompts` each is the mean over all templates (evaluation); `prompts`, one sentence for each
-        name and one for the background, are what `training_prompts` drew for one training step.
-        """
-        if prompts is not None:
-            return unit(self._sentences(prompts))
-        spoken = spoken_names(names)
-        wanted = (*spoken, BACKGROUND) if background else tuple(spoken)
+    def category_embeddings(self, names: Sequence[str]) -> Tensor:
+        """[C+1, D] unit vectors of categories, each the mean over all templates, the background last."""
+        wanted = (*spoken_names(names), BACKGROUND)
         if self._may_keep() and wanted in self._kept_categories:
             return self._kept_categories[wanted]
         vectors = self._sentences([t.format(clean_name(name)) for name in wanted for t in TEMPLATES])
@@ -237,18 +241,6 @@ class LanguageEncoder(nn.Module):
     def encode_ids(self, ids: Tensor) -> Tensor:
         """Token ids [T, L] to token embeddings [T, L, D], those after the end of a text included."""
         return self.lang_encoder(ids) @ self.lang_proj
-
-    def _rows(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
-        """Vector [D] and tokens [L, D] of each text; equal texts are encoded once."""
-        keep = self._may_keep()
-        kept = self._kept if keep else {}
-        found = {text: kept[text] for text in texts if text in kept}
-        new = self._encode([text for text in dict.fromkeys(texts) if text not in found])
-        found |= new
-        if keep:
-            kept |= {text: (vector.clone(), tokens.clone()) for text, (vector, tokens) in new.items()}
-            _forget_oldest(kept)
-        return [found[text] for text in texts]
 
     def _sentences(self, prompts: Sequence[str]) -> Tensor:
         """Vectors [T, D]; the tokens of thousands of sentences would fill hundreds of megabytes."""

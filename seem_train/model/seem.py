@@ -155,7 +155,7 @@ class SEEM(nn.Module):
             return int(torch.randint(n, (1,), generator=draws))
 
         prompts = training_prompts((*spoken_names(names), BACKGROUND), draw)
-        return self.language.category_embeddings(names, prompts=prompts)
+        return self.language.sentence_embeddings(prompts)
 
     # ── prompts ────────────────────────────────────────────────────────────────────────────────────
 

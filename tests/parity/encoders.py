@@ -141,7 +141,7 @@ def replay_text(case: Case, result: Comparison) -> tuple[str, ...]:
     result.close("eval_class_embeddings", case.categories(), LOGITS)
     names = [n for n in info.get("addbgd_classes", ()) if not n.startswith("+")]
     if "eval_addbgd" in golden:
-        categories = language.category_embeddings(names, background=False)
+        categories = language.category_embeddings(names)[:-1]
         extra = [re.sub(r'^.*"(.*)".*$', r"\1", n) for n in info["addbgd_classes"] if n.startswith("+")]
         result.close("eval_addbgd", torch.cat((categories, unit(language(extra).vectors))), LOGITS)
     if "eval_noprompt" in golden:
@@ -150,7 +150,7 @@ def replay_text(case: Case, result: Comparison) -> tuple[str, ...]:
     for drawn in [key for key in info if key.startswith("train_prompts_seed")]:
         random = np.random.RandomState(int(drawn.removeprefix("train_prompts_seed")))
         result.same(drawn, training_prompts(info["class_names"], random.randint), info[drawn])
-        trained = language.category_embeddings(info["class_names"], prompts=info[drawn])
+        trained = language.sentence_embeddings(info[drawn])
         result.close("train_class_embeddings", trained, LOGITS)
     result.close("logit_scale", language.logit_scale, 1e-6)
     if "similarity_out" in golden:

@@ -86,7 +86,7 @@ class Case:
         *names, last = source.info["class_names"]
         if last == BACKGROUND:
             return self.model().language.category_embeddings(names)
-        return self.model().language.category_embeddings([*names, last], background=False)
+        return self.model().language.category_embeddings([*names, last])[:-1]
 
     def draws(self, full_sets: bool = True) -> ReplayDraws | None:
         """The recorded draws of the decoder in their order; None where the case has none recorded."""

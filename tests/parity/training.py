@@ -181,9 +181,7 @@ def step(case: Case, model: SEEM) -> tuple[LossTerms, Targets, Predictions]:
     """The forward half of the recorded training step, with our model and losses."""
     draws = ReplayDraws(_drawn(case, lambda caller: not caller.startswith(_POINT_CALLERS)))
     features = model.encode_image(of_images(case, "image"))
-    categories = model.language.category_embeddings(
-        case.info["class_names"][:-1], prompts=case.info["prompts"]
-    )
+    categories = model.language.sentence_embeddings(case.info["prompts"])
     texts = [model.encode_text(g["texts"]) for g in case.info["groundings"]]
     spoken = [model.encode_text(_first_of_each_group(g)) for g in case.info["groundings"]]
     prompts = _prompts(case, model, features, spoken, draws)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,7 @@ import torch.nn.functional as F
 from seem_data.layout import clean_name
 from seem_train.errors import UserError
 from seem_train.model.config import LanguageConfig
-from seem_train.model.language import LanguageEncoder, tokenize, training_prompts, unit
-from seem_train.model.templates import TEMPLATES
+from seem_train.model.language import TEMPLATES, LanguageEncoder, tokenize, training_prompts, unit
 
 TEXTS = ["a red mug", "the plate on the left of the small green mug", ""]
 
@@ -95,10 +95,10 @@ def test_some_of_the_texts_are_taken_without_encoding_them_again(encoder: Langua
 def test_of_the_sentences_of_categories_only_vectors_are_kept(encoder: LanguageEncoder) -> None:
     encoder.requires_grad_(False)
     prompts = ["a photo of a mug.", "a plate.", "a photo of a mug."]
-    first = encoder.category_embeddings(["mug", "plate"], background=False, prompts=prompts)
+    first = encoder.sentence_embeddings(prompts)
     torch.testing.assert_close(first, unit(encoder(prompts).vectors))
     encoder.encode_ids = None  # pyright: ignore[reportAttributeAccessIssue]
-    again = encoder.category_embeddings(["mug", "plate"], background=False, prompts=prompts[::-1])
+    again = encoder.sentence_embeddings(prompts[::-1])
     torch.testing.assert_close(again, first.flip(0))
     kept = encoder._kept_sentences
     assert set(kept) == set(prompts)
@@ -119,6 +119,11 @@ def test_training_draws_one_template_for_each_category() -> None:
     prompts = training_prompts(["hot dog", "door-stuff", "salt+pepper, ground"], lambda n: next(turns) % n)
     assert prompts == ["hot dog.", "a photo of a door.", "a salt pepper ground in a video game."]
     assert len(TEMPLATES) == 81
+
+
+def test_the_templates_are_seems_in_its_order() -> None:
+    """A training step draws them by their place."""
+    assert sha256("\n".join(TEMPLATES).encode()).hexdigest().startswith("11d594d8b366ccc0")
 
 
 def test_suffixes_of_merged_classes_are_not_spoken() -> None:

@@ -388,19 +388,18 @@ def test_categories_are_said_in_drawn_sentences_or_as_the_mean_over_all(
 ) -> None:
     said: list[list[str]] = []
     learned: list[torch.Tensor] = []
-    embed, decode = LanguageEncoder.category_embeddings, SEEM.decode
+    embed, decode = LanguageEncoder.sentence_embeddings, SEEM.decode
 
-    def listening(self: LanguageEncoder, names: Any, *, prompts: Any = None, **rest: Any) -> torch.Tensor:
-        if prompts is not None:
-            said.append(list(prompts))
-        return embed(self, names, prompts=prompts, **rest)
+    def listening(self: LanguageEncoder, prompts: list[str]) -> torch.Tensor:
+        said.append(prompts)
+        return embed(self, prompts)
 
     def looking(self: SEEM, *inputs: Any, **rest: Any) -> Any:
         if rest.get("every_layer") and len(inputs) == 3:  # a step of training, not an evaluation
             learned.append(inputs[2])
         return decode(self, *inputs, **rest)
 
-    monkeypatch.setattr(LanguageEncoder, "category_embeddings", listening)
+    monkeypatch.setattr(LanguageEncoder, "sentence_embeddings", listening)
     monkeypatch.setattr(SEEM, "decode", looking)
     for template in ("drawn", "mean"):
         said.clear()

@@ -179,7 +179,7 @@ def test_a_step_of_the_world_is_a_step_of_the_trainer() -> None:
 
     class AtTheseSentences(TrainingStep):
         def _categories(self, drawn: torch.Generator) -> torch.Tensor:  # noqa: ARG002
-            return self.model.language.category_embeddings(CATEGORIES, prompts=sentences)
+            return self.model.language.sentence_embeddings(sentences)
 
     tasks = ("panoptic", "grounding", "interactive")
     trainers = AtTheseSentences(model, step.criterion, CATEGORIES, tasks, 0, Runtime(pretrain.CPU).autocast)
