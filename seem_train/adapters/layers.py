@@ -175,12 +175,9 @@ DECODER_LAYERS = (
 
 def decoder_sites(model: nn.Module) -> list[tuple[nn.Module, int]]:
     """The norm that ends each cross-attention, self-attention and feed-forward layer, and its width."""
-    layers: list[Any] = [layer for name in DECODER_LAYERS for layer in _children(model, f"decoder.{name}")]
-    return [(layer.norm, layer.norm.normalized_shape[0]) for layer in layers]
-
-
-def _children(model: nn.Module, name: str) -> list[nn.Module]:
-    return list(model.get_submodule(name).children())
+    decoder: Any = model.get_submodule("decoder")
+    norms = [layer.norm for name in DECODER_LAYERS for layer in getattr(decoder, name)]
+    return [(norm, norm.normalized_shape[0]) for norm in norms]
 
 
 def mask_embed_site(model: nn.Module) -> tuple[nn.Module, int]:

@@ -233,11 +233,10 @@ class SEEMDecoder(nn.Module):
         for group in groups:
             if group.kind is Kind.MEMORY and prompts.memories is not None:
                 group = replace(group, owner=prompts.memories[layer].expand(len(group.content), -1))
-            elif group.kind in (Kind.STROKE, Kind.REFERENCE):
-                v1 = self.config.mode == "v1"
-                sources = [regions, prompts.reference] if v1 else [regions]
-                if group.kind is Kind.REFERENCE:
-                    sources = [prompts.reference]
+            elif group.kind in RENEWED:
+                sources = [regions] if group.kind is Kind.STROKE else []
+                if group.kind is Kind.REFERENCE or self.config.mode == "v1":
+                    sources.append(prompts.reference)
                 content = torch.cat([s.levels[level] for s in sources if s is not None], dim=1)
                 owner = torch.cat([s.owners[level] for s in sources if s is not None], dim=1)
                 group = Group(group.kind, content, content.detach(), owner, real=owner >= 0)

@@ -6,10 +6,11 @@ of the chance. Masks are best left on the CPU until here: finding their pixels o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -168,24 +169,19 @@ def _pad_references(references: Sequence[RegionTokens | None], objects: int) -> 
     some = next((r for r in references if r is not None), None)
     if some is None:
         return None
-    none = RegionTokens(
-        tuple(t[:, :0] for t in some.levels),
-        tuple(o[:, :0] for o in some.owners),
-        some.positive[:, :0],
-        some.negative[:, :0],
-    )
-    rows = [none if r is None else r for r in references]
 
-    def vectors(given: Sequence[Tensor]) -> Tensor:
-        padded = [torch.cat((v[0], v.new_full((objects - v.shape[1], v.shape[2]), -1.0))) for v in given]
-        return torch.stack(padded)
+    def padded(of: Callable[[RegionTokens], Tensor], value: float) -> Tensor:
+        rows = [of(some)[0, :0] if r is None else of(r)[0] for r in references]
+        return pad_sequence(rows, batch_first=True, padding_value=value)
 
-    count = range(len(some.levels))
+    def vectors(of: Callable[[RegionTokens], Tensor]) -> Tensor:
+        rows = padded(of, -1.0)
+        return F.pad(rows, (0, 0, 0, objects - rows.shape[1]), value=-1.0)
+
+    levels = range(len(some.levels))
     return RegionTokens(
-        tuple(pad_sequence([r.levels[i][0] for r in rows], batch_first=True) for i in count),
-        tuple(
-            pad_sequence([r.owners[i][0] for r in rows], batch_first=True, padding_value=-1) for i in count
-        ),
-        vectors([r.positive for r in rows]),
-        vectors([r.negative for r in rows]),
+        tuple(padded(lambda r, i=i: r.levels[i], 0.0) for i in levels),
+        tuple(padded(lambda r, i=i: r.owners[i], -1) for i in levels),
+        vectors(lambda r: r.positive),
+        vectors(lambda r: r.negative),
     )

@@ -28,7 +28,8 @@ from seem_train.model.language import (
     spoken_names,
     training_prompts,
 )
-from seem_train.model.pixel_decoders.build import build_pixel_decoder
+from seem_train.model.pixel_decoders.deformable import DeformablePixelDecoder
+from seem_train.model.pixel_decoders.fpn import FPNPixelDecoder
 from seem_train.model.predictions import (
     GroundingPredictions,
     LayerPredictions,
@@ -40,6 +41,8 @@ from seem_train.model.predictions import (
 from seem_train.model.prepare import PreparedPrompts, prepare, prepare_regions
 from seem_train.model.prompts import ImagePrompts, RegionTokens
 from seem_train.model.trunks.build import build_trunk
+
+PIXEL_DECODERS = {"fpn": FPNPixelDecoder, "deformable": DeformablePixelDecoder}
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class SEEM(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_trunk(config.trunk)
-        self.pixel_decoder = build_pixel_decoder(config.pixel_decoder, self.backbone.out_channels)
+        decoder = PIXEL_DECODERS[config.pixel_decoder.kind]
+        self.pixel_decoder = decoder(config.pixel_decoder, self.backbone.out_channels)
         self.language = LanguageEncoder(config.language)
         self.decoder = SEEMDecoder(
             config.decoder,

@@ -28,7 +28,9 @@ def load_pretrained(trunk: TimmTrunk, source: str = "pretrained") -> str:
         UserError: nothing can be had (offline, no weights published), or the file does not fit.
     """
     if source != "pretrained":
-        return _from_file(trunk, Path(source).expanduser())
+        path = Path(source).expanduser()
+        _fill(trunk, read_tensors(path), str(path))
+        return f"trunk {trunk.name} with the weights of {path}"
     if trunk.name == LITE0 and (packaged := _packaged()) is not None:
         ours = [name for name in timm.create_model(LITE0).state_dict() if not name.startswith("classifier.")]
         values = list(torch.load(packaged, map_location="cpu", weights_only=True).values())
@@ -59,11 +61,6 @@ def _packaged() -> Path | None:
     if found is None or found.origin is None:
         return None
     return next(Path(found.origin).parent.glob("models/*.pth"), None)
-
-
-def _from_file(trunk: TimmTrunk, path: Path) -> str:
-    _fill(trunk, read_tensors(path), str(path))
-    return f"trunk {trunk.name} with the weights of {path}"
 
 
 def _fill(trunk: TimmTrunk, whole: Mapping[str, Tensor], source: str) -> None:

@@ -13,10 +13,9 @@ from torch import Tensor
 from seem_train.model.config import DecoderConfig, PixelDecoderConfig, SamViTConfig, SEEMConfig, TrunkConfig
 from seem_train.model.language import tokenize, training_prompts, unit
 from seem_train.model.layers import sine_position
-from seem_train.model.pixel_decoders.build import build_pixel_decoder
 from seem_train.model.pixel_decoders.deformable import LEVELS, POINTS
 from seem_train.model.pixel_decoders.fpn import FPNPixelDecoder
-from seem_train.model.seem import SEEM
+from seem_train.model.seem import PIXEL_DECODERS, SEEM
 from seem_train.model.trunks.build import build_trunk
 from seem_train.weights.original_config import pixel_decoder_config, read_config, trunk_config
 from tests.parity.golden import FEATURES, LOGITS, Case, Comparison
@@ -72,7 +71,8 @@ def replay_trunk(case: Case, result: Comparison) -> tuple[str, ...]:
     """A trunk and its pixel decoder alone; their weights and sizes are in the case."""
     weights = {name: tensor.float() for name, tensor in case.with_prefix("weights.").items()}
     trunk = build_trunk(_trunk_config(case, weights)).eval()
-    decoder = build_pixel_decoder(_pixel_decoder_config(case, weights), trunk.out_channels).eval()
+    config = _pixel_decoder_config(case, weights)
+    decoder = PIXEL_DECODERS[config.kind](config, trunk.out_channels).eval()
     own = {n.removeprefix("backbone."): t for n, t in weights.items() if n.startswith("backbone.")}
     for name, tensor in trunk.to_official(trunk.state_dict()).items():
         tensor.copy_(own[name])

@@ -22,9 +22,8 @@ from seem_train.model.config import (
     SEEMConfig,
     TrunkConfig,
 )
-from seem_train.model.pixel_decoders.build import build_pixel_decoder
 from seem_train.model.pixel_decoders.deformable import DeformableAttention, DeformablePixelDecoder
-from seem_train.model.seem import SEEM
+from seem_train.model.seem import PIXEL_DECODERS, SEEM
 from seem_train.model.trunks.build import build_trunk
 from seem_train.model.trunks.davit import DaViTTrunk
 from seem_train.model.trunks.focal_dw import FocalDWTrunk
@@ -77,7 +76,7 @@ def test_features_are_the_originals(shared_parity: Path, name: str) -> None:
     data = load_file(shared_parity / name / "data.safetensors")
     trunk_configuration, pixel_configuration = case_parts(case)
     trunk = build_trunk(trunk_configuration).eval()
-    decoder = build_pixel_decoder(pixel_configuration, trunk.out_channels).eval()
+    decoder = PIXEL_DECODERS[pixel_configuration.kind](pixel_configuration, trunk.out_channels).eval()
     weights = part(data, "weights.backbone.")
     for key, tensor in trunk.to_official(trunk.state_dict()).items():
         tensor.copy_(weights.pop(key))
