@@ -132,18 +132,13 @@ def inject(model: nn.Module, placement: Placement) -> None:
                 f"--backbone-stages {','.join(map(str, placement.backbone_stages))}: "
                 f"the stages of this backbone are 1 to {len(stages)}"
             )
-        for stage in sorted(set(placement.backbone_stages)):
-            for block in stages[stage - 1]:
-                _adapt_block(model, block, placement)
-
-
-def _adapt_block(model: nn.Module, block: nn.Module, placement: Placement) -> None:
-    if placement.backbone == "lora":
-        for module, name in list(_dense_weights(block)):
-            _attach_lora(module, name, placement.rank)
-        return
-    module, dim, layout = block_site(model, block)
-    _attach(module, ConvBottleneck(dim, placement.rank, layout), _add_to_output)
+        for block in [b for stage in sorted(set(placement.backbone_stages)) for b in stages[stage - 1]]:
+            if placement.backbone == "lora":
+                for module, name in list(_dense_weights(block)):
+                    _attach_lora(module, name, placement.rank)
+            else:
+                module, dim, layout = block_site(model, block)
+                _attach(module, ConvBottleneck(dim, placement.rank, layout), _add_to_output)
 
 
 def _attach(module: nn.Module, adapter: Bottleneck, hook: Hook) -> None:
