@@ -26,7 +26,6 @@ from torch.nn.utils import parametrize
 from seem_train.errors import UserError
 
 Kind = Literal["none", "bottleneck", "lora"]
-Layout = Literal["channels first", "channels last"]
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,16 @@ class Bottleneck(nn.Module):
 class ConvBottleneck(Bottleneck):
     """A bottleneck for feature maps, with a residual depthwise 3×3 convolution at rank width."""
 
-    def __init__(self, dim: int, rank: int, layout: Layout) -> None:
+    def __init__(self, dim: int, rank: int, channels_last: bool) -> None:
         super().__init__(dim, rank)
-        self.layout = layout
+        self.channels_last = channels_last
         self.mix = nn.Conv2d(rank, rank, 3, padding=1, groups=rank)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] or [B, H, W, C] by `layout`, in and out."""
-        first = self.layout == "channels first"
-        narrow = self.down(self.norm(x.permute(0, 2, 3, 1) if first else x)).permute(0, 3, 1, 2)
+        """[B, H, W, C] with `channels_last`, else [B, C, H, W], in and out."""
+        narrow = self.down(self.norm(x if self.channels_last else x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         wide = self.up(F.gelu(narrow + self.mix(narrow)).permute(0, 2, 3, 1))
-        return wide.permute(0, 3, 1, 2) if first else wide
+        return wide if self.channels_last else wide.permute(0, 3, 1, 2)
 
 
 class LoRA(nn.Module):
@@ -123,7 +121,7 @@ def inject(model: nn.Module, placement: Placement) -> None:
             _attach_lora(module, name, placement.rank)
     if placement.pixel_decoder == "bottleneck":
         for module, channels in pyramid_sites(model):
-            _attach(module, ConvBottleneck(channels, placement.rank, "channels first"), _add_to_output)
+            _attach(module, ConvBottleneck(channels, placement.rank, channels_last=False), _add_to_output)
     if placement.backbone != "none":
         stages = backbone_stages(model)
         wrong = [stage for stage in placement.backbone_stages if not 1 <= stage <= len(stages)]
@@ -137,8 +135,8 @@ def inject(model: nn.Module, placement: Placement) -> None:
                 for module, name in list(_dense_weights(block)):
                     _attach_lora(module, name, placement.rank)
             else:
-                module, dim, layout = block_site(model, block)
-                _attach(module, ConvBottleneck(dim, placement.rank, layout), _add_to_output)
+                module, dim, last = block_site(model, block)
+                _attach(module, ConvBottleneck(dim, placement.rank, last), _add_to_output)
 
 
 def _attach(module: nn.Module, adapter: Bottleneck, hook: Hook) -> None:
@@ -219,18 +217,18 @@ def backbone_stages(model: nn.Module) -> list[list[nn.Module]]:
     return [blocks[i : i + quarter] for i in range(0, len(blocks), quarter)]
 
 
-def block_site(model: nn.Module, block: nn.Module) -> tuple[nn.Module, int, Layout]:
-    """The module whose output a bottleneck joins: the focal modulation; in other trunks the block."""
+def block_site(model: nn.Module, block: nn.Module) -> tuple[nn.Module, int, bool]:
+    """The module whose output a bottleneck joins (the focal modulation; in other trunks the block), the
+    channels of that, and whether they come last."""
     backbone: Any = model.get_submodule("backbone")
     if hasattr(backbone, "stages"):
         width = next(width for other, width in backbone.stages if other is block)
-        return block, width, "channels last" if backbone.channels_last else "channels first"
+        return block, width, backbone.channels_last
     if hasattr(block, "modulation"):
         modulation: Any = block.modulation
-        return modulation, modulation.dim, "channels first"
+        return modulation, modulation.dim, False
     norm: Any = block.norm2
-    last = type(block).__module__.endswith("vision_transformer_sam")
-    return block, norm.normalized_shape[0], "channels last" if last else "channels first"
+    return block, norm.normalized_shape[0], type(block).__module__.endswith("vision_transformer_sam")
 
 
 def _own_modules(module: nn.Module) -> Iterator[nn.Module]:
