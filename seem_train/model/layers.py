@@ -98,14 +98,12 @@ class MaskEmbedding(nn.Module):
         return last(F.relu(second(F.relu(first(x)))))
 
 
-def sine_position(
-    height: int, width: int, dim: int, device: torch.device | None = None, temperature: float = 10000.0
-) -> Tensor:
+def sine_position(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
     """[dim, height, width] sine embedding of the row (first half) and column, after DETR
     (https://arxiv.org/abs/2005.12872): positions 1…n are scaled to end at 2π."""
     half = dim // 2
     exponent = 2 * torch.div(torch.arange(half, device=device), 2, rounding_mode="floor") / half
-    frequency = temperature**exponent
+    frequency = 10000.0**exponent
 
     def axis(n: int) -> Tensor:
         place = torch.arange(1, n + 1, dtype=torch.float32, device=device)

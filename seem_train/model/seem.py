@@ -67,10 +67,10 @@ class SEEM(nn.Module):
     """The whole model; the official names of its parts are `OFFICIAL_PREFIX` and the trunk's own key map."""
 
     OFFICIAL_PREFIX: ClassVar[dict[str, str]] = {
-        "backbone.": "backbone.",
-        "pixel_decoder.": "sem_seg_head.pixel_decoder.",
-        "language.": "sem_seg_head.predictor.lang_encoder.",
-        "decoder.": "sem_seg_head.predictor.",
+        "backbone": "backbone.",
+        "pixel_decoder": "sem_seg_head.pixel_decoder.",
+        "language": "sem_seg_head.predictor.lang_encoder.",
+        "decoder": "sem_seg_head.predictor.",
     }
 
     def __init__(self, config: SEEMConfig) -> None:
@@ -98,18 +98,18 @@ class SEEM(nn.Module):
 
     # ── images ─────────────────────────────────────────────────────────────────────────────────────
 
-    def encode_image(self, images: Tensor | Sequence[Tensor], *, keep: bool = True) -> ImageFeatures:
+    def encode_image(self, images: Tensor | Sequence[Tensor]) -> ImageFeatures:
         """RGB images of values 0…255, uint8 or float: one [3, H, W], a batch [B, 3, H, W], or a list of them.
 
         Images are normalised, then padded right and below with zeros to the largest of the batch, rounded up
         to a multiple of 32. Without gradients, in evaluation, the v1 model's object predictions are kept with
-        the features; and with `keep` also the keys and values of all decoder layers, which makes a prompt
-        cheap, for 252 bytes a pixel (float32, full size).
+        the features, and the keys and values of all decoder layers, which makes a prompt cheap, for 252 bytes
+        a pixel (float32, full size).
         """
         batch, sizes = self.normalise(images)
         mask_features, levels = self.pixel_decoder(self.backbone(batch))
         final = not (self.training or torch.is_grad_enabled())
-        memory = self.decoder.look(mask_features, levels, keep and final)
+        memory = self.decoder.look(mask_features, levels, keep=final)
         features = ImageFeatures(memory, sizes, (batch.shape[-2], batch.shape[-1]))
         if final and self.config.decoder.mode == "v1":
             answers = self.decoder(memory, PreparedPrompts(), kinds=(Kind.OBJECT,))

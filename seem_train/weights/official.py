@@ -60,17 +60,17 @@ class Report:
         return "; ".join(parts)
 
 
-def official_state_dict(model: SEEM, categories: int | None = None) -> dict[str, Tensor]:
+def official_state_dict(model: SEEM) -> dict[str, Tensor]:
     """The model's tensors, as views, under the names, and in the shapes, of the official checkpoints.
 
-    Works on the meta device. `categories` sizes `criterion.empty_weight`, which the demo model has not; by
-    default as many as the model was tuned on, else COCO's 133.
+    Works on the meta device. `criterion.empty_weight`, which the demo model has not, is for the categories
+    that the model was tuned on, else COCO's 133.
     """
     tuned = len(model.card.categories) if model.card is not None else 0
-    categories = categories or tuned or COCO_CATEGORIES
+    categories = tuned or COCO_CATEGORIES
     state: dict[str, Tensor] = {}
     for ours, theirs in SEEM.OFFICIAL_PREFIX.items():
-        part = getattr(model, ours.rstrip("."))
+        part = getattr(model, ours)
         tensors = part.state_dict()
         tensors = part.to_official(tensors) if hasattr(part, "to_official") else tensors
         state.update({theirs + name: tensor for name, tensor in tensors.items()})

@@ -111,19 +111,13 @@ def load_model(
     return model.to(device).eval()
 
 
-def open_model(
-    named: str,
-    preset: str | None = None,
-    device: str | torch.device = "cpu",
-    base: str | os.PathLike[str] | None = None,
-) -> OpenModel:
+def open_model(named: str, preset: str | None = None, device: str | torch.device = "cpu") -> OpenModel:
     """What ``RUN|WEIGHTS`` means on the command line.
 
     Args:
         named: run, last/, adapter or model folder; weights file (or its bare name in the weights folder); or
             a preset, whose official checkpoint is taken.
         preset: of a weights file that does not tell.
-        base: as in `load_model`.
 
     Raises:
         UserError: nothing of that name is there, or it does not fit.
@@ -132,7 +126,7 @@ def open_model(
     tuned = None
     if path.is_dir():
         tuned = _tuned_folder(path)
-        model = load_model(path, device=device, base=base)
+        model = load_model(path, device=device)
     elif named in SHIPPED:
         model = load_model(named, device=device)
     elif named in PRESETS:

@@ -261,7 +261,7 @@ def official_gradients(model: SEEM) -> dict[str, Tensor]:
     """Gradients under the official names and shapes; zero where a parameter got none."""
     result: dict[str, Tensor] = {}
     for ours, theirs in SEEM.OFFICIAL_PREFIX.items():
-        part: Any = getattr(model, ours.rstrip("."))
+        part: Any = getattr(model, ours)
         tensors = {name: torch.zeros_like(tensor) for name, tensor in part.state_dict().items()}
         tensors.update({n: p.grad for n, p in part.named_parameters() if p.grad is not None})
         tensors = part.to_official(tensors) if hasattr(part, "to_official") else tensors

@@ -322,9 +322,9 @@ class OriginalSEEM(SEEM):
         self.register_buffer("pixel_std", ours.pixel_std, persistent=False)
         self.train(ours.training)
 
-    def encode_image(self, images: Tensor | Sequence[Tensor], *, keep: bool = False) -> ImageFeatures:
+    def encode_image(self, images: Tensor | Sequence[Tensor]) -> ImageFeatures:
         batch, sizes = self.normalise(images)
-        memory = self.decoder.look(*self.pixel_decoder(self.backbone(batch)), keep=keep)
+        memory = self.decoder.look(*self.pixel_decoder(self.backbone(batch)), keep=False)
         return ImageFeatures(memory, sizes, (batch.shape[-2], batch.shape[-1]))
 
     def encode_text(self, texts: Sequence[str]) -> TextEmbeddings:
