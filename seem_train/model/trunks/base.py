@@ -16,11 +16,15 @@ class Trunk(nn.Module):
     out_channels: dict[str, int]  #: channels of res2 … res5
     checkpointing = False  #: compute activations again in the backward pass, block by block, to save memory
 
-    def run(self, block: nn.Module, x: Tensor) -> Tensor:
-        """``block(x)``; with `checkpointing` only `x` waits for the backward pass."""
-        if self.checkpointing and torch.is_grad_enabled():
-            return cast(Tensor, checkpoint(block, x, use_reentrant=False))
-        return block(x)
+    def run(self, x: Tensor, *blocks: nn.Module) -> Tensor:
+        """`x` through one block after the other; with `checkpointing` only what each is given waits for the
+        backward pass."""
+        for block in blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                x = cast(Tensor, checkpoint(block, x, use_reentrant=False))
+            else:
+                x = block(x)
+        return x
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The trunk's state dict under the names, and in the shapes, of the released checkpoints.

@@ -66,7 +66,7 @@ class DaViTTrunk(Trunk):
         x = self.trunk.stem(x)
         features = {}
         for i, stage in enumerate(self.trunk.stages):
-            x = self.run(stage, x)
+            x = self.run(x, stage)
             features[f"res{i + 2}"] = x
         return features
 

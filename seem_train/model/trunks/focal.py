@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -115,39 +115,25 @@ class Block(nn.Module):
         return torch.addcmul(x, change, self.ls2.gamma[:, None, None])
 
 
-class Stage(nn.Module):
-    """Halves the resolution (but for the first) and runs its blocks."""
-
-    def __init__(self, config: FocalConfig, number: int, drop_paths: Sequence[float]) -> None:
-        super().__init__()
-        dim = config.embed_dim * 2**number
-        self.downsample = Downsample(dim // 2, dim, 3, 2, 1) if number else nn.Identity()
-        levels, window = config.focal_levels[number], config.focal_windows[number]
-        self.blocks = nn.ModuleList(Block(dim, levels, window, config.mlp_ratio, rate) for rate in drop_paths)
-
-    def forward(self, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
-        """`run`: how a block is applied, see `Trunk.run`."""
-        x = self.downsample(x)
-        for block in self.blocks:
-            x = run(block, x)
-        return x
-
-
 class FocalTrunk(Trunk):
     """FocalNet (https://arxiv.org/abs/2203.11926) with a LayerNorm on a copy of each stage's output."""
 
     def __init__(self, config: FocalConfig) -> None:
         super().__init__()
         count = sum(config.depths)
-        drop_paths = [config.drop_path_rate * i / max(count - 1, 1) for i in range(count)]
+        rates = iter([config.drop_path_rate * i / max(count - 1, 1) for i in range(count)])
         self.stem = Downsample(3, config.embed_dim, 7, 4, 2)
         self.layers = nn.ModuleList()
         self.norms = nn.ModuleList()
         self.out_channels = {}
         for number, depth in enumerate(config.depths):
             channels = config.embed_dim * 2**number
-            self.layers.append(Stage(config, number, drop_paths[:depth]))
-            drop_paths = drop_paths[depth:]
+            levels, window = config.focal_levels[number], config.focal_windows[number]
+            down = Downsample(channels // 2, channels, 3, 2, 1) if number else nn.Identity()
+            blocks = nn.ModuleList(
+                Block(channels, levels, window, config.mlp_ratio, next(rates)) for _ in range(depth)
+            )
+            self.layers.append(nn.ModuleDict({"downsample": down, "blocks": blocks}))
             self.norms.append(Norm(channels))
             self.out_channels[f"res{number + 2}"] = channels
         for module in self.modules():
@@ -161,7 +147,8 @@ class FocalTrunk(Trunk):
         x = self.stem(F.pad(x, (0, -width % 4, 0, -height % 4)))
         features = {}
         for name, stage, norm in zip(self.out_channels, self.layers, self.norms, strict=True):
-            x = stage(x, self.run)
+            x = stage.get_submodule("downsample")(x)
+            x = self.run(x, *stage.get_submodule("blocks").children())
             features[name] = norm(x)
         return features
 

@@ -78,8 +78,7 @@ class FocalDWTrunk(Trunk):
         features = {}
         for i, name in enumerate(self.out_channels):
             stage = self.get_submodule(f"layers.{i}")
-            for block in stage.get_submodule("blocks").children():
-                x = self.run(block, x)
+            x = self.run(x, *stage.get_submodule("blocks").children())
             features[name] = self.get_submodule(f"norm{i}")(x)
             if i < 3:
                 x = stage.get_submodule("downsample")(x)

@@ -82,9 +82,7 @@ class SamViTTrunk(Trunk):
         assert positions is not None
         height, width = x.shape[1:3]
         x = x + resample_abs_pos_embed_nhwc(positions, [height, width])
-        for block in self.vit.blocks:
-            x = self.run(block, x)
-        return self.neck(x.permute(0, 3, 1, 2))
+        return self.neck(self.run(x, *self.vit.blocks).permute(0, 3, 1, 2))
 
     def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

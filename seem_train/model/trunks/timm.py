@@ -59,7 +59,7 @@ class TimmTrunk(Trunk):
         self.channels_last = _channels_last(self.body, channels, config.name)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        levels = cast(list[Tensor], self.run(self.body, x))
+        levels = cast(list[Tensor], self.run(x, self.body))
         if self.channels_last:
             levels = [level.permute(0, 3, 1, 2) for level in levels]
         return {
