@@ -16,10 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seem_train.model.config import PostprocessConfig
 from seem_train.model.language import text_similarity
 
-OBJECT_THRESHOLD = 0.8
-OVERLAP_THRESHOLD = 0.8
 LARGEST_STACK = 32_000_000  #: floats in one stack of resized masks, of which a few are needed at a time
 _LARGEST_KEPT = 64_000_000  #: … and in one that is kept for several who ask
 
@@ -119,7 +118,7 @@ def semantic_labels(logits: Tensor, masks: Tensor) -> Tensor:
     return torch.cat([_greatest(semantic(logits, band))[1] for band in masks.split(rows, dim=1)])
 
 
-def confident(logits: Tensor, object_threshold: float = OBJECT_THRESHOLD) -> Tensor:
+def confident(logits: Tensor, object_threshold: float) -> Tensor:
     """Which queries [Q] `panoptic` would look at: resizing only their masks saves most of its work."""
     scores, labels = logits.float().softmax(-1).max(-1)
     return (labels != logits.shape[-1] - 1) & (scores > object_threshold)
@@ -129,8 +128,8 @@ def panoptic(
     logits: Tensor,
     masks: Tensor | OnDemandMasks,
     is_thing: Sequence[bool] | Tensor,
-    object_threshold: float = OBJECT_THRESHOLD,
-    overlap_threshold: float = OVERLAP_THRESHOLD,
+    object_threshold: float = PostprocessConfig.object_threshold,
+    overlap_threshold: float = PostprocessConfig.overlap_threshold,
 ) -> PanopticResult:
     """Give each pixel to the query that claims it most strongly.
 
