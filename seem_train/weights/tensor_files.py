@@ -92,9 +92,7 @@ def _read_safetensors(path: Path, remedy: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise UserError(
-            f"{path} is incomplete or damaged ({error}){_expected_size(path)}; {remedy}"
-        ) from None
+        raise _damaged(path, remedy, f" ({error})") from None
 
 
 def _read_torch(path: Path, head: bytes, remedy: str) -> object:
@@ -108,21 +106,20 @@ def _read_torch(path: Path, head: bytes, remedy: str) -> object:
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL\s+([\w.]+)|Unsupported (?:operand|class)", str(error))
         if refused is None:
-            raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {remedy}") from None
+            raise _damaged(path, remedy) from None
         what = refused[1] or "a plain pickle"
         raise UserError(
             f"{path} holds more than tensors ({what}) and is not opened, since that could run code; "
             "ask its author for a plain state dict or a .safetensors file"
         ) from None
     except (EOFError, RuntimeError, ValueError, KeyError, OSError, AttributeError):
-        raise UserError(f"{path} is incomplete or damaged{_expected_size(path)}; {remedy}") from None
+        raise _damaged(path, remedy) from None
 
 
-def _expected_size(path: Path) -> str:
-    known = CHECKPOINTS.get(path.name)
-    if known is None or path.stat().st_size == known.size:
-        return ""
-    return f": {path.stat().st_size:,} of {known.size:,} bytes"
+def _damaged(path: Path, remedy: str, why: str = "") -> UserError:
+    size, known = path.stat().st_size, CHECKPOINTS.get(path.name)
+    share = "" if known is None or size == known.size else f": {size:,} of {known.size:,} bytes"
+    return UserError(f"{path} is incomplete or damaged{why}{share}; {remedy}")
 
 
 def _what_it_is(head: bytes) -> str:
