@@ -60,36 +60,29 @@ class Group:
     real: Tensor | None = None  #: [B, N] false for padding; None: all are real
 
 
-Rule = Literal["all", "own"]
-TABLES: dict[str, dict[tuple[Kind, Kind], Rule]] = {
+Mode = Literal["v1", "demo"]
+TABLES: dict[Mode, dict[Kind, tuple[Kind, ...]]] = {
     "v1": {
-        (Kind.OBJECT, Kind.OBJECT): "all",
-        (Kind.GROUNDING, Kind.GROUNDING): "all",
-        (Kind.GROUNDING, Kind.TEXT): "all",
-        (Kind.SPATIAL, Kind.SPATIAL): "own",
-        (Kind.SPATIAL, Kind.STROKE): "own",
-        (Kind.SPATIAL, Kind.MEMORY): "own",
-        (Kind.TEXT, Kind.GROUNDING): "all",
-        (Kind.TEXT, Kind.TEXT): "all",
-        (Kind.STROKE, Kind.STROKE): "own",
-        (Kind.MEMORY, Kind.MEMORY): "own",
+        Kind.OBJECT: (Kind.OBJECT,),
+        Kind.GROUNDING: (Kind.GROUNDING, Kind.TEXT),
+        Kind.SPATIAL: (Kind.SPATIAL, Kind.STROKE, Kind.MEMORY),
+        Kind.TEXT: (Kind.GROUNDING, Kind.TEXT),
+        Kind.STROKE: (Kind.STROKE,),
+        Kind.MEMORY: (Kind.MEMORY,),
     },
     "demo": {
-        (Kind.OBJECT, Kind.OBJECT): "all",
-        (Kind.OBJECT, Kind.TEXT): "all",
-        (Kind.OBJECT, Kind.STROKE): "all",
-        (Kind.OBJECT, Kind.REFERENCE): "all",
-        (Kind.TEXT, Kind.OBJECT): "all",
-        (Kind.TEXT, Kind.TEXT): "all",
-        (Kind.STROKE, Kind.STROKE): "all",
-        (Kind.REFERENCE, Kind.REFERENCE): "all",
+        Kind.OBJECT: (Kind.OBJECT, Kind.TEXT, Kind.STROKE, Kind.REFERENCE),
+        Kind.TEXT: (Kind.OBJECT, Kind.TEXT),
+        Kind.STROKE: (Kind.STROKE,),
+        Kind.REFERENCE: (Kind.REFERENCE,),
     },
 }
+OWN = (Kind.SPATIAL, Kind.STROKE, Kind.MEMORY)  #: rows of v1 that attend to their own object's alone
 QUERIES = (Kind.OBJECT, Kind.GROUNDING, Kind.SPATIAL)  #: kinds that answer
 CROSS_ATTENDING = (*QUERIES, Kind.MEMORY)  #: kinds that look at the image
 
 
-def may_attend(groups: Sequence[Group], mode: Literal["v1", "demo"]) -> Tensor:
+def may_attend(groups: Sequence[Group], mode: Mode) -> Tensor:
     """[B, N, N] boolean over the concatenation of the groups: row attends to column."""
     first, spans = 0, {}
     for group in groups:
@@ -97,16 +90,15 @@ def may_attend(groups: Sequence[Group], mode: Literal["v1", "demo"]) -> Tensor:
         first += group.content.shape[1]
     content = groups[0].content
     allowed = torch.zeros(content.shape[0], first, first, dtype=torch.bool, device=content.device)
-    for (row_kind, column_kind), rule in TABLES[mode].items():
-        if row_kind in spans and column_kind in spans:
-            (query, rows), (key, columns) = spans[row_kind], spans[column_kind]
-            allowed[:, rows, columns] = _block(query, key, rule)
+    for kind, (query, rows) in spans.items():
+        for key, columns in (spans[seen] for seen in TABLES[mode][kind] if seen in spans):
+            allowed[:, rows, columns] = _block(query, key, mode == "v1" and kind in OWN)
     return allowed
 
 
-def _block(query: Group, key: Group, rule: Rule) -> Tensor | bool:
+def _block(query: Group, key: Group, own: bool) -> Tensor | bool:
     """Whether rows attend to columns, in a shape that expands to [B, rows, columns]."""
-    if rule == "own":
+    if own:
         assert query.owner is not None and key.owner is not None, "spatial groups name their objects"
         return query.owner[:, :, None] == key.owner[:, None, :]
     if query.real is None:
