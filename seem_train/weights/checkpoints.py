@@ -19,7 +19,7 @@ from seem_data.common.files import atomic_path, publish, sha256_file
 from seem_train.errors import UserError
 from seem_train.weights.hub import failures
 
-Progress: TypeAlias = Callable[[int, "int | None"], None]  #: told (bytes so far, bytes in all or None)
+Progress: TypeAlias = Callable[[int, int], None]  #: told bytes so far, and in all
 
 
 @dataclass(frozen=True)
