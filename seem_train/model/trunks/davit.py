@@ -19,16 +19,14 @@ from seem_train.errors import UserError
 from seem_train.model.config import DaViTConfig
 from seem_train.model.trunks.base import Trunk
 
-#: one block's names in the original and in timm
+#: one block's names in timm and in the original, where ATTN is window_attn or channel_attn
 _BLOCK_NAMES = (
-    ("conv1.fn.dw.", "cpe1.proj."),
-    ("window_attn.norm.", "norm1."),
-    ("window_attn.fn.", "attn."),
-    ("channel_attn.norm.", "norm1."),
-    ("channel_attn.fn.", "attn."),
-    ("conv2.fn.dw.", "cpe2.proj."),
-    ("ffn.norm.", "norm2."),
-    ("ffn.fn.net.", "mlp."),
+    ("cpe1.proj.", "conv1.fn.dw."),
+    ("norm1.", "ATTN.norm."),
+    ("attn.", "ATTN.fn."),
+    ("cpe2.proj.", "conv2.fn.dw."),
+    ("norm2.", "ffn.norm."),
+    ("mlp.", "ffn.fn.net."),
 )
 
 
@@ -82,8 +80,8 @@ def _official_name(name: str) -> str:
     if match := re.match(r"stages\.(\d+)\.blocks\.(\d+)\.(spatial_block|channel_block)\.(.*)", name):
         stage, block, half, rest = match.groups()
         kind = "window_attn" if half == "spatial_block" else "channel_attn"
-        for theirs, timms in _BLOCK_NAMES:
-            other_half = "attn" in theirs and not theirs.startswith(kind)
-            if rest.startswith(timms) and not other_half:
+        for timms, theirs in _BLOCK_NAMES:
+            if rest.startswith(timms):
+                theirs = theirs.replace("ATTN", kind)
                 return f"blocks.{stage}.{block}.{half}.{theirs}{rest.removeprefix(timms)}"
     return name
