@@ -72,9 +72,7 @@ class TextEmbeddings:
         return torch.cat([t[:n] for t, n in zip(self.tokens, self.lengths, strict=True)])
 
 
-@functools.cache
-def _tokenizer() -> SimpleTokenizer:
-    return SimpleTokenizer()  # late: it reads its vocabulary for most of a second
+_tokenizer = functools.cache(SimpleTokenizer)  #: made when first wanted, since it reads its vocabulary
 
 
 def tokenize(texts: Sequence[str], context_length: int = 77) -> tuple[Tensor, tuple[int, ...]]:
