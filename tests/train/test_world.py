@@ -166,7 +166,7 @@ stages:
     assert set(average) == set(official_state_dict(pretrain.new_model(recipe)))
 
 
-def test_a_step_of_the_world_is_a_step_of_the_trainer() -> None:
+def test_a_step_of_the_world_is_a_step_of_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same losses and gradients, where nothing is drawn: clicks, of which every pixel is taken, on a grid
     of points."""
     recipe = Recipe("seem-tiny", (Stage(1, 96, 3, 1e-3),), strokes={"click": 1.0}, rounds=0)
@@ -176,13 +176,10 @@ def test_a_step_of_the_world_is_a_step_of_the_trainer() -> None:
     seeds = [np.random.default_rng([1, number]) for number in range(3)]
     asked = [ask(make_scene(r, 96), recipe, r) for r in seeds]
     sentences = training_prompts((*CATEGORIES, BACKGROUND), lambda n: int(seeds[0].integers(n)))
-
-    class AtTheseSentences(TrainingStep):
-        def _categories(self, drawn: torch.Generator) -> torch.Tensor:  # noqa: ARG002
-            return self.model.language.sentence_embeddings(sentences)
-
+    said = lambda *_, **__: model.language.sentence_embeddings(sentences)  # noqa: E731
+    monkeypatch.setattr(model, "class_embeddings", said)
     tasks = ("panoptic", "grounding", "interactive")
-    trainers = AtTheseSentences(model, step.criterion, CATEGORIES, tasks, 0, Runtime(pretrain.CPU).autocast)
+    trainers = TrainingStep(model, step.criterion, CATEGORIES, tasks, 0, Runtime(pretrain.CPU).autocast)
     batch = collate([as_example(one) for one in asked])
     found = []
     for take in (
