@@ -14,7 +14,6 @@ import typer
 
 from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking_choices
 from seem_data.common.terminal import tell
-from seem_data.engines.settle import settle
 from seem_data.problems import DataError, Problem
 from seem_data.terminal import progress, show, show_json, show_numbers, show_problems
 
@@ -271,9 +270,3 @@ def _broken_install(error: ImportError) -> Problem:
             "pip uninstall opencv-python && pip install opencv-python-headless"
         )
     return Problem("broken-install", f"A library cannot be loaded ({error}).", remedy)
-
-
-def main() -> None:
-    """Where scripts that were installed before `__main__` had its own look for it."""
-    settle()
-    app()
