@@ -43,7 +43,7 @@ def labels_of_masks(
                 name = table.numbers.get(key) if isinstance(key, int) else colors.get(key)
                 if name:
                     names.setdefault(key, name)
-    means: dict[int | Color, str] = {0: UNLABELED, **names}
+    means: dict[int | Color, str] = {0: UNLABELED, _tables.VOC_VOID: VOID, **names}
     pixels = Counter({key: n for key, n in pixels.items() if means.get(key) not in (VOID, UNLABELED)})
     if not pixels:
         nothing = Problem("no-labels", "holds no mask with a labelled pixel.", "", str(source.polys))

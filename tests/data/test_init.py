@@ -174,6 +174,14 @@ def test_what_init_prints_of_masks_builds_them(tmp_path):
     assert report.splits["train"].segments == 1 and not report.has_errors
 
 
+def test_the_borders_of_vocs_masks_are_no_category(tmp_path):
+    painted = np.zeros((6, 5, 3), np.uint8)
+    painted[1:4], painted[4] = (128, 0, 0), (224, 224, 192)
+    Image.fromarray(painted).save(tmp_path / "a_mask.png")
+    make_photo(tmp_path / "a.jpg", (5, 6))
+    assert init.colour_map(Input(tmp_path)).names == ["color 800000"]
+
+
 def test_a_panoptic_json_without_photos_is_enough(shared_real, tmp_path):
     shutil.copy(shared_real / "panopticapi_sample" / "panoptic_examples.json", tmp_path / "p.json")
     problems = []

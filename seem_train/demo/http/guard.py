@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seem_train.demo.http.bodies import json_response
 from seem_train.demo.wire import ProblemReply
 
-_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = (
     (
         b"content-security-policy",
@@ -80,9 +80,8 @@ class Guard:
 
 
 def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.rpartition(":")[0] if ":" in host else host
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
 
 
 def _tokens(scope: Scope, headers: Headers) -> list[str]:

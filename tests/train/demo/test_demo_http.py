@@ -219,10 +219,11 @@ def test_a_small_file_of_too_many_pixels_is_not_decoded(client: TestClient) -> N
 
 
 def test_other_sites_and_names_are_kept_out(client: TestClient) -> None:
-    assert client.get("/api/about", headers={"host": "rebound.example"}).status_code == 403
+    for host in ("rebound.example", "localhost:80@rebound.example", "[::1]rebound.example:80"):
+        assert client.get("/api/about", headers={"host": host}).status_code == 403
     assert client.post("/api/sessions", headers={"origin": "https://evil.example"}).status_code == 403
     assert client.post("/api/album/open", json={}, headers={"origin": OWN}).status_code == 201
-    for host in ("localhost", "127.0.0.1:80", "[::1]:8765"):
+    for host in ("localhost", "127.0.0.1:80", "[::1]", "[::1]:8765"):
         assert client.get("/api/about", headers={"host": host}).status_code == 200
 
 
