@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from seem_train import Predictor
-from seem_train.output.draw import draw_marks, row
+from seem_train.output.draw import contact_sheet, draw_marks
 
 HEIGHT = 260  #: of each panel, pixels
 
@@ -41,7 +41,7 @@ def main() -> None:
         f"“{sentence}”": predictor.segment(text=sentence).draw(),
         "one click": draw_marks(predictor.segment(points=[(x, y)]).draw(), points=[(x, y, True)]),
     }
-    sheet = row(list(panels.values()), list(panels), HEIGHT)
+    sheet = contact_sheet(list(panels.values()), list(panels), height=HEIGHT)
     Image.fromarray(sheet).save(given.picture, optimize=True)
     print(f"Wrote {given.picture}, {sheet.shape[1]} × {sheet.shape[0]} pixels")
 
