@@ -112,12 +112,12 @@ def check(config: Config) -> None:
         wrong.append(
             f"--best {run.best}: needs {METRICS[run.best]} among --eval-tasks, and learned (--tasks)"
         )
-    try:
-        check_device(run.device)
-        if run.max_time is not None:
-            seconds(run.max_time)
-    except UserError as error:
-        wrong.append(str(error))
+    for check_value, value in ((check_device, run.device), (seconds, run.max_time)):
+        try:
+            if value is not None:
+                check_value(value)
+        except UserError as error:
+            wrong.append(str(error))
     if wrong:
         raise UserError("\n".join(wrong))
 

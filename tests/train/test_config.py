@@ -112,6 +112,8 @@ def test_durations(text: str, expected: float) -> None:
 def test_a_time_that_is_none_is_told_with_the_other_mistakes() -> None:
     with pytest.raises(UserError, match=r"--size 100: [\s\S]*--max-time 'soon': write it like"):
         from_settings({"run.max_time": "soon", "data.size": 100})
+    with pytest.raises(UserError, match=r"--device mps: [\s\S]*--max-time 'soon': write it like"):
+        from_settings({"run.max_time": "soon", "run.device": "mps"})
 
 
 def outside(within: Range) -> list[float]:
