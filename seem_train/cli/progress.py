@@ -31,9 +31,12 @@ def say(text: str, quiet: bool = False) -> None:
 @contextlib.contextmanager
 def progress(quiet: bool = False) -> Iterator[Show]:
     """A bar for each kind of work on a terminal; elsewhere a line every `LINE_SECONDS`."""
+    if quiet:
+        yield lambda *_: None
+        return
     bar = progress_bar()
-    if quiet or not bar.console.is_terminal:
-        yield (lambda *_: None) if quiet else _lines()
+    if not bar.console.is_terminal:
+        yield _lines()
         return
     with bar:
         tasks: dict[str, TaskID] = {}
