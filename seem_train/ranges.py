@@ -42,7 +42,7 @@ MANY = Range(least=0, most=10**9)
 SHARE = Range(least=0, most=1)
 
 
-def check_ranges(shares: Mapping[str, float | None], counts: Mapping[str, int | None]) -> None:
+def check_ranges(shares: Mapping[str, float | None], counts: Mapping[str, float | None]) -> None:
     """Shares must lie between 0 and 1, counts above 0; None is not given.
 
     Raises:
@@ -51,7 +51,7 @@ def check_ranges(shares: Mapping[str, float | None], counts: Mapping[str, int | 
     wrong = [
         f"{n} {v}: must lie between 0 and 1" for n, v in shares.items() if v is not None and not 0 <= v <= 1
     ]
-    wrong += [f"{n} {v}: must be above 0" for n, v in counts.items() if v is not None and v <= 0]
+    wrong += [f"{n} {v}: must be above 0" for n, v in counts.items() if v is not None and not v > 0]
     if wrong:
         raise UserError("\n".join(wrong))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seem_train.cli import options
-from seem_train.cli.early import check_model
+from seem_train.cli.early import check_all, check_model
 from seem_train.cli.options import argument, option, with_options
 from seem_train.cli.progress import say
 from seem_train.errors import UserError
@@ -82,22 +82,14 @@ def demo(chosen: DemoOptions) -> None:
         raise UserError(
             f"seem-train demo needs {' and '.join(missing)}; install with: pip install 'seem-tools[demo]'"
         )
-    counts = {
-        "--size": chosen.size,
-        "--max-sessions": chosen.max_sessions,
-        "--max-pixels": chosen.max_pixels,
-    }
-    check_ranges({}, counts)
-    if not 0 <= chosen.port <= 65535:
-        raise UserError(f"--port {chosen.port}: must lie between 0 and 65535; 0 takes one that is free")
-    if chosen.memory is not None and not chosen.memory > 0:
-        raise UserError(f"--memory {chosen.memory:g}: must be above 0")
-    if chosen.label_studio is not None and not chosen.label_studio.startswith(("http://", "https://")):
-        raise UserError(f"--label-studio {chosen.label_studio}: must begin with http:// or https://")
-    photos = [] if chosen.images is None else find_photos([str(chosen.images)])
-    check_model(chosen.model)
-    if chosen.compare not in (None, "base"):
-        check_model(chosen.compare)
+    photos: list[Path] = []
+    check_all(
+        lambda: _check_numbers(chosen),
+        lambda: _check_studio(chosen.label_studio),
+        lambda: None if chosen.images is None else photos.extend(find_photos([str(chosen.images)])),
+        lambda: check_model(chosen.model),
+        lambda: None if chosen.compare in (None, "base") else check_model(chosen.compare),
+    )
     say(f"loading {chosen.model} …")
     from seem_train.demo.label_studio.backend import routes
     from seem_train.demo.label_studio.photos import StudioPhotos
@@ -108,6 +100,27 @@ def demo(chosen: DemoOptions) -> None:
         token = os.environ.get(_TOKEN) or secrets.token_urlsafe(18)
     studio = routes(StudioPhotos(chosen.label_studio, os.environ.get(_STUDIO_TOKEN), _limits(chosen).body))
     serve(_offer(chosen, photos), chosen.host, chosen.port, token, lambda a: _tell(a, chosen), studio)
+
+
+def _check_numbers(chosen: DemoOptions) -> None:
+    """Raises UserError: with all that cannot be."""
+    counts = {
+        "--size": chosen.size,
+        "--max-sessions": chosen.max_sessions,
+        "--max-pixels": chosen.max_pixels,
+        "--memory": chosen.memory,
+    }
+    check_all(lambda: check_ranges({}, counts), lambda: _check_port(chosen.port))
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: must lie between 0 and 65535; 0 takes one that is free")
+
+
+def _check_studio(address: str | None) -> None:
+    if address is not None and not address.startswith(("http://", "https://")):
+        raise UserError(f"--label-studio {address}: must begin with http:// or https://")
 
 
 def _offer(chosen: DemoOptions, photos: list[Path]) -> Offer:

@@ -14,6 +14,7 @@ from seem_data.common.console import PlainConsole
 from seem_data.common.terminal import tell
 from seem_data.common.wording import table
 from seem_train.errors import UserError
+from seem_train.formatting import size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +88,7 @@ def list_checkpoints(as_json: AsJson = False) -> None:
         return
     for row in rows:
         here = "here" if row["here"] else "not here"
-        tell(f"{row['file']:20} {row['preset']:11} {_megabytes(row['size']):>8}  {here}")
+        tell(f"{row['file']:20} {row['preset']:11} {size_text(row['size']):>8}  {here}")
         tell(f"    {row['url']}\n    sha256 {row['sha256']}\n    licence {row['licence']}")
     tell(f"\nweights folder ($SEEM_WEIGHTS): {folder}")
 
@@ -129,7 +130,7 @@ def inspect(file: File, as_json: AsJson = False) -> None:
         counts = {what: len(names) for what, names in _differences(report).items()} if report else None
         tell(json.dumps({**facts, "report": counts, "fits": bool(report and report.fits)}, indent=1))
         return
-    tell(f"{path}: {facts['tensors']} tensors, {facts['parameters']:,} values, {_megabytes(facts['bytes'])}")
+    tell(f"{path}: {facts['tensors']} tensors, {facts['parameters']:,} values, {size_text(facts['bytes'])}")
     if report is None:
         tell("model: none of ours (its names and shapes are not those of a SEEM checkpoint)")
         return
@@ -260,7 +261,3 @@ def _table(report: Report) -> Table:
             shown.append("…")
         table.add_row(what, str(len(names)), "\n".join(shown if what != "matched" else []))
     return table
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"

@@ -26,6 +26,7 @@ from torch import Tensor
 from seem_data.common.files import sha256_file
 from seem_train.adapters.layers import fold_lora, inject
 from seem_train.errors import UserError
+from seem_train.formatting import size_text
 from seem_train.model.card import Base
 from seem_train.model.config import SEEMConfig
 from seem_train.model.seem import SEEM
@@ -222,14 +223,9 @@ def open_start(
     name = choice.preset or _preset_of(path)
     model = _open_weights(path, name).eval()
     base = Base(str(path), fingerprint(path))
-    report = f"{path.name} · {name} · {_bytes_text(path)} · sha256 {base.sha256[:8]}…"
+    report = f"{path.name} · {name} · {size_text(path.stat().st_size)} · sha256 {base.sha256[:8]}…"
     report += f" · all {len(model.state_dict()):,} tensors match"
     return StartingWeights(model, name, base, report, choice.why)
-
-
-def _bytes_text(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 # ── folders of the trainer ─────────────────────────────────────────────────────────────────────────

@@ -329,3 +329,17 @@ def test_a_word_that_cannot_be_is_told_before_torch_is_imported(
     )
     assert ended.stdout == "2 False\n", ended.stderr
     assert said in ended.stderr
+
+
+def test_all_that_a_demo_cannot_do_is_told_together() -> None:
+    words = ["demo", "nosuch", "--compare", "nosuch.pt", "--images", "nosuch-photos"]
+    words += ["--label-studio", "here", "--port", "70000", "--memory", "nan", "--size", "-1"]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "2 False\n", ended.stderr
+    told = ended.stderr.removeprefix("error: ")
+    for subject in ("--size -1", "--memory nan", "--port 70000", "--label-studio here", "nosuch-photos"):
+        assert told.count(subject) == 1
+    assert "nosuch.pt" in told
+    assert "'nosuch'" in told

@@ -94,7 +94,7 @@ def test_list_says_what_is_here(kept: Path) -> None:
     assert listed["folder"] == str(kept)
     assert [f["file"] for f in listed["files"] if f["here"]] == ["seem_focalt_v1.pt"]
     text = run("weights", "list").stdout
-    assert re.search(r"seem_focall_v1\.pt +focal-l +1,365 MB +not here", text)
+    assert re.search(r"seem_focall_v1\.pt +focal-l +1\.37 GB +not here", text)
     assert "https://huggingface.co/xdecoder/SEEM/resolve/main/seem_focall_v1.pt" in text
     assert "AFL-3.0" in text
 
