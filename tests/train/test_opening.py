@@ -285,17 +285,17 @@ def test_a_start_from_the_small_model_has_its_defaults(folder: Path) -> None:  #
     shipped = choice.SHIPPED["seem-tiny"]
     shipped.touch()
     config = resolve(None, [], {"data.dataset": "kitchen"}, starts.beneath)
-    assert (config.data.size, config.optim.lr, config.strategy.unfreeze) == (256, 4e-3, ())
+    assert (config.data.size, config.optim.lr, config.strategy.unfreeze) == (256, 6e-3, ())
     assert config == resolve(
-        None, [], {"data.dataset": "kitchen", "model.weights": None, "optim.lr": 4e-3}, starts.beneath
+        None, [], {"data.dataset": "kitchen", "model.weights": None, "optim.lr": 6e-3}, starts.beneath
     )
     named = resolve(None, ["data.size=320"], {"model.weights": "seem-tiny"}, starts.beneath)
-    assert (named.data.size, named.optim.lr) == (320, 4e-3)
+    assert (named.data.size, named.optim.lr) == (320, 6e-3)
     said = starts.said(config, whole=False, weights=str(shipped))
     assert said is not None and said.startswith(
         "defaults of a start from seem-tiny: size 256, min_scale 0.8, "
     )
-    assert said.endswith("most_evaluations 10, steps 150, lr 0.004")
+    assert said.endswith("most_evaluations 10, steps 150, lr 0.006")
     changed = starts.said(named, whole=False, weights=str(shipped))
     assert changed == said.replace("size 256, ", "", 1), "what the user has set is none"
     assert starts.said(config, whole=False, weights="elsewhere.pt") is None
