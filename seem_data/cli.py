@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seem_data.cli_options import BuildChoices, MaxMegapixels, Workers, taking_choices
-from seem_data.common.terminal import tell
+from seem_data.common.terminal import tell, typed
 from seem_data.problems import DataError, Problem
 from seem_data.terminal import progress, show, show_json, show_numbers, show_problems
 
@@ -77,8 +77,8 @@ def _show_build(report: BuildReport) -> None:
     told = ", ".join(counts) or "no problems"
     tell(f"{', '.join(made)}; {told}. The dataset is in {report.out}")
     out = shlex.quote(str(report.out))
-    tell(f"Next: seem-data report {out}    (look at it)")
-    tell(f"      seem-train run {out}")
+    tell(f"Next: {typed('seem-data')} report {out}    (look at it)")
+    tell(f"      {typed('seem-train')} run {out}")
 
 
 def _count(number: int, noun: str) -> str:

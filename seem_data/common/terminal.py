@@ -6,7 +6,10 @@ All that is printed goes through here or through `common.console`, which needs r
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import sys
+from pathlib import Path
 
 #: What steers terminals, turns the direction of writing, or cannot be encoded; tabs and ends of lines do not.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -20,3 +23,12 @@ def plain(text: str) -> str:
 def tell(text: str = "", *, err: bool = False) -> None:
     """Print a line, on standard output or standard error."""
     print(plain(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def typed(program: str) -> str:
+    """One of our programs as it can be typed here: by its path where the shell would not find it."""
+    beside = Path(sys.executable).with_name(program)
+    if shutil.which(program) or not beside.is_file():
+        return program
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))

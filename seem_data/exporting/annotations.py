@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 
+from seem_data.common.terminal import typed
 from seem_data.exporting.placing import PlacingJob, Sentences, own_sentences
 from seem_data.layout import CATEGORIES_JSON, PANOPTIC_JSON, ImageRecord, Split
 from seem_data.problems import Problem, fault
@@ -45,7 +46,9 @@ def write(job: PlacingJob, form: str, problems: list[Problem]) -> list[str]:
 def _build_again(job: PlacingJob) -> list[str]:
     root, out = job.dataset.root.resolve(), job.out.resolve()
     colors, polys, new = (shlex.quote(str(p)) for p in (root / CATEGORIES_JSON, out, f"{root}-corrected"))
-    return [f"seem-data build --colors {colors} --polys {polys} --out {new}   # when it is corrected"]
+    return [
+        f"{typed('seem-data')} build --colors {colors} --polys {polys} --out {new}   # when it is corrected"
+    ]
 
 
 def _segments(split: Split, image: ImageRecord, said: Sentences) -> list[MarkedSegment]:

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seem_data.common.terminal import tell
+from seem_data.common.terminal import tell, typed
 from seem_train.cli import options
 from seem_train.cli.early import check_model
 from seem_train.cli.options import argument, option, with_options
@@ -71,7 +71,7 @@ def _sentences(exported: ExportResult) -> str:
         ]
         return "\n".join([*lines, f"Wrote {out}; {out / 'README.md'} says how to run it"])
     said = f"Wrote {out} ({out.stat().st_size / 1e6:,.0f} MB), official names"
-    again = f"\n  next:  seem-train predict {shlex.quote(str(out))} photo.jpg"
+    again = f"\n  next:  {typed('seem-train')} predict {shlex.quote(str(out))} photo.jpg"
     if out.suffix == ".safetensors":  # which says the rest itself
         return said + again
     if exported.is_tuned:  # a .pt knows neither the size of photos nor the names

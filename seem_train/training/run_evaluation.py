@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seem_data.common.files import sha256_file, write_json, write_text
+from seem_data.common.terminal import typed
 from seem_data.common.wording import table
 from seem_data.version import __version__
 from seem_train.config import METRICS, Config, EvalTask, Metric, measured
@@ -216,7 +217,7 @@ def closing(report: dict[str, Any], seconds: float, folder: Path, photo: str, se
     if len(used) > 1:
         lines.append(table([[row[i] for i in used] for row in rows], indent="  "))
     words = shlex.join([str(folder / run_folder.BEST), photo, "--text", sentence])
-    lines.append(f"  next:  seem-train predict {words}")
+    lines.append(f"  next:  {typed('seem-train')} predict {words}")
     return "\n".join(lines)
 
 

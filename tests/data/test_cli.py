@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 import seem_data
 from seem_data.cli import app
+from seem_data.common import terminal
 from seem_data.layout import png
 from seem_data.terminal import SHOWN
 from tests.data.scenes import box, shapes_of, write_annotation, write_colors, write_scenes
@@ -69,8 +70,30 @@ def test_bad_input_is_2_and_lists_everything(colors: Path, scenes: Path, tmp_pat
 def test_what_to_type_next_can_be_typed(colors: Path, scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "it's mine; $(touch hacked)"
     result = build(colors, scenes, out)
-    (command,) = [line for line in result.stdout.splitlines() if line.startswith("Next: ")]
-    assert shlex.split(command)[:4] == ["Next:", "seem-data", "report", str(out)]
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Next: ")]
+    command = line.removeprefix("Next: ").partition("    (")[0]
+    assert shlex.split(command)[1:] == ["report", str(out)]
+    ended = subprocess.run(["sh", "-c", command], cwd=Path.cwd(), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert (out / "report.html").is_file()
+    assert not Path("hacked").exists()
+
+
+def test_a_program_that_the_shell_does_not_find_is_told_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "my venv" / "bin"
+    programs.mkdir(parents=True)
+    program = programs / "seem-data"
+    program.touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", os.devnull)
+    assert terminal.typed("seem-data") == shlex.quote(str(program))
+    assert terminal.typed("seem-train") == "seem-train", "which is not installed"
+    monkeypatch.chdir(tmp_path)
+    assert terminal.typed("seem-data") == "'my venv/bin/seem-data'"
+    monkeypatch.setenv("PATH", str(programs))
+    assert terminal.typed("seem-data") == "seem-data"
 
 
 def test_bad_use_is_2(tmp_path: Path) -> None:

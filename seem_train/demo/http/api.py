@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from seem_data import __version__
 from seem_data.common.colors import as_hex
+from seem_data.common.terminal import typed
 from seem_train.demo import saving, wire
 from seem_train.demo.asking import NothingFoundError
 from seem_train.demo.http.bodies import json_response, query_int, read_bytes, read_json, whole
@@ -220,7 +221,7 @@ async def keep(request: Request) -> Response:
             annotation=str(annotation),
             folder=str(folder),
             objects=len(seat.session.state.objects),
-            next=f"seem-data build --polys {shlex.quote(str(folder))} "
+            next=f"{typed('seem-data')} build --polys {shlex.quote(str(folder))} "
             f"--colors {shlex.quote(str(folder / 'categories.json'))} --out dataset-kept",
         )
     )
