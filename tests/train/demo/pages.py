@@ -128,13 +128,30 @@ def drag(page: Page, *points: tuple[float, float]) -> None:
 
 def colors(page: Page, *points: tuple[float, float]) -> list[tuple[int, ...]]:
     """Of the screen, at points of the photo (shares of its size), with the mouse out of the way."""
+    shot, ratio = _screen(page)
+    found = [place(page, *point) for point in points]
+    return [tuple(int(v) for v in shot[int(y * ratio), int(x * ratio)]) for x, y in found]
+
+
+def cut(page: Page, left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """What the screen shows of a part of the photo (shares of its size), with the mouse out of the way."""
+    shot, ratio = _screen(page)
+    x0, y0, x1, y1 = (int(v * ratio) for p in ((left, top), (right, bottom)) for v in place(page, *p))
+    return shot[y0:y1, x0:x1]
+
+
+def alike(shown: np.ndarray, other: np.ndarray) -> bool:
+    """But for the smoothing of some edges."""
+    return bool((np.abs(shown.astype(int) - other) > 8).any(-1).mean() < 0.002)
+
+
+def _screen(page: Page) -> tuple[np.ndarray, float]:
+    """Its pixels [H, W, 3], and how many of them there are to one of the page's."""
     page.mouse.move(1, 1)
     page.wait_for_timeout(150)
     shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     assert page.viewport_size is not None
-    ratio = shot.shape[1] / page.viewport_size["width"]
-    found = [place(page, *point) for point in points]
-    return [tuple(int(v) for v in shot[int(y * ratio), int(x * ratio)]) for x, y in found]
+    return shot, shot.shape[1] / page.viewport_size["width"]
 
 
 def outline(page: Page, *corners: tuple[float, float]) -> None:
