@@ -40,7 +40,7 @@ class DemoOptions:
     keep: Path = option(
         Path("kept"), "folder for corrected photos, which seem-data build reads", metavar="FOLDER"
     )
-    categories: str | None = option(None, options.CATEGORIES)
+    categories: str | None = options.categories_option()
     host: str = option(
         "127.0.0.1",
         f"address to listen on; any but this machine's asks for a token (${_TOKEN})",

@@ -27,7 +27,7 @@ class ExportOptions:
     merge: bool = option(False, "weights: fold LoRA into the weights it belongs to", "--merge")
     form: str = option("onnx", "graphs: onnx, or pt2 (a program of torch.export)", "--format", words=FORMATS)
     preset: str | None = option(None, options.PRESET, "--model")
-    categories: str | None = option(None, f"graphs: {options.CATEGORIES}")
+    categories: str | None = options.categories_option(of="graphs: ")
     size: int | None = option(None, f"graphs: {options.SIZE}; default: the run's, else 800")
     as_json: bool = option(False, options.AS_JSON, "--json")
 

@@ -36,7 +36,6 @@ SIZE = "shorter side of the photos"
 OBJECT_THRESHOLD = "least score of a panoptic segment, 0 to 1 (the original: 0.8)"
 OVERLAP_THRESHOLD = "least share of itself that a segment must keep, 0 to 1 (0.8)"
 MAX_PIXELS = "photos of more are refused: they fill the memory"
-CATEGORIES = "names, as 'mug,table'; default: the run's, else COCO's 133"
 AS_JSON = "print JSON"
 
 
@@ -52,7 +51,7 @@ def option(
     panel: str | None = None,
     words: Sequence[str] = (),
     metavar: str | None = None,
-    check: Callable[[str], object] | None = None,
+    check: Callable[[Any], object] | None = None,
 ) -> Any:
     """A field that is given by name.
 
@@ -83,6 +82,18 @@ def device_option(panel: str | None = None) -> Any:
 
 def precision_option(panel: str | None = None) -> Any:
     return option("auto", "auto, fp32, bf16 or fp16", panel=panel, words=PRECISIONS, check=check_precision)
+
+
+def categories_option(panel: str | None = None, of: str = "") -> Any:
+    told = f"{of}names, as 'mug,table', or their JSON file; default: the run's, else COCO's 133"
+    return option(None, told, panel=panel, check=_check_categories)
+
+
+def _check_categories(given: str | None) -> None:
+    if given is not None:
+        from seem_train.prediction.vocabulary import as_categories
+
+        as_categories(given)
 
 
 def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Callable[..., None]]:

@@ -40,7 +40,7 @@ class PredictOptions:
     )
     semantic: bool = option(False, "every pixel to one category", "--semantic", _TASKS)
     instances: bool = option(False, "things one by one", "--instances", _TASKS)
-    categories: str | None = option(None, options.CATEGORIES, panel=_TASKS)
+    categories: str | None = options.categories_option(_TASKS)
     text: list[str] | None = option(None, "'the red mug'; repeat for more objects", panel=_PROMPTS)
     point: list[str] | None = option(
         None, "x,y on an object, or x,y,0 beside it; all points are of one object", panel=_PROMPTS

@@ -1,4 +1,4 @@
-"""Categories at call time: a dataset's, COCO's 133, or any words a user names."""
+"""Categories at call time: a dataset's, COCO's 133, a file's, or any words a user names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from seem_data.common.colors import distinct_colors
@@ -30,16 +31,18 @@ def coco_categories() -> tuple[Category, ...]:
 def as_categories(
     given: Sequence[CategoryLike] | str, known: Sequence[Category] = ()
 ) -> tuple[Category, ...]:
-    """Categories from names and rows.
+    """Categories from names and rows, or from one string: names between commas, or a JSON file of them.
 
     What a name leaves open is taken from the known category of that name; else it is a thing, with a colour
     that no other has and the first free id.
 
     Raises:
-        UserError: no category, an empty name, an id or colour that is none, or two of one name or id.
+        UserError: no category, an empty name, an id or colour that is none, two of one name or id, or a file
+            that lists none.
     """
     if isinstance(given, str):
-        given = [part.strip() for part in given.split(",")]
+        from_file = given.endswith(".json")
+        given = _listed(Path(given)) if from_file else [name.strip() for name in given.split(",")]
     by_name = {category.name.casefold(): category for category in known}
     chosen: list[Category | dict[str, Any]] = []
     for entry in given:
@@ -69,6 +72,27 @@ def with_names(categories: Sequence[Category], names: Iterable[str]) -> tuple[Ca
     known = {category.name.casefold() for category in categories}
     new = {name.casefold(): name for name in names if name.casefold() not in known}
     return as_categories([*categories, *new.values()])
+
+
+def _listed(file: Path) -> Sequence[CategoryLike]:
+    """What a dataset's categories.json lists, a colour map, or an annotation file of COCO's."""
+    try:
+        found: Any = json.loads(file.expanduser().read_bytes())
+    except OSError as error:
+        raise UserError(f"categories: {file} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"categories: {file} is no JSON: {error}") from None
+    if isinstance(found, dict):
+        found = found.get("categories", found)
+    if isinstance(found, dict):  # name ─▶ what is known of it, or its colour alone
+        rows = ((name, of if isinstance(of, dict) else {"color": of}) for name, of in found.items())
+        found = [{**of, "name": name} for name, of in rows]
+    if not isinstance(found, list) or not all(isinstance(entry, (str, dict)) for entry in found):
+        raise UserError(
+            f"categories: {file} lists none; give a dataset's categories.json, a colour map, or names such "
+            "as mug,table"
+        )
+    return found
 
 
 def _check(row: dict[str, Any]) -> None:

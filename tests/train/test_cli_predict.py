@@ -316,6 +316,7 @@ def test_a_missing_model_is_told_before_torch_is_imported(photos: Path, missing:
             ["bench", "--device", "mps", "--model", "focal-xl"],
             "no model named 'focal-xl'; did you mean focal-l",
         ),
+        (["predict", "seem-tiny", "PHOTOS", "--categories", "nosuch.json"], "nosuch.json cannot be read"),
         (["run", ".", "--device", "mps"], "Apple's GPUs"),
         (["run", ".", "--model", "focal-xl"], "no model named 'focal-xl'"),
     ],

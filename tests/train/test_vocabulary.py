@@ -64,3 +64,39 @@ def test_many_new_names_get_colours_of_their_own() -> None:
     categories = as_categories([f"thing {n}" for n in range(40)])
     assert len({category.color for category in categories}) == 40
     assert len({category.id for category in categories}) == 40
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [{"id": 7, "name": "mug", "color": [1, 2, 3], "isthing": 0}, {"name": "table"}],
+        {"mug": {"color": "#010203", "isthing": False}, "table": {}},
+        {"images": [], "categories": [{"name": "mug", "color": "#010203", "isthing": 0}, {"name": "table"}]},
+    ],
+)
+def test_a_file_of_categories_may_stand_for_their_names(tmp_path: Path, listed: object) -> None:
+    file = tmp_path / "cats, all.json"
+    file.write_text(json.dumps(listed))
+    mug, table = as_categories(str(file))
+    assert (mug.name, mug.color, mug.isthing) == ("mug", (1, 2, 3), False)
+    assert table.name == "table"
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        (None, "cannot be read"),
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("7", "lists none"),
+        ("[1]", "lists none"),
+        ("[]", "none is named"),
+        ('{"mug": 7}', "color"),
+    ],
+)
+def test_a_file_that_lists_no_categories_is_told(tmp_path: Path, written: str | None, sentence: str) -> None:
+    file = tmp_path / "cats.json"
+    if written is not None:
+        file.write_text(written)
+    with pytest.raises(UserError, match=sentence):
+        as_categories(str(file))
