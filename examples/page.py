@@ -2,7 +2,8 @@
 
     python examples/page.py RUN PHOTO PICTURE.png --text "the green bottle"
 
-RUN is what `make train` left. Needs a Chromium (`make chromium`) and playwright.
+RUN is what `make train` left; the README's PHOTO is scene_1500 of dataset/val. Needs a Chromium (`make
+chromium`) and playwright.
 """
 
 from __future__ import annotations
