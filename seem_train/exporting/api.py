@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from seem_train.exporting.export import Check, export_graphs, export_weights
 from seem_train.exporting.target import Format, check_target
 from seem_train.model.seem import SEEM
 from seem_train.prediction.predictor import Predictor
-from seem_train.prediction.vocabulary import Category, CategoryLike
+from seem_train.prediction.vocabulary import CategoriesLike, Category
 from seem_train.weights.opening import open_model
 
 
@@ -33,7 +33,7 @@ def export(
     merge: bool = False,
     format: Format = "onnx",
     preset: str | None = None,
-    categories: Sequence[CategoryLike] | str | None = None,
+    categories: CategoriesLike | None = None,
     size: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportResult:

@@ -45,7 +45,7 @@ from seem_train.prediction.prompt_types import (
     any_marks,
 )
 from seem_train.prediction.user_prompts import read_prompts
-from seem_train.prediction.vocabulary import Category, CategoryLike, as_categories, coco_categories
+from seem_train.prediction.vocabulary import CategoriesLike, Category, as_categories, coco_categories
 from seem_train.ranges import check_ranges
 from seem_train.runtime import Runtime, pick_precision
 from seem_train.weights.opening import open_model
@@ -58,8 +58,9 @@ class Predictor:
 
     Args:
         model: a run or adapter folder, a file of weights, the name of a preset, or a model.
-        categories: names or rows (see `vocabulary.as_categories`) for `panoptic`, `semantic` and `instances`;
-            by default those the model was tuned on, of official weights and of a bare model COCO's 133.
+        categories: names, rows or their JSON file (see `vocabulary.as_categories`) for `panoptic`, `semantic`
+            and `instances`; by default those the model was tuned on, of official weights and of a bare model
+            COCO's 133.
         size: shorter side in pixels at which the model sees photos; by default what its run was evaluated
             at, else the original's 800.
         device: where to put the model; None leaves a model where it is, and means the CPU for a folder.
@@ -80,7 +81,7 @@ class Predictor:
     def __init__(
         self,
         model: SEEM | str | os.PathLike[str],
-        categories: Sequence[CategoryLike] | str | None = None,
+        categories: CategoriesLike | None = None,
         *,
         size: int | None = None,
         device: str | torch.device | None = None,
@@ -131,7 +132,7 @@ class Predictor:
     @torch.no_grad()
     def panoptic(
         self,
-        categories: Sequence[CategoryLike] | str | None = None,
+        categories: CategoriesLike | None = None,
         *,
         object_threshold: float | None = None,
         overlap_threshold: float | None = None,
@@ -151,7 +152,7 @@ class Predictor:
         )
 
     @torch.no_grad()
-    def semantic(self, categories: Sequence[CategoryLike] | str | None = None) -> Semantic:
+    def semantic(self, categories: CategoriesLike | None = None) -> Semantic:
         """The likeliest category of every pixel; `categories` as in `panoptic`."""
         return self._everything(categories).semantic()
 
@@ -164,7 +165,7 @@ class Predictor:
     @torch.no_grad()
     def instances(
         self,
-        categories: Sequence[CategoryLike] | str | None = None,
+        categories: CategoriesLike | None = None,
         *,
         top: int | None = None,
         min_score: float = 0.0,
@@ -180,7 +181,7 @@ class Predictor:
         most = self.model.config.postprocess.top_instances if top is None else top
         return self._everything(categories).instances(most, min_score)
 
-    def _everything(self, categories: Sequence[CategoryLike] | str | None) -> Everything:
+    def _everything(self, categories: CategoriesLike | None) -> Everything:
         named = self.categories if categories is None else as_categories(categories, self.categories)
         return Everything.of(self.model, self._runtime, self._now, named)
 

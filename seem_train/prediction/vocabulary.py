@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -16,6 +17,8 @@ from seem_train.errors import UserError
 
 #: a name; or a row with `name` and, as far as known, `id`, `isthing` and `color`; or a category
 CategoryLike: TypeAlias = "str | Mapping[str, object] | Category"
+#: several; or one string, names between commas; or a JSON file of them
+CategoriesLike: TypeAlias = "Sequence[CategoryLike] | str | os.PathLike[str]"
 
 
 @functools.cache
@@ -28,10 +31,8 @@ def coco_categories() -> tuple[Category, ...]:
     return as_categories(json.loads(file.read_text(encoding="utf-8")))
 
 
-def as_categories(
-    given: Sequence[CategoryLike] | str, known: Sequence[Category] = ()
-) -> tuple[Category, ...]:
-    """Categories from names and rows, or from one string: names between commas, or a JSON file of them.
+def as_categories(given: CategoriesLike, known: Sequence[Category] = ()) -> tuple[Category, ...]:
+    """Categories from names and rows, and from a JSON file of them.
 
     What a name leaves open is taken from the known category of that name; else it is a thing, with a colour
     that no other has and the first free id.
@@ -40,9 +41,10 @@ def as_categories(
         UserError: no category, an empty name, an id or colour that is none, two of one name or id, or a file
             that lists none.
     """
-    if isinstance(given, str):
-        from_file = given.endswith(".json")
-        given = _listed(Path(given)) if from_file else [name.strip() for name in given.split(",")]
+    if isinstance(given, os.PathLike) or (isinstance(given, str) and given.endswith(".json")):
+        given = _listed(Path(given))
+    elif isinstance(given, str):
+        given = [name.strip() for name in given.split(",")]
     by_name = {category.name.casefold(): category for category in known}
     chosen: list[Category | dict[str, Any]] = []
     for entry in given:

@@ -78,6 +78,7 @@ def test_a_file_of_categories_may_stand_for_their_names(tmp_path: Path, listed: 
     file = tmp_path / "cats, all.json"
     file.write_text(json.dumps(listed))
     mug, table = as_categories(str(file))
+    assert as_categories(file) == (mug, table)
     assert (mug.name, mug.color, mug.isthing) == ("mug", (1, 2, 3), False)
     assert table.name == "table"
 
