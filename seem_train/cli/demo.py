@@ -82,9 +82,16 @@ def demo(chosen: DemoOptions) -> None:
         raise UserError(
             f"seem-train demo needs {' and '.join(missing)}; install with: pip install 'seem-tools[demo]'"
         )
+    counts = {
+        "--size": chosen.size,
+        "--max-sessions": chosen.max_sessions,
+        "--max-pixels": chosen.max_pixels,
+        "--memory": chosen.memory,
+    }
     photos: list[Path] = []
     check_all(
-        lambda: _check_numbers(chosen),
+        lambda: check_ranges({}, counts),
+        lambda: _check_port(chosen.port),
         lambda: _check_studio(chosen.label_studio),
         lambda: None if chosen.images is None else photos.extend(find_photos([str(chosen.images)])),
         lambda: check_model(chosen.model),
@@ -100,17 +107,6 @@ def demo(chosen: DemoOptions) -> None:
         token = os.environ.get(_TOKEN) or secrets.token_urlsafe(18)
     studio = routes(StudioPhotos(chosen.label_studio, os.environ.get(_STUDIO_TOKEN), _limits(chosen).body))
     serve(_offer(chosen, photos), chosen.host, chosen.port, token, lambda a: _tell(a, chosen), studio)
-
-
-def _check_numbers(chosen: DemoOptions) -> None:
-    """Raises UserError: with all that cannot be."""
-    counts = {
-        "--size": chosen.size,
-        "--max-sessions": chosen.max_sessions,
-        "--max-pixels": chosen.max_pixels,
-        "--memory": chosen.memory,
-    }
-    check_all(lambda: check_ranges({}, counts), lambda: _check_port(chosen.port))
 
 
 def _check_port(port: int) -> None:

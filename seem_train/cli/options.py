@@ -51,7 +51,7 @@ def option(
     panel: str | None = None,
     words: Sequence[str] = (),
     metavar: str | None = None,
-    check: Callable[[Any], object] | None = None,
+    check: Callable[[str], object] | None = None,
 ) -> Any:
     """A field that is given by name.
 
@@ -60,7 +60,7 @@ def option(
         panel: heading of the help under which it stands.
         words: what the shell offers to complete it.
         metavar: what the help shows in place of the type.
-        check: raises a UserError for a value that cannot be, before the command begins.
+        check: raises a UserError for a given value that cannot be, before the command begins.
     """
 
     def offer(incomplete: str) -> list[str]:  # typer tells what is wanted by the parameter's name
@@ -89,11 +89,10 @@ def categories_option(panel: str | None = None, of: str = "") -> Any:
     return option(None, told, panel=panel, check=_check_categories)
 
 
-def _check_categories(given: str | None) -> None:
-    if given is not None:
-        from seem_train.prediction.vocabulary import as_categories
+def _check_categories(given: str) -> None:
+    from seem_train.prediction.vocabulary import as_categories
 
-        as_categories(given)
+    as_categories(given)
 
 
 def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Callable[..., None]]:
@@ -112,7 +111,7 @@ def with_options(kind: type[Chosen]) -> Callable[[Callable[[Chosen], None]], Cal
 def _checks(kind: type, values: Mapping[str, object]) -> Iterator[Callable[[], object]]:
     for item in dataclasses.fields(kind):
         check = item.metadata.get("check")
-        if check is not None:
+        if check is not None and values[item.name] is not None:
             yield partial(check, values[item.name])
 
 

@@ -73,7 +73,7 @@ def test_what_to_type_next_can_be_typed(colors: Path, scenes: Path, tmp_path: Pa
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("Next: ")]
     command = line.removeprefix("Next: ").partition("    (")[0]
     assert shlex.split(command)[1:] == ["report", str(out)]
-    ended = subprocess.run(["sh", "-c", command], cwd=Path.cwd(), capture_output=True, text=True)
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert (out / "report.html").is_file()
     assert not Path("hacked").exists()

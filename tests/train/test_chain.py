@@ -47,18 +47,9 @@ def test_a_trained_model_is_evaluated_used_and_exported(tmp_path: Path) -> None:
     colors = TABLETOP / "categories.json"
     _do(TABLETOP / "make.py", scenes, "--images", 30)
     _do("-m", "seem_data", "build", "--colors", colors, "--polys", scenes, "--out", dataset)
-    quick = (
-        "--strategy",
-        "lora",
-        "--set",
-        "run.devices=1",
-        "--set",
-        "run.eval_every=9",
-        "--no-zero-shot",
-        "--steps",
-        60,
-    )
-    _do(*train, "run", dataset, "--config", TABLETOP / "train.yaml", "--out", run, *quick)
+    quick = "--set", "run.devices=1", "--set", "run.eval_every=9", "--no-zero-shot", "--steps", 60
+    recipe = "--config", TABLETOP / "train.yaml", "--strategy", "lora"
+    _do(*train, "run", dataset, *recipe, "--out", run, *quick)
 
     tasks = "panoptic,semantic,instance,grounding,interactive"
     _do(*train, "evaluate", run, dataset, "--tasks", tasks, "--out", tmp_path / "evaluation")
